@@ -1,0 +1,70 @@
+"""What a connection looks like to a protocol loop: bytes in both directions, and who is at the other end.
+
+Never here: a protocol, a certificate's meaning.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+__all__ = ["Address", "ByteStream", "ConnectionClosedError", "Peer", "TransportName"]
+
+TransportName = Literal["tls", "websocket"]
+
+
+class Address(NamedTuple):
+    """An IP address in text form and a port."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """The other end of one connection, as the transport saw it.
+
+    `remote` is the client's address, `local` the one of ours it connected to. `server_name` is the name the
+    client asked for in the TLS handshake (SNI, lower case), or None. `chain` holds the client's certificates in
+    DER, the leaf first, in the order sent; it is empty when none was presented. The client has proven that it
+    owns the leaf's private key; nothing else about the chain has been judged.
+    """
+
+    remote: Address
+    local: Address
+    server_name: str | None = None
+    chain: tuple[bytes, ...] = ()
+    transport: TransportName = "tls"
+
+
+class ConnectionClosedError(ConnectionError):
+    """The connection has ended; what was to be written cannot arrive any more."""
+
+
+class ByteStream(Protocol):
+    """An established connection. One reader; any number of writers on the event loop."""
+
+    @property
+    def peer(self) -> Peer:
+        """The other end."""
+        ...
+
+    async def read(self) -> bytes:
+        """Return what has arrived, at least one byte, waiting for it if need be; `b""` at the end.
+
+        The end is orderly or not: a reset connection reads as ended too.
+        """
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes to be sent; after the end of the connection they are dropped."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until the queue is short enough to write more.
+
+        Raises ConnectionClosedError when the connection has ended.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Send what is queued, end the connection in order, and wait until it is gone; bounded in time."""
+        ...
