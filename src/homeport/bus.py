@@ -1,0 +1,104 @@
+"""Hints that something changed. Events carry ids, never state: the store is the truth, and losing one costs a poll.
+
+What an event means to its reader is the reader's business; this module only names them and hands them on.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrationOpened:
+    """An operation was opened and is not finished yet."""
+
+    registration_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrationFinished:
+    """An operation reached its final status."""
+
+    registration_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubsChanged:
+    """A hub was created, linked, changed or removed."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceChanged:
+    """A device identity was created, updated or deleted; its open connections must be looked at."""
+
+    hub: str
+    device_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionChanged:
+    """A device connected to its hub or left it."""
+
+    hub: str
+    device_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetryStored:
+    """A device-to-cloud message is durable and can be read from this offset of this partition."""
+
+    hub: str
+    device_id: str
+    partition: int
+    offset: int
+
+
+Event = RegistrationOpened | RegistrationFinished | HubsChanged | DeviceChanged | ConnectionChanged | TelemetryStored
+
+
+class Bus(Protocol):
+    """Publish and subscribe between the parts of the service, in one process or several."""
+
+    async def publish(self, event: Event) -> None:
+        """Hand the event to everyone who listens now; never waits for a slow reader."""
+        ...
+
+    def subscribe(self, *kinds: type[Event]) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """Listen to these kinds of event until the context ends."""
+        ...
+
+
+class LocalBus:
+    """A bus within one process and one event loop.
+
+    A reader that falls `backlog` events behind loses the oldest ones, which the contract of hints allows.
+    """
+
+    def __init__(self, backlog: int = 1024) -> None:
+        self._backlog = backlog
+        self._readers: dict[asyncio.Queue[Event], tuple[type[Event], ...]] = {}
+
+    async def publish(self, event: Event) -> None:
+        for queue, kinds in self._readers.items():
+            if isinstance(event, kinds):
+                if queue.full():
+                    queue.get_nowait()
+                queue.put_nowait(event)
+
+    @asynccontextmanager
+    async def subscribe(self, *kinds: type[Event]) -> AsyncIterator[AsyncIterator[Event]]:
+        queue: asyncio.Queue[Event] = asyncio.Queue(self._backlog)
+        self._readers[queue] = kinds
+        try:
+            yield _drain(queue)
+        finally:
+            del self._readers[queue]
+
+
+async def _drain(queue: asyncio.Queue[Event]) -> AsyncIterator[Event]:
+    while True:
+        yield await queue.get()

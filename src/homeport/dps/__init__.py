@@ -1,0 +1,1 @@
+"""Device provisioning: who may register, which hub is home, and what the device is told."""

@@ -1,0 +1,186 @@
+"""What provisioning needs from the world.
+
+A store method is one whole transaction; each suite in tests/contract proves an implementation of these.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from homeport.dps.model import (
+    Attempt,
+    DeviceSpec,
+    EnrollmentGroup,
+    HubDevice,
+    IndividualEnrollment,
+    LinkedHub,
+    PendingChallenge,
+    Registration,
+)
+from homeport.paging import Page
+
+
+class EnrollmentStore(Protocol):
+    """Enrollments by id. Ids are found regardless of case and kept in the spelling of their creation."""
+
+    async def get_individual(self, registration_id: str) -> IndividualEnrollment | None: ...
+
+    async def get_group(self, group_id: str) -> EnrollmentGroup | None: ...
+
+    async def groups(self) -> Sequence[EnrollmentGroup]:
+        """Return every group, in id order.
+
+        Implementations may answer from a cache, if a write by any process invalidates it before this call returns.
+        """
+        ...
+
+    async def create_individual(self, enrollment: IndividualEnrollment) -> None:
+        """Raise HomeportError ENROLLMENT_EXISTS if the id is taken."""
+        ...
+
+    async def create_group(self, group: EnrollmentGroup) -> None:
+        """Raise HomeportError GROUP_EXISTS if the id is taken."""
+        ...
+
+    async def replace_individual(self, enrollment: IndividualEnrollment, *, expected_etag: str | None) -> None:
+        """Replace the stored one. `expected_etag` None accepts any version.
+
+        Raise ENROLLMENT_NOT_FOUND, or PRECONDITION_FAILED if the stored etag is another.
+        """
+        ...
+
+    async def replace_group(self, group: EnrollmentGroup, *, expected_etag: str | None) -> None:
+        """Like `replace_individual`, with GROUP_NOT_FOUND."""
+        ...
+
+    async def delete_individual(self, registration_id: str, *, expected_etag: str | None) -> None:
+        """Raise ENROLLMENT_NOT_FOUND or PRECONDITION_FAILED."""
+        ...
+
+    async def delete_group(self, group_id: str, *, expected_etag: str | None) -> None:
+        """Raise GROUP_NOT_FOUND or PRECONDITION_FAILED."""
+        ...
+
+    async def page_individuals(self, *, after: str | None, limit: int) -> Page[IndividualEnrollment]:
+        """Return up to `limit` enrollments in order of their lower-cased id, behind the key `after`."""
+        ...
+
+    async def page_groups(self, *, after: str | None, limit: int) -> Page[EnrollmentGroup]: ...
+
+
+class RegistrationStore(Protocol):
+    """Registration records and the operations in them."""
+
+    async def get(self, registration_id: str) -> Registration | None: ...
+
+    async def open(self, registration: Registration, *, expected_etag: str | None) -> Registration:
+        """Store a registration whose operation is open and return it.
+
+        `expected_etag` is the etag of the record the decision was made from, None if there was none.
+        If an open operation exists already, that registration is returned unchanged instead (the caller sees it
+        by the operation id). Raise ConflictError if the record changed since it was read: read and decide again.
+        """
+        ...
+
+    async def save(self, registration: Registration, *, lease_owner: str) -> None:
+        """Record a step or the outcome of the open operation; the record's etag must be new.
+
+        Raise ConflictError if the stored operation is another one or its lease belongs to somebody else.
+        """
+        ...
+
+    async def claim(self, *, now: datetime, lease: timedelta, owner: str, limit: int) -> Sequence[Registration]:
+        """Lease open operations whose lease has run out and whose retry time has come, oldest first."""
+        ...
+
+    async def delete(self, registration_id: str, *, expected_etag: str | None) -> None:
+        """Raise REGISTRATION_NOT_FOUND or PRECONDITION_FAILED."""
+        ...
+
+    async def page(self, *, group_id: str | None, after: str | None, limit: int) -> Page[Registration]:
+        """Return registrations in order of their lower-cased id; of one group, or of all when `group_id` is None."""
+        ...
+
+
+class ChallengeStore(Protocol):
+    """TPM challenges between the two requests; the last one of a registration wins."""
+
+    async def put(self, challenge: PendingChallenge) -> None: ...
+
+    async def get(self, registration_id: str, *, now: datetime) -> PendingChallenge | None:
+        """Return the challenge unless it has expired."""
+        ...
+
+
+class AttemptStore(Protocol):
+    """The record of why."""
+
+    def record(self, attempt: Attempt) -> None:
+        """Queue the record; it is durable soon after. Never blocks and never fails the device's call.
+
+        At most a bounded number is kept per registration id (newest) and in total.
+        """
+        ...
+
+    async def latest(self, registration_id: str, *, limit: int) -> Sequence[Attempt]:
+        """Return the newest attempts first, everything recorded before this call included."""
+        ...
+
+    async def find(self, tracking_id: str) -> Attempt | None: ...
+
+    async def page(self, *, after: str | None, limit: int) -> Page[Attempt]:
+        """Return attempts of all devices, newest first."""
+        ...
+
+
+class LinkedHubStore(Protocol):
+    """The hubs the service may use."""
+
+    async def all(self) -> Sequence[LinkedHub]:
+        """Return every linked hub in name order."""
+        ...
+
+    async def put(self, hub: LinkedHub, *, create: bool) -> None:
+        """Raise HUB_EXISTS when creating over an existing name or host name (compared without case)."""
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Raise NOT_FOUND if there is none."""
+        ...
+
+
+class HubUnavailableError(Exception):
+    """The hub did not answer, or asked to come back later; the assigner tries again until the deadline."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class HubRefusedError(Exception):
+    """The hub answered and said no; trying again will not help. The message holds no secret."""
+
+
+class HubLink(Protocol):
+    """One linked hub. Every call may safely be repeated; all raise HubUnavailableError or HubRefusedError."""
+
+    async def provision(self, spec: DeviceSpec) -> None:
+        """Make the device look like the spec: create it, or take an existing identity over.
+
+        The identity and its twin are visible to the hub's users when this returns.
+        """
+        ...
+
+    async def read(self, device_id: str) -> HubDevice | None:
+        """Return what a move must carry along, or None if the hub has no such device."""
+        ...
+
+    async def remove(self, device_id: str) -> None:
+        """Delete the identity; a missing one is fine."""
+        ...
+
+
+class HubLinks(Protocol):
+    """Finds the link for a linked hub."""
+
+    def link(self, hub: LinkedHub) -> HubLink: ...

@@ -1,0 +1,40 @@
+"""The hub's error vocabulary: number, name and status of every refusal (contract hub.md 22)."""
+
+from enum import Enum
+
+
+class HubCode(Enum):
+    """A six-digit number and the name clients match on; the HTTP status is the number's first three digits."""
+
+    INVALID_PROTOCOL_VERSION = (400001, "InvalidProtocolVersion")
+    ARGUMENT_INVALID = (400004, "ArgumentInvalid")
+    UNAUTHORIZED_ACCESS = (401002, "IotHubUnauthorizedAccess")
+    UNAUTHORIZED = (401003, "IotHubUnauthorized")
+    DEVICE_NOT_FOUND = (404001, "DeviceNotFound")
+    OPERATION_NOT_FOUND = (404000, "GenericNotFound")
+    METHOD_NOT_ALLOWED = (405000, "GenericMethodNotAllowed")
+    DEVICE_ALREADY_EXISTS = (409001, "DeviceAlreadyExists")
+    PRECONDITION_FAILED = (412001, "PreconditionFailed")
+    MESSAGE_TOO_LARGE = (413001, "MessageTooLarge")
+    TOO_MANY_DEVICES = (413002, "TooManyDevices")
+    THROTTLED = (429001, "ThrottlingException")
+    SERVER_ERROR = (500001, "ServerError")
+    SERVICE_UNAVAILABLE = (503001, "ServiceUnavailable")
+
+    def __init__(self, number: int, wire_name: str) -> None:
+        self.number = number
+        self.wire_name = wire_name
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self.number // 1000
+
+
+class HubError(Exception):
+    """A refusal that a caller must be able to tell apart; `message` goes to the caller and holds no secret."""
+
+    def __init__(self, code: HubCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message

@@ -1,0 +1,122 @@
+"""What the hub needs from the world.
+
+A store method is one whole transaction; each suite in tests/contract proves an implementation of these.
+Every store object but HubStore serves one hub.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from homeport.hub.model import (
+    ConnectionState,
+    Device,
+    DeviceIdentity,
+    Hub,
+    RegistryStatistics,
+    StoredTelemetry,
+    Telemetry,
+    Twin,
+)
+from homeport.paging import Page
+
+
+class HubStore(Protocol):
+    """The hubs this Homeport serves."""
+
+    async def all(self) -> Sequence[Hub]:
+        """Return every hub in order of creation."""
+        ...
+
+    async def create(self, hub: Hub) -> None:
+        """Raise ValueError if the name or a host name is taken."""
+        ...
+
+    async def replace(self, hub: Hub) -> None:
+        """Store changed host names or policies; raise KeyError if there is no such hub."""
+        ...
+
+
+class DeviceStore(Protocol):
+    """Identities and twins of one hub. Writes name the etag they expect; None accepts any.
+
+    All raise HubError (hub/errors.py): DEVICE_NOT_FOUND, DEVICE_ALREADY_EXISTS, PRECONDITION_FAILED.
+    """
+
+    async def get(self, device_id: str) -> Device | None: ...
+
+    async def get_identity(self, device_id: str) -> DeviceIdentity | None:
+        """Return the identity alone: what authentication needs, without parsing the twin."""
+        ...
+
+    async def create(self, device: Device) -> None:
+        """Raise DEVICE_ALREADY_EXISTS."""
+        ...
+
+    async def replace_identity(self, identity: DeviceIdentity, *, expected_etag: str | None) -> None:
+        """Replace everything but connection state and activity, which belong to `touch`."""
+        ...
+
+    async def replace_twin(self, twin: Twin, *, expected_version: int | None, reported_only: bool = False) -> None:
+        """Replace the twin; `expected_version` is `Twin.version` (with `reported_only`, the reported section's)."""
+        ...
+
+    async def replace(self, device: Device, *, expected_etag: str | None) -> None:
+        """Replace identity and twin in one transaction."""
+        ...
+
+    async def delete(self, device_id: str, *, expected_etag: str | None) -> None: ...
+
+    async def list(self, *, limit: int) -> Sequence[DeviceIdentity]: ...
+
+    async def page(self, *, after: str | None, limit: int) -> Page[Device]:
+        """Return devices in order of their id, behind the id `after`."""
+        ...
+
+    async def statistics(self) -> RegistryStatistics: ...
+
+    async def touch(
+        self,
+        device_id: str,
+        *,
+        state: ConnectionState | None,
+        activity: Mapping[str, datetime],
+        now: datetime,
+    ) -> None:
+        """Record a changed connection state of one device (None: unchanged) and the last activity of many."""
+        ...
+
+    async def disconnect_all(self, *, now: datetime) -> None:
+        """Mark every device disconnected: what a process that has just started knows."""
+        ...
+
+
+class EventLog(Protocol):
+    """The hub's telemetry: partitions in which every message has an offset; readers never block writers."""
+
+    @property
+    def partitions(self) -> int: ...
+
+    async def append(self, telemetry: Telemetry) -> StoredTelemetry:
+        """Store one message; it is durable when this returns.
+
+        The partition is chosen by device id. Calls made in one order from one task, or started in one order,
+        are stored in that order for each device.
+        """
+        ...
+
+    async def read(self, partition: int, *, offset: int, limit: int) -> Sequence[StoredTelemetry]:
+        """Return up to `limit` messages from `offset` on; behind the end, none."""
+        ...
+
+    async def latest(self, *, device_id: str | None, limit: int) -> Sequence[StoredTelemetry]:
+        """Return the newest messages first, of one device or of all."""
+        ...
+
+    async def count(self, device_id: str) -> int:
+        """Return how many messages of this device the log holds."""
+        ...
+
+    async def retain(self, *, enqueued_after: datetime) -> int:
+        """Drop older messages and return how many; offsets never change."""
+        ...
