@@ -1,0 +1,219 @@
+"""What can be said in MQTT 3.1.1: the fourteen control packets as values. How they are spelt lives in `codec`."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import ClassVar
+
+SUBSCRIPTION_REFUSED = 0x80
+"""The return code in SUBACK for a filter that was not granted (MQTT 3.9.3)."""
+
+
+class PacketType(IntEnum):
+    """The upper four bits of the first byte (MQTT 2.2.1)."""
+
+    CONNECT = 1
+    CONNACK = 2
+    PUBLISH = 3
+    PUBACK = 4
+    PUBREC = 5
+    PUBREL = 6
+    PUBCOMP = 7
+    SUBSCRIBE = 8
+    SUBACK = 9
+    UNSUBSCRIBE = 10
+    UNSUBACK = 11
+    PINGREQ = 12
+    PINGRESP = 13
+    DISCONNECT = 14
+
+
+class ReturnCode(IntEnum):
+    """How a server answers CONNECT (MQTT 3.2.2.3)."""
+
+    ACCEPTED = 0
+    UNACCEPTABLE_PROTOCOL_LEVEL = 1
+    IDENTIFIER_REJECTED = 2
+    SERVER_UNAVAILABLE = 3
+    BAD_USER_NAME_OR_PASSWORD = 4
+    NOT_AUTHORIZED = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Will:
+    """What the server publishes for a client that goes without DISCONNECT."""
+
+    topic: str
+    payload: bytes = b""
+    qos: int = 0
+    retain: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connect:
+    """The client's first packet. `keep_alive` is in seconds, 0 for none; a password needs a user name.
+
+    `client_id` may be empty, also with `clean_session` false: the answer IDENTIFIER_REJECTED is the server's.
+    """
+
+    type: ClassVar[PacketType] = PacketType.CONNECT
+    client_id: str
+    clean_session: bool = True
+    keep_alive: int = 0
+    user_name: str | None = None
+    password: bytes | None = field(default=None, repr=False)
+    will: Will | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnsupportedProtocol:
+    """A CONNECT of another MQTT version (name "MQTT" or "MQIsdp"). An event only: it is never sent.
+
+    The one answer to it is `ConnAck(return_code=ReturnCode.UNACCEPTABLE_PROTOCOL_LEVEL)` (MQTT-3.1.2-2).
+    """
+
+    type: ClassVar[PacketType] = PacketType.CONNECT
+    name: str
+    level: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnAck:
+    """The server's first packet. Any code but ACCEPTED ends the connection."""
+
+    type: ClassVar[PacketType] = PacketType.CONNACK
+    return_code: ReturnCode = ReturnCode.ACCEPTED
+    session_present: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publish:
+    """A message. `packet_id` is None with QoS 0; with QoS 1, None lets `Connection.send` choose a free one."""
+
+    type: ClassVar[PacketType] = PacketType.PUBLISH
+    topic: str
+    payload: bytes = b""
+    qos: int = 0
+    retain: bool = False
+    dup: bool = False
+    packet_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PubAck:
+    """The receiver has taken a QoS 1 message.
+
+    `packet_id` may be 0 here: Microsoft's C# provisioning client acknowledges QoS 0 too (contract dps.md 4.4).
+    """
+
+    type: ClassVar[PacketType] = PacketType.PUBACK
+    packet_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PubRec:
+    """QoS 2, first answer."""
+
+    type: ClassVar[PacketType] = PacketType.PUBREC
+    packet_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PubRel:
+    """QoS 2, the sender lets go."""
+
+    type: ClassVar[PacketType] = PacketType.PUBREL
+    packet_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PubComp:
+    """QoS 2, last answer."""
+
+    type: ClassVar[PacketType] = PacketType.PUBCOMP
+    packet_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """One topic filter and the highest QoS its subscriber wants."""
+
+    topic_filter: str
+    qos: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribe:
+    """A wish for one or more filters; `packet_id` None lets `Connection.send` choose."""
+
+    type: ClassVar[PacketType] = PacketType.SUBSCRIBE
+    subscriptions: tuple[Subscription, ...]
+    packet_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubAck:
+    """The granted QoS of each filter in its order, or SUBSCRIPTION_REFUSED."""
+
+    type: ClassVar[PacketType] = PacketType.SUBACK
+    packet_id: int
+    return_codes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsubscribe:
+    """The end of one or more subscriptions; `packet_id` None lets `Connection.send` choose."""
+
+    type: ClassVar[PacketType] = PacketType.UNSUBSCRIBE
+    topic_filters: tuple[str, ...]
+    packet_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnsubAck:
+    """The subscriptions are gone."""
+
+    type: ClassVar[PacketType] = PacketType.UNSUBACK
+    packet_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PingReq:
+    """The client is alive."""
+
+    type: ClassVar[PacketType] = PacketType.PINGREQ
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PingResp:
+    """So is the server."""
+
+    type: ClassVar[PacketType] = PacketType.PINGRESP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disconnect:
+    """The client goes, and its will is void. A server has no such word in 3.1.1: it closes the stream."""
+
+    type: ClassVar[PacketType] = PacketType.DISCONNECT
+
+
+Packet = (
+    Connect
+    | ConnAck
+    | Publish
+    | PubAck
+    | PubRec
+    | PubRel
+    | PubComp
+    | Subscribe
+    | SubAck
+    | Unsubscribe
+    | UnsubAck
+    | PingReq
+    | PingResp
+    | Disconnect
+)
+"""All that can be sent."""
+
+Event = Packet | UnsupportedProtocol
+"""All that `receive` can return."""
