@@ -1,0 +1,1 @@
+"""Proofs and keys: pure functions over values. No I/O, no clock, no randomness of its own lives here."""
