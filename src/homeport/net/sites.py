@@ -1,6 +1,6 @@
 """Which front-end answers: names choose the site, and where a name is shared the client's claim does.
 
-Also the handler Protocols, which are all that `net` knows about the rooms that answer. Never here: sockets, bytes.
+Also the handler Protocols, all that `net` knows about the rooms that answer. Never here: sockets, bytes.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
@@ -34,11 +34,11 @@ class HttpFrontEnd(Protocol):
 
         `path` is the raw path of the request line: no query, nothing decoded (`/devices/a%3ab`, and equally
         `/devices/a:b`). Address spaces are disjoint: where one name is shared, the DPS owns
-        `/{idScope}/registrations/…`, `/enrollments…`, the hub owns `/devices…`, `/twins…`, and so on, so at most
-        one of a site's front-ends answers True; the first that does gets the request.
-        Own a path whatever its method is, so that a wrong method gets this front-end's own 405; own too what
-        is malformed but plainly meant for it. Only what nobody owns is answered by net, with 404.
-        Nothing is authenticated here.
+        `/{idScope}/registrations/…`, `/enrollments…`, the hub owns `/devices…`, `/twins…`, and so on, so at
+        most one of a site's front-ends answers True; the first that does gets the request. Own a path
+        whatever its method is, so that a wrong method gets this front-end's own 405; own too what is
+        malformed but plainly meant for it. Only what nobody owns is answered by net, with 404. Nothing is
+        authenticated here.
         """
         ...
 
@@ -46,8 +46,8 @@ class HttpFrontEnd(Protocol):
         """Answer one request. `raw_path(request)` is the undecoded path; `await request.read()` the body.
 
         A body over the site's limit raises aiohttp's HTTPRequestEntityTooLarge from `read()`; a front-end
-        that wants its own error body catches it, otherwise net answers 413. Any other exception is logged with
-        its trace and answered 500.
+        that wants its own error body catches it, otherwise net answers 413. Any other exception is logged
+        with its trace and answered 500.
         """
         ...
 
@@ -84,7 +84,7 @@ class MqttLink(Protocol):
 
 
 class MqttSession(Protocol):
-    """One accepted MQTT connection, as its front-end sees it. The loop calls it; all calls are on the event loop."""
+    """One accepted MQTT connection, as its front-end sees it; the loop makes the calls."""
 
     @property
     def session_present(self) -> bool:
@@ -99,20 +99,21 @@ class MqttSession(Protocol):
     async def publish(self, message: Publish, ack: Callable[[], None]) -> None:
         """Take one PUBLISH from the client (QoS 0 or 1; QoS 2 closes the connection before it gets here).
 
-        Calls begin in order of receipt and may overlap up to a bound; a session that must finish one before the
-        next takes an asyncio.Lock first. At QoS 1 call `ack()` once when the PUBACK may go out: PUBACKs leave in
-        order of receipt, whatever the order of the calls. What is published on the link after `ack()` goes out
-        after the PUBACK, provided every earlier message has been acknowledged too. Returning without `ack()`
-        acknowledges. At QoS 0 `ack()` does nothing. An exception closes the connection, without PUBACK.
+        Calls begin in order of receipt and may overlap up to a bound; a session that must finish one before
+        the next takes an asyncio.Lock first. At QoS 1 call `ack()` once when the PUBACK may go out: PUBACKs
+        leave in order of receipt, whatever the order of the calls. What is published on the link after
+        `ack()` goes out after the PUBACK, provided every earlier message has been acknowledged too. Returning
+        without `ack()` acknowledges. At QoS 0 `ack()` does nothing. An exception closes the connection,
+        without PUBACK.
         """
         ...
 
     async def subscribe(self, filters: Sequence[tuple[str, int]]) -> Sequence[int]:
-        """Return for each (topic filter, requested QoS) the granted QoS, or 0x80 to refuse. May not publish."""
+        """Return for each (topic filter, requested QoS) the granted QoS, or 0x80 to refuse."""
         ...
 
     def subscribed(self) -> None:
-        """The SUBACK of the last `subscribe` is on its way; deliveries may start."""
+        """Learn that the SUBACK of the last `subscribe` is on its way; deliveries may start."""
         ...
 
     async def unsubscribe(self, filters: Sequence[str]) -> None:
@@ -120,9 +121,11 @@ class MqttSession(Protocol):
         ...
 
     async def closed(self, *, orderly: bool) -> None:
-        """The connection has ended: called exactly once, last, after every other call has ended or was cancelled.
+        """Learn that the connection has ended; called exactly once, after every other call has ended.
 
-        `orderly` is True only after a DISCONNECT packet; otherwise the will, which came with `Connect`, is due.
+        Calls of `publish` and work given to `MqttLink.run` that were still going on have been cancelled.
+        `orderly` is True only after a DISCONNECT packet; otherwise the will, which came with `Connect`, is
+        due.
         """
         ...
 
@@ -133,9 +136,9 @@ class MqttFrontEnd(Protocol):
     def owns(self, connect: Connect) -> bool:
         """Tell from the user name whether this connection belongs to the front-end; pure and quick.
 
-        Address spaces are disjoint: DPS owns `{idScope}/registrations/…`, a hub owns `{its host name}/{device}…`.
-        A name shared by several hubs, and a connection that came to another site's name, are decided by this too.
-        Own a claim whether or not its device exists; nothing is authenticated here.
+        Address spaces are disjoint: DPS owns `{idScope}/registrations/…`, a hub owns `{its host
+        name}/{device}…`. A name shared by several hubs, and a connection that came to another site's name,
+        are decided by this too. Own a claim whether or not its device exists; nothing is authenticated here.
         """
         ...
 
@@ -153,9 +156,9 @@ class MqttFrontEnd(Protocol):
 class Site:
     """Names, and the front-ends that answer there.
 
-    `names` are host names or the text of local IP addresses, without port, in any letter case. `max_body` is the
-    largest request body in bytes. Several sites may share a name: their front-ends are then asked in turn, in the
-    order in which the sites were added, and the largest `max_body` counts.
+    `names` are host names or the text of local IP addresses, without port, in any letter case. `max_body` is
+    the largest request body in bytes. Several sites may share a name: their front-ends are then asked in
+    turn, in the order in which the sites were added, and the largest `max_body` counts.
     """
 
     names: frozenset[str]
@@ -171,7 +174,7 @@ class Sites:
     """All sites of one process. Hubs come and go while it runs, so it may be changed at any time."""
 
     def __init__(self, sites: Iterable[Site] = (), *, default: str | None = None) -> None:
-        """`default` is a name whose site answers when a client names none that we know (None: nobody answers)."""
+        """Serve these sites; the one named `default` also answers clients that name none we know."""
         self._sites: list[Site] = list(sites)
         self._default = default
         self._by_name: dict[str, Site] = {}
@@ -193,9 +196,10 @@ class Sites:
         raise ValueError(message)
 
     def resolve(self, server_name: str | None, host: str | None, local_address: str) -> Site:
-        """Find the site by TLS server name, else `Host` header (port ignored), else local IP address, else default.
+        """Find the site by TLS server name, else `Host` header, else local IP address, else the default.
 
-        A name that is not served is passed over in favour of the next one. The result may have no front-ends.
+        The port in `host` is ignored.         A name that is not served is passed over in favour of the next
+        one. The result may have no front-ends.
         """
         by_name = self._by_name
         for name in (server_name, host and _without_port(host), local_address, self._default):
@@ -204,14 +208,14 @@ class Sites:
         return NOWHERE
 
     def find_http(self, site: Site, method: str, path: str) -> HttpFrontEnd | None:
-        """The front-end of the site that owns this raw path."""
+        """Find the front-end of the site that owns this raw path."""
         for front_end in site.http:
             if front_end.owns(method, path):
                 return front_end
         return None
 
     def find_mqtt(self, site: Site, connect: Connect) -> MqttFrontEnd | None:
-        """The front-end that owns this claim: one of the site, else any (contract hub.md 13.2), else None."""
+        """Find the front-end that owns this claim, in the site or else in any (contract hub.md 13.2)."""
         for candidate in (site, *self._sites):
             for front_end in candidate.mqtt:
                 if front_end.owns(connect):
@@ -227,7 +231,7 @@ class Sites:
 
 
 def raw_path(request: web.BaseRequest) -> str:
-    """The path exactly as the client sent it, without the query: nothing decoded, nothing normalized."""
+    """Return the path exactly as the client sent it, without query, undecoded and not normalized."""
     target = request.raw_path
     if not target.startswith("/") and "://" in target:  # absolute form (RFC 9112 section 3.2.2)
         _, _, rest = target.partition("://")

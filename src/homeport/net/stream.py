@@ -23,9 +23,9 @@ class Peer:
     """The other end of one connection, as the transport saw it.
 
     `remote` is the client's address, `local` the one of ours it connected to. `server_name` is the name the
-    client asked for in the TLS handshake (SNI, lower case), or None. `chain` holds the client's certificates in
-    DER, the leaf first, in the order sent; it is empty when none was presented. The client has proven that it
-    owns the leaf's private key; nothing else about the chain has been judged.
+    client asked for in the TLS handshake (SNI, lower case), or None. `chain` holds the client's certificates
+    in DER, the leaf first, in the order sent; it is empty when none was presented. The client has proven that
+    it owns the leaf's private key; nothing else about the chain has been judged.
     """
 
     remote: Address
