@@ -1,7 +1,6 @@
 """MQTT 3.1.1 (OASIS standard, 29 October 2014) without I/O, client and server. Topics' meaning lives elsewhere."""
 
 from homeport.proto import LocalProtocolError, ProtocolError, RemoteProtocolError
-from homeport.proto.mqtt.codec import decode, encode
 from homeport.proto.mqtt.connection import (
     DEFAULT_MAX_CONNECT_SIZE,
     DEFAULT_MAX_PACKET_SIZE,
@@ -32,7 +31,9 @@ from homeport.proto.mqtt.packets import (
     UnsupportedProtocol,
     Will,
 )
+from homeport.proto.mqtt.reader import decode
 from homeport.proto.mqtt.state import Role, State
+from homeport.proto.mqtt.writer import encode
 
 __all__ = [
     "DEFAULT_MAX_CONNECT_SIZE",

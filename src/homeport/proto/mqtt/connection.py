@@ -4,7 +4,6 @@ from dataclasses import replace
 from math import inf
 
 from homeport.proto import LocalProtocolError, RemoteProtocolError
-from homeport.proto.mqtt.codec import decode_body, encode, read_header
 from homeport.proto.mqtt.packets import (
     ConnAck,
     Connect,
@@ -25,7 +24,9 @@ from homeport.proto.mqtt.packets import (
     Unsubscribe,
     UnsupportedProtocol,
 )
+from homeport.proto.mqtt.reader import decode_body, read_header
 from homeport.proto.mqtt.state import CHANGES, ENDED, MAY_SAY, START, UNSUPPORTED, Role, State, Voice, overall
+from homeport.proto.mqtt.writer import encode
 
 DEFAULT_MAX_PACKET_SIZE = (256 + 64) * 1024 + 16
 """A message of 256 KiB (contract hub.md 13.4) under the longest topic MQTT can write."""

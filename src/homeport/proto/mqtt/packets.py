@@ -1,4 +1,4 @@
-"""What can be said in MQTT 3.1.1: the fourteen control packets as values. How they are spelt lives in `codec`."""
+"""The fourteen control packets of MQTT 3.1.1 as values. How they are spelt lives in `reader` and `writer`."""
 
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -6,6 +6,9 @@ from typing import ClassVar
 
 SUBSCRIPTION_REFUSED = 0x80
 """The return code in SUBACK for a filter that was not granted (MQTT 3.9.3)."""
+
+GRANTS = frozenset({0, 1, 2, SUBSCRIPTION_REFUSED})
+"""The return codes that SUBACK knows."""
 
 
 class PacketType(IntEnum):
