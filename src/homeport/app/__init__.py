@@ -1,0 +1,1 @@
+"""The roof: reads the configuration, builds every part and runs them."""

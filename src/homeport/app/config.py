@@ -1,0 +1,154 @@
+"""Configuration: `homeport.toml`, `HOMEPORT_…` variables and command-line options, read once into frozen values.
+
+No other module reads files or environment for settings. What an administrator changes at run time (enrollments,
+hubs, policies) is data in the store and never stands here.
+"""
+
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+_HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
+_LISTS = {"bind", "hostname"}
+_PORTS = {"https_port", "mqtt_port", "amqp_port", "portal_port"}
+
+
+class ConfigError(Exception):
+    """Everything that is wrong with the configuration, one problem per line, each with its key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What one server process is told when it starts. Times in seconds, ports 1 to 65535 (0: any free one)."""
+
+    data: Path
+    """Directory for the database, certificates and connection information; created with mode 0700."""
+    database: str | None = None
+    """`postgresql://…`, or None for SQLite in `data`."""
+    bind: tuple[str, ...] = ()
+    """Addresses to listen on; empty means all of them."""
+    hostname: tuple[str, ...] = ("localhost",)
+    """Names of the provisioning service; the first is the one clients are told."""
+    https_port: int = 443
+    mqtt_port: int = 8883
+    amqp_port: int = 5671
+    portal_port: int = 8080
+    portal_bind: str = "127.0.0.1"
+    register_budget: float = 2.0
+    """How long a register call waits for the hub before it answers `assigning`."""
+    operation_deadline: float = 600.0
+    """When an operation that no hub has answered is `failed`."""
+    drain: float = 5.0
+    """How long connections may finish what they do when the server stops."""
+    log_level: str = "info"
+
+
+def default_data_directory(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the data directory used without `--data`: `homeport` under XDG's state directory."""
+    state = environ.get("XDG_STATE_HOME")
+    base = Path(state) if state and Path(state).is_absolute() else Path.home() / ".local" / "state"
+    return base / "homeport"
+
+
+def load_config(
+    options: Mapping[str, Any], *, environ: Mapping[str, str] = os.environ, file: Path | None = None
+) -> Config:
+    """Merge defaults, the file, the environment and the options (the later wins), and check the result.
+
+    Options that are None or empty are not given. Raises ConfigError with every problem at once.
+    """
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    path = file or (Path(environ["HOMEPORT_CONFIG"]) if environ.get("HOMEPORT_CONFIG") else None)
+    if path is not None:
+        values |= _from_file(path, problems)
+    values |= _from_environment(environ)
+    values |= {key: value for key, value in options.items() if value not in (None, (), [])}
+    known = {field.name for field in fields(Config)}
+    problems += [f"{key}: unknown setting" for key in sorted(values.keys() - known)]
+    checked = {key: _check(key, values[key], problems) for key in values.keys() & known}
+    if problems:
+        raise ConfigError("\n".join(problems))
+    data = Path(checked.pop("data", None) or default_data_directory(environ)).expanduser().absolute()
+    return Config(data=data, **checked)
+
+
+def _from_file(path: Path, problems: list[str]) -> dict[str, Any]:
+    try:
+        return {key.replace("-", "_"): value for key, value in tomllib.loads(path.read_text()).items()}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        problems.append(f"{path}: {error}")
+        return {}
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for field in fields(Config):
+        text = environ.get(f"HOMEPORT_{field.name.upper()}")
+        if text:
+            values[field.name] = text.split(",") if field.name in _LISTS else text
+    return values
+
+
+def _check(key: str, value: Any, problems: list[str]) -> Any:
+    try:
+        if key in _PORTS:
+            return _port(value)
+        if key in {"register_budget", "operation_deadline", "drain"}:
+            return _seconds(value)
+        if key == "bind":
+            return tuple(str(ipaddress.ip_address(address)) for address in _list(value))
+        if key == "hostname":
+            return tuple(_host_name(name) for name in _list(value))
+        if key == "log_level":
+            return _one_of(str(value).lower(), ("debug", "info", "warning", "error"))
+        if key == "database":
+            return _database(str(value))
+    except (TypeError, ValueError) as error:
+        problems.append(f"{key}: {error}")
+        return None
+    return value
+
+
+def _list(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else [str(item) for item in value]
+
+
+def _port(value: Any) -> int:
+    port = int(value)
+    if not 0 <= port <= 65535:
+        raise ValueError(f"{port} is not a port")
+    return port
+
+
+def _seconds(value: Any) -> float:
+    seconds = float(value)
+    if not 0 <= seconds <= 86400:
+        raise ValueError(f"{value} is not between 0 and 86400 seconds")
+    return seconds
+
+
+def _host_name(name: str) -> str:
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        if len(name) > 253 or not _HOST_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is neither a host name nor an address") from None
+        return name.rstrip(".")
+
+
+def _one_of(value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise ValueError(f"{value!r} is none of {', '.join(allowed)}")
+    return value
+
+
+def _database(url: str) -> str:
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ValueError("only postgresql:// addresses are known; leave it out for SQLite in the data directory")
+    return url

@@ -1,0 +1,129 @@
+"""The data directory: private files, one server at a time, and what clients need to connect.
+
+`connection.json` is how every other command finds the server, whatever database it uses.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+
+class DirectoryError(Exception):
+    """The data directory cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionInfo:
+    """What clients need; it holds keys, so the file is readable by its owner only."""
+
+    id_scope: str
+    global_endpoint: str
+    dps_connection_string: str = field(repr=False)
+    hub_connection_strings: Mapping[str, str] = field(repr=False)
+    """By hub name, the first hub first."""
+    ca_file: str
+    portal_url: str
+    api_url: str
+    """Where the command line reaches the server's API: a loopback address with the port it really listens on."""
+
+
+class DataDirectory:
+    """Files below `path`, created with mode 0700 for the directory and 0600 for every file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: int | None = None
+
+    @property
+    def ca_file(self) -> Path:
+        """The root certificate that clients trust, PEM."""
+        return self.path / "ca.pem"
+
+    @property
+    def database_file(self) -> Path:
+        return self.path / "homeport.db"
+
+    def create(self) -> None:
+        """Make the directory, private to its owner; raises DirectoryError."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.path.chmod(0o700)
+        except OSError as error:
+            raise DirectoryError(
+                f"cannot use the data directory {self.path}: {error.strerror}. Choose another with --data."
+            ) from error
+
+    def lock(self) -> None:
+        """Claim the directory for this process until it ends; raises DirectoryError if a server has it."""
+        descriptor = os.open(self.path / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise DirectoryError(
+                f"another Homeport server uses {self.path}. Stop it, or give this one its own --data."
+            ) from error
+        self._lock = descriptor
+
+    def unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def is_served(self) -> bool:
+        """Tell whether a server process holds the directory now."""
+        try:
+            descriptor = os.open(self.path / "server.lock", os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        else:
+            return False
+        finally:
+            os.close(descriptor)
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            return (self.path / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, content: bytes, *, mode: int = 0o600) -> None:
+        """Replace a file in one step: readers see the old content or the new, also after a crash."""
+        target = self.path / name
+        temporary = target.with_name(f".{name}.{os.getpid()}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+
+    def write_connection(self, info: ConnectionInfo) -> None:
+        self.write("connection.json", json.dumps(asdict(info), indent=2).encode())
+
+    def read_connection(self) -> ConnectionInfo:
+        """Return what the last server wrote; raises DirectoryError if none has run here yet."""
+        content = self.read("connection.json")
+        if content is None:
+            raise DirectoryError(
+                f"no Homeport server has run in {self.path} yet. Start one with `homeport serve`, or name its --data."
+            )
+        document: dict[str, Any] = json.loads(content)
+        return ConnectionInfo(**document)
+
+    def __enter__(self) -> Self:
+        self.create()
+        self.lock()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.unlock()

@@ -1,0 +1,65 @@
+"""How commands speak: results on standard output, everything else on standard error, one way to fail."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from homeport.app.config import default_data_directory
+from homeport.app.directory import ConnectionInfo, DataDirectory, DirectoryError
+from homeport.client import HomeportAdminClient, ProvisioningServiceError
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+class Output(StrEnum):
+    """The shapes a listing can be printed in."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", help="The server's data directory.", envvar="HOMEPORT_DATA", show_default="XDG state directory"
+    ),
+]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Shape of the answer.")]
+
+
+def fail(message: str, *, code: int = 1) -> typer.Exit:
+    """Print why a command could not do its work; raise the result."""
+    err.print(f"[bold red]error[/] {message}", soft_wrap=True)
+    return typer.Exit(code)
+
+
+def connection_info(data: Path | None) -> ConnectionInfo:
+    """Return what the server in this data directory told its clients, or end the command with the reason."""
+    try:
+        return DataDirectory(data or default_data_directory()).read_connection()
+    except DirectoryError as error:
+        raise fail(str(error)) from error
+
+
+@contextmanager
+def admin(data: Path | None) -> Iterator[HomeportAdminClient]:
+    """Speak to the running server's API; says so plainly when no server answers."""
+    info = connection_info(data)
+    directory = DataDirectory(data or default_data_directory())
+    if not directory.is_served():
+        raise fail(
+            f"no server is running on {directory.path}: this command goes through its API. Start `homeport serve`."
+        )
+    try:
+        with HomeportAdminClient.create_from_connection_string(
+            info.dps_connection_string, endpoint=info.api_url, ca_file=info.ca_file
+        ) as client:
+            yield client
+    except ProvisioningServiceError as error:
+        raise fail(str(error)) from error
