@@ -329,6 +329,8 @@ class LinkedHub:
     allocation_weight: int = 1
     apply_allocation_policy: bool = True
     connection_string: str | None = field(default=None, repr=False)
+    ca_certificates: str | None = None
+    """PEM of the authorities trusted for this host, besides the system's; another Homeport's CA stands here."""
     created_at: datetime
 
 
