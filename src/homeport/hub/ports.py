@@ -77,13 +77,16 @@ class DeviceStore(Protocol):
 
     async def touch(
         self,
-        device_id: str,
         *,
-        state: ConnectionState | None,
+        states: Mapping[str, ConnectionState],
         activity: Mapping[str, datetime],
         now: datetime,
     ) -> None:
-        """Record a changed connection state of one device (None: unchanged) and the last activity of many."""
+        """Record connection states that changed, at `now`, and last activities, of many devices in one transaction.
+
+        Ids without an identity are passed over. An activity never moves back; a state that is the stored one
+        already leaves its time alone.
+        """
         ...
 
     async def disconnect_all(self, *, now: datetime) -> None:
