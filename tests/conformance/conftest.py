@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from tests.certificates import Certified, make_certificate
 from tests.server import HomeportServer
 

@@ -14,6 +14,7 @@ from azure.iot.hub import IoTHubRegistryManager
 from provisioningserviceclient import ProvisioningServiceClient
 from provisioningserviceclient.models import AttestationMechanism, EnrollmentGroup, IndividualEnrollment
 from provisioningserviceclient.protocol.models import SymmetricKeyAttestation
+
 from tests.certificates import Certified, make_certificate
 from tests.conformance.conftest import Service
 

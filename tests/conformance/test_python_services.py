@@ -15,6 +15,7 @@ from provisioningserviceclient.models import (
     IndividualEnrollment,
     InitialTwin,
 )
+
 from tests.certificates import make_certificate
 from tests.conformance.conftest import Service
 from tests.conformance.test_python_provisioning import symmetric_key, unique
