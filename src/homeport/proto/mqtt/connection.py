@@ -120,6 +120,8 @@ class Connection:
             raise self._fault
         if self.state is State.CLOSED:
             return []
+        if not data:
+            return []
         self._heard = True
         buffer = self._buffer
         if buffer:
