@@ -27,9 +27,7 @@ def create(
     """Create a hub in the running server and link it at once."""
     with admin(data) as client:
         hub = client.create_hub(name, host_names=hostname, allocation_weight=weight)
-    out.print(
-        f"Hub [bold]{hub.name}[/] serves {hub.host_name} and takes new devices with weight {hub.allocation_weight}."
-    )
+    out.print(f"Hub [bold]{hub.name}[/] serves {hub.host_name}; its share of new devices is {hub.allocation_weight}.")
 
 
 @app.command("link")
@@ -39,7 +37,7 @@ def link(
         typer.Option(
             "--connection-string",
             envvar="HOMEPORT_LINK_CONNECTION_STRING",
-            help="Of a policy with RegistryRead, RegistryWrite and ServiceConnect, at another Homeport or Azure IoT Hub.",
+            help="Of another Homeport or Azure IoT Hub: RegistryRead, RegistryWrite and ServiceConnect.",
         ),
     ],
     name: Annotated[
@@ -57,7 +55,7 @@ def link(
             name or fields["HostName"].split(".")[0], connection_string=connection_string, allocation_weight=weight
         )
     out.print(
-        f"Hub [bold]{hub.name}[/] ({hub.host_name}) is linked and takes new devices with weight {hub.allocation_weight}."
+        f"Hub [bold]{hub.name}[/] at {hub.host_name} is linked; its share of new devices is {hub.allocation_weight}."
     )
 
 

@@ -1,0 +1,98 @@
+"""What operators and orchestrators ask: is it alive, and how much does it do (`/homeport/health`, `/homeport/metrics`).
+
+Both answer without credentials, so they say nothing about devices and hold no names.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+
+from homeport import __version__
+from homeport.dps.model import Attempt
+from homeport.dps.ports import AttemptStore
+from homeport.net.sites import raw_path
+from homeport.net.stream import Peer
+from homeport.paging import Page
+
+# From a cached answer on a laptop to a hub on another continent.
+_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
+
+
+class Metrics:
+    """The service's counters, one registry per process object: no globals, so tests do not share them."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._attempts = Counter(
+            "homeport_registration_attempts_total",
+            "Register calls by transport and outcome.",
+            ("transport", "outcome"),
+            registry=self.registry,
+        )
+        self._refusals = Counter(
+            "homeport_registration_refusals_total",
+            "Refused register calls by error code.",
+            ("code",),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "homeport_registration_seconds",
+            "Time from the register call to its answer.",
+            registry=self.registry,
+            buckets=_BUCKETS,
+        )
+
+    def count(self, attempt: Attempt) -> None:
+        self._attempts.labels(attempt.transport, attempt.outcome.value).inc()
+        if attempt.code is not None:
+            self._refusals.labels(str(attempt.code)).inc()
+        self._seconds.observe(attempt.duration_ms / 1000)
+
+    def render(self) -> bytes:
+        """Return the text format that Prometheus reads."""
+        return generate_latest(self.registry)
+
+
+class MeasuredAttempts:
+    """An AttemptStore that counts what passes through it."""
+
+    def __init__(self, store: AttemptStore, metrics: Metrics) -> None:
+        self._store = store
+        self._metrics = metrics
+
+    def record(self, attempt: Attempt) -> None:
+        self._metrics.count(attempt)
+        self._store.record(attempt)
+
+    async def latest(self, registration_id: str, *, limit: int) -> Sequence[Attempt]:
+        return await self._store.latest(registration_id, limit=limit)
+
+    async def find(self, tracking_id: str) -> Attempt | None:
+        return await self._store.find(tracking_id)
+
+    async def page(self, *, after: str | None, limit: int) -> Page[Attempt]:
+        return await self._store.page(after=after, limit=limit)
+
+
+class OperationsFrontEnd:
+    """Answers `/homeport/health` and `/homeport/metrics` on every site."""
+
+    def __init__(self, metrics: Metrics, is_healthy: Callable[[], Awaitable[bool]]) -> None:
+        self._metrics = metrics
+        self._is_healthy = is_healthy
+
+    def owns(self, method: str, path: str) -> bool:
+        """Own the two paths whatever the method is."""
+        del method
+        return path in {"/homeport/health", "/homeport/metrics"}
+
+    async def handle(self, request: web.BaseRequest, peer: Peer) -> web.StreamResponse:
+        del peer
+        if request.method not in {"GET", "HEAD"}:
+            return web.json_response({"error": "Only GET is offered here."}, status=405, headers={"Allow": "GET, HEAD"})
+        if raw_path(request) == "/homeport/metrics":
+            return web.Response(body=self._metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
+        healthy = await self._is_healthy()
+        body = {"status": "ok" if healthy else "the database does not answer", "version": __version__}
+        return web.json_response(body, status=200 if healthy else 503)

@@ -1,0 +1,64 @@
+"""The demo's server: `homeport serve` in a process of its own, started as anybody would."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+STOP_LIMIT = 15.0
+
+
+class ServerFailedError(Exception):
+    """The server did not become ready; the text is what it said."""
+
+
+class DemoServer:
+    """Runs the server on these loopback addresses until the context ends."""
+
+    def __init__(self, data: Path, addresses: Sequence[str], options: Sequence[str]) -> None:
+        self._command = [
+            *(sys.executable, "-m", "homeport.cli.main", "serve"),
+            *("--data", str(data)),
+            *(option for address in addresses for option in ("--bind", address)),
+            *options,
+        ]
+        self._log = data / "server.log"
+        self._process: subprocess.Popen[str] | None = None
+        self.ready = ""
+        """The server's own `ready` line."""
+
+    def __enter__(self) -> Self:
+        self._log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own program with our own arguments
+                self._command,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                # Ctrl-C is the demo's to handle: devices leave first, then the server.
+                start_new_session=True,
+            )
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith("ready"):
+                self.ready = line.strip()
+                return self
+        self._process.wait()
+        raise ServerFailedError(self._log.read_text().strip())
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None

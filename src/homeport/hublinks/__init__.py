@@ -1,0 +1,1 @@
+"""Hubs that run elsewhere, reached over the network."""
