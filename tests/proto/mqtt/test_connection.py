@@ -205,6 +205,8 @@ def test_a_server_answers_another_version_only_with_its_level() -> None:
     server = Connection(Role.SERVER)
     connect5 = bytes.fromhex("10 10 0004 4d515454 05 02 003c 03 210014 0000")
     assert server.receive(connect5 + b"\x30\x05later") == [UnsupportedProtocol(name="MQTT", level=5)]
+    assert server.receive(b"\xff") == []
+    assert server.tick(0) is None
     for wrong in (ConnAck(), ConnAck(return_code=ReturnCode.NOT_AUTHORIZED), Publish(topic="a")):
         with pytest.raises(LocalProtocolError):
             server.send(wrong)

@@ -1,6 +1,7 @@
 import pytest
 
 from homeport.proto.mqtt import (
+    ConnAck,
     Connect,
     Connection,
     KeepAliveError,
@@ -49,9 +50,11 @@ def test_without_keep_alive_there_is_no_deadline() -> None:
 
 def test_silence_before_the_answer_is_the_servers_own() -> None:
     server = Connection(Role.SERVER)
-    server.receive(encode(Connect(client_id="d", keep_alive=1)))
+    server.receive(encode(Connect(client_id="d", keep_alive=60)))
     assert server.tick(0) is None
     assert server.tick(100) is None
+    server.send(ConnAck())
+    assert server.tick(100) == 190
 
 
 def test_a_client_pings_and_the_server_answers() -> None:

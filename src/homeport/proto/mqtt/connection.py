@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from math import inf
+from typing import NoReturn
 
 from homeport.proto import LocalProtocolError, RemoteProtocolError
 from homeport.proto.mqtt.packets import (
@@ -116,8 +117,7 @@ class Connection:
         Raises RemoteProtocolError as the class describes. What comes after the last word of either side is ignored.
         """
         if self._fault is not None:
-            self._end()
-            raise self._fault
+            self._break_off(self._fault)
         if self.state is State.CLOSED:
             return []
         if not data:
@@ -134,10 +134,9 @@ class Connection:
         try:
             self._read_packets(data, events)
         except RemoteProtocolError as fault:
-            self._fault = fault
+            self._fault = fault.with_traceback(None)
             if not events:
-                self._end()
-                raise
+                self._break_off(fault)
         return events
 
     def _read_packets(self, data: bytes, events: list[Event]) -> None:
@@ -306,8 +305,7 @@ class Connection:
         a whole keep-alive; also raises the fault that `receive` has kept back.
         """
         if self._fault is not None:
-            self._end()
-            raise self._fault
+            self._break_off(self._fault)
         if self._heard:
             self._heard = self._pinged = False
             self._heard_at = now
@@ -326,8 +324,7 @@ class Connection:
             return due
         if self._role is Role.SERVER or self._pinged:
             self._fault = KeepAliveError(f"the {self._role.peer.value} is silent")
-            self._end()
-            raise self._fault
+            self._break_off(self._fault)
         self._out.append(encode(PingReq()))
         self._pinged = True
         self._spoke_at = now
@@ -350,6 +347,11 @@ class Connection:
             if self._role is Role.SERVER:
                 self._out += [encode(PingResp())] * self._owed_pings
                 self._owed_pings = 0
+
+    def _break_off(self, fault: RemoteProtocolError) -> NoReturn:
+        self._end()
+        # A copy: the one we keep must not hold on to the frames, and the bytes in them, that it passes through.
+        raise type(fault)(*fault.args) from None
 
     def _end(self) -> None:
         self._buffer.clear()
