@@ -1,5 +1,6 @@
 """The nouns of the hub as values. No serialization, no transport, no SQL (contract hub.md 4, 6, 21)."""
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,7 +10,17 @@ from typing import Any
 JsonObject = Mapping[str, Any]
 
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
-"""How the registry writes a time that has not come yet."""
+"""A time that has not come yet; `format_time` knows it."""
+
+
+def format_time(moment: datetime | None) -> str:
+    """Write an aware UTC time as every hub document does: seven fraction digits and `Z` (contract hub.md 4.1).
+
+    What has never happened (None, NEVER) is written without a fraction.
+    """
+    if moment is None or moment == NEVER:
+        return "0001-01-01T00:00:00Z"
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "0Z"
 
 
 class DeviceStatus(StrEnum):
@@ -88,6 +99,11 @@ class Twin:
     desired: TwinSection
     reported: TwinSection
     model_id: str | None = None
+
+    @property
+    def etag(self) -> str:
+        """The Base64 of the version as eight big-endian bytes (contract hub.md 3.4)."""
+        return base64.b64encode(self.version.to_bytes(8)).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,184 @@
+"""The hub's service documents exactly as clients see them: identities, twins, bulk, query, statistics, errors.
+
+Spellings and JSON only (contract hub.md 4 to 6, 8, 22); what the values mean is `hub.translate`'s business.
+What clients send and what they get are two types where they differ: read-only members that come back are not read.
+"""
+
+from typing import Any, Literal
+
+from msgspec import UNSET, UnsetType, field
+from msgspec.json import Decoder
+
+from homeport.wire import WireStruct
+
+# ---------------------------------------------------------------- identities
+
+
+class SymmetricKey(WireStruct, frozen=True, kw_only=True):
+    primary_key: str | None = None
+    secondary_key: str | None = None
+
+
+class X509Thumbprint(WireStruct, frozen=True, kw_only=True):
+    primary_thumbprint: str | None = None
+    secondary_thumbprint: str | None = None
+
+
+class Authentication(WireStruct, frozen=True, kw_only=True):
+    """Written in full, nulls included: Java needs every member (contract hub.md 4.1)."""
+
+    symmetric_key: SymmetricKey | None = None
+    x509_thumbprint: X509Thumbprint | None = field(default=None, name="x509Thumbprint")
+    type: str | None = None
+
+
+class Capabilities(WireStruct, frozen=True, kw_only=True):
+    iot_edge: bool | None = None
+
+
+class DeviceWrite(WireStruct, frozen=True, kw_only=True):
+    """What a client may set on a device identity (contract hub.md 4.1)."""
+
+    device_id: str | None = None
+    status: str | None = None
+    status_reason: str | None = None
+    authentication: Authentication | None = None
+    capabilities: Capabilities | None = None
+    device_scope: str | None = None
+    parent_scopes: list[str] | None = None
+
+
+class Device(WireStruct, frozen=True, kw_only=True):
+    """A device identity. Note `statusUpdatedTime` here and `statusUpdateTime` on twins."""
+
+    device_id: str
+    generation_id: str
+    etag: str
+    connection_state: str
+    status: str
+    status_reason: str | None
+    connection_state_updated_time: str
+    status_updated_time: str
+    last_activity_time: str
+    cloud_to_device_message_count: int = 0
+    authentication: Authentication
+    capabilities: Capabilities
+    device_scope: str | UnsetType = UNSET
+    parent_scopes: list[str] | UnsetType = UNSET
+
+
+# ---------------------------------------------------------------- twins
+
+
+class TwinPropertiesWrite(WireStruct, frozen=True, kw_only=True):
+    desired: dict[str, Any] | None = None
+    reported: dict[str, Any] | None = None
+
+
+class TwinWrite(WireStruct, frozen=True, kw_only=True):
+    """What a client may set on a twin; the REST calls read `reported` of nobody but bulk (contract hub.md 6.2)."""
+
+    tags: dict[str, Any] | None = None
+    properties: TwinPropertiesWrite | None = None
+
+
+class TwinProperties(WireStruct, frozen=True, kw_only=True):
+    """Content, `$metadata` and `$version` of each section, already put together."""
+
+    desired: dict[str, Any]
+    reported: dict[str, Any]
+
+
+class Twin(WireStruct, frozen=True, kw_only=True):
+    device_id: str
+    etag: str
+    device_etag: str
+    status: str
+    status_reason: str | UnsetType = UNSET
+    status_update_time: str
+    connection_state: str
+    last_activity_time: str
+    cloud_to_device_message_count: int = 0
+    authentication_type: str
+    x509_thumbprint: X509Thumbprint = field(name="x509Thumbprint")
+    model_id: str
+    version: int
+    tags: dict[str, Any]
+    properties: TwinProperties
+    capabilities: Capabilities
+    device_scope: str | UnsetType = UNSET
+    parent_scopes: list[str] | UnsetType = UNSET
+
+
+# ---------------------------------------------------------------- bulk
+
+
+class BulkEntry(WireStruct, frozen=True, kw_only=True):
+    """One line of `POST /devices` (contract hub.md 4.6)."""
+
+    id: str
+    module_id: str | None = None
+    etag: str | None = field(default=None, name="eTag")
+    import_mode: str | None = None
+    status: str | None = None
+    status_reason: str | None = None
+    authentication: Authentication | None = None
+    twin_etag: str | None = field(default=None, name="twinETag")
+    tags: dict[str, Any] | None = None
+    properties: TwinPropertiesWrite | None = None
+    capabilities: Capabilities | None = None
+    device_scope: str | None = None
+    parent_scopes: list[str] | None = None
+
+
+class BulkError(WireStruct, frozen=True, kw_only=True):
+    device_id: str
+    module_id: str | None = None
+    error_code: str
+    error_status: str
+    operation: str
+
+
+class BulkWarning(WireStruct, frozen=True, kw_only=True):
+    device_id: str
+    warning_code: str
+    warning_status: str
+
+
+class BulkResult(WireStruct, frozen=True, kw_only=True):
+    is_successful: bool
+    errors: list[BulkError]
+    warnings: list[BulkWarning]
+
+
+# ---------------------------------------------------------------- query, statistics, errors
+
+
+class QuerySpecification(WireStruct, frozen=True, kw_only=True):
+    query: str
+
+
+class RegistryStatistics(WireStruct, frozen=True, kw_only=True):
+    total_device_count: int
+    enabled_device_count: int
+    disabled_device_count: int
+
+
+class ServiceStatistics(WireStruct, frozen=True, kw_only=True):
+    connected_device_count: int
+
+
+class ErrorBody(WireStruct, frozen=True, kw_only=True, rename="pascal"):
+    """`Message` is `ErrorCode:{name};{text}`: Node splits it at `;` and `:` (contract hub.md 22.1)."""
+
+    message: str
+    exception_message: str
+
+
+ItemType = Literal["Twin", "DeviceJob", "JobResponse", "Raw"]
+"""The only spellings of `x-ms-item-type` that C# reads (contract hub.md 8.1)."""
+
+device_decoder = Decoder(DeviceWrite)
+twin_decoder = Decoder(TwinWrite)
+bulk_decoder = Decoder(list[BulkEntry])
+query_decoder = Decoder(QuerySpecification)
