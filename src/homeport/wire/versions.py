@@ -1,0 +1,59 @@
+"""What depends on the api-version, or on which client speaks: facts, in one place (contract dps.md 1.6, 4.4).
+
+Who acts on them is decided elsewhere.
+"""
+
+import re
+from dataclasses import dataclass
+
+_FORM = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?", re.ASCII)
+
+LAST_VERSION_WITHOUT_REPROVISIONING = "2018-04-01"
+"""Devices of this version or older keep their hub where the enrollment has no reprovision policy (dps.md 9.4)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientPattern:
+    """Some clients: those whose version text begins so and whose api-version is one of these (empty: any)."""
+
+    client_version_prefix: str = ""
+    api_versions: frozenset[str] = frozenset()
+
+    def covers(self, api_version: str, client_version: str | None) -> bool:
+        """Tell whether a client is one of them; versions compare without case."""
+        version = (client_version or "").lower()
+        return version.startswith(self.client_version_prefix.lower()) and (
+            not self.api_versions or api_version in self.api_versions
+        )
+
+
+HEARS_ASSIGNING_FIRST: tuple[ClientPattern, ...] = ()
+"""Clients whose register answer must not be final. None is known: every released SDK takes a final one (dps.md 3.2)."""
+
+WAITS_AFTER_SENDING: tuple[ClientPattern, ...] = (
+    # Java repeats the api-version as its client version; an older Java release names itself.
+    ClientPattern(client_version_prefix="2019-03-31"),
+    ClientPattern(client_version_prefix="com.microsoft.azure.sdk.iot"),
+    ClientPattern(client_version_prefix="Java"),
+)
+"""Clients that begin to wait for an answer only after they have sent, and miss one that overtakes (dps.md 4.4)."""
+
+
+def is_api_version(text: str) -> bool:
+    """Tell whether this is `YYYY-MM-DD`, with or without `-preview`; every such value is served."""
+    return len(text) <= 18 and _FORM.fullmatch(text) is not None
+
+
+def keeps_hub_without_policy(api_version: str) -> bool:
+    """Tell whether a device of this api-version stays on its hub when no reprovision policy is set."""
+    return api_version[:10] <= LAST_VERSION_WITHOUT_REPROVISIONING
+
+
+def hears_assigning_first(api_version: str, client_version: str | None) -> bool:
+    """Tell whether this client must be told to poll even though the result is known."""
+    return any(pattern.covers(api_version, client_version) for pattern in HEARS_ASSIGNING_FIRST)
+
+
+def waits_after_sending(api_version: str, client_version: str | None) -> bool:
+    """Tell whether an answer to this client must not come at once."""
+    return any(pattern.covers(api_version, client_version) for pattern in WAITS_AFTER_SENDING)
