@@ -127,9 +127,6 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
             return
         self._received += len(data)
         if self._stage is _Stage.HANDSHAKE:
-            if self._received > self._owner.limits.handshake_bytes:
-                self._give_up("the handshake is too large")
-                return
             self._tls.bio_write(data)
             self._shake_hands()
         elif self._received > _MAX_DISCARDED:
@@ -178,6 +175,9 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
             tls.do_handshake()
         except SSL.WantReadError:
             self._flush()
+            # Only now: the flight that completes a handshake may bring any amount of what follows it.
+            if self._received > self._owner.limits.handshake_bytes:
+                self._give_up("the handshake is too large")
             return
         except SSL.Error as fault:
             self._flush()  # the alert
