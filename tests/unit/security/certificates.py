@@ -49,6 +49,8 @@ class Options(TypedDict, total=False):
     key_ids: bool
     extra: tuple[Extension, ...]
     serial: int
+    hash: hashes.SHA224 | hashes.SHA256
+    """What the issuer signs with; SHA-256 unless said otherwise."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def issue(common_name: str, issuer: Issued | None = None, **options: Unpack[Opti
         ).add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     for value, critical in options.get("extra", ()):
         builder = builder.add_extension(value, critical=critical)
-    algorithm = None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    algorithm = None if isinstance(signer, ed25519.Ed25519PrivateKey) else options.get("hash", hashes.SHA256())
     parsed = builder.sign(signer, algorithm)
     return Issued(parse_der(parsed.public_bytes(Encoding.DER)), key)
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from cryptography import x509 as lib
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from homeport.security import x509_path
@@ -242,6 +243,16 @@ def test_weak_keys(which: str) -> None:
     intermediate = root.ca("I", **(weak if which == "intermediate" else {}))
     leaf = intermediate.leaf(**(weak if which == "leaf" else {}))
     assert_problem(find([leaf, intermediate], root), PathFault.TOO_WEAK, "1024")
+
+
+def test_weak_signatures_count_only_where_they_prove_something() -> None:
+    root = issue("R", hash=hashes.SHA224())
+    intermediate = root.ca("I", hash=hashes.SHA224())
+    leaf = intermediate.leaf()
+    assert_problem(find([leaf, intermediate], root), PathFault.TOO_WEAK, "'CN=I'", "SHA224")
+    assert_path(find([leaf], intermediate), leaf, intermediate)
+    weak_leaf = intermediate.leaf(hash=hashes.SHA224())
+    assert_problem(find([weak_leaf], intermediate), PathFault.TOO_WEAK, "'CN=device-001'")
 
 
 @pytest.mark.parametrize("which", ["leaf", "intermediate", "root"])
