@@ -148,6 +148,10 @@ class _Search:
             path = paths.popleft()
             top = path[-1]
             candidates = self._candidates(top, reached)
+            if candidates and top.weak_signature:
+                # Said before trying: the library won't verify some of these, which would look like forgery.
+                self._judged = self._judged or _too_weak(top, top.weak_signature)
+                continue
             issued = False
             for issuer, is_anchor in candidates:
                 if not self._checks_left:
@@ -224,9 +228,6 @@ def _judge_issuer(
     issuer: Certificate, path: Sequence[Certificate], now: datetime, tolerance: timedelta
 ) -> PathProblem | None:
     """Judge a certificate as the issuer of the path's last one."""
-    child = path[-1]
-    if child.weak_signature:
-        return _too_weak(child, child.weak_signature)
     problem = _judge_any(issuer, now, tolerance)
     if problem:
         return problem

@@ -255,6 +255,14 @@ def test_weak_signatures_count_only_where_they_prove_something() -> None:
     assert_problem(find([weak_leaf], intermediate), PathFault.TOO_WEAK, "'CN=device-001'")
 
 
+def test_sha1_is_called_weak_not_forged() -> None:
+    root = issue("R", key=rsa_key())
+    sha256, sha1 = bytes.fromhex("2a864886f70d01010b"), bytes.fromhex("2a864886f70d010105")
+    leaf = parse_der(root.leaf().der.replace(sha256, sha1))
+    assert_problem(find([leaf], root), PathFault.TOO_WEAK, "SHA1")
+    assert judge_leaf(leaf, now=NOW) is None  # a pinned certificate needs no signature
+
+
 @pytest.mark.parametrize("which", ["leaf", "intermediate", "root"])
 @pytest.mark.parametrize(
     "extension",
