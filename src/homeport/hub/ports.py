@@ -58,7 +58,11 @@ class DeviceStore(Protocol):
         ...
 
     async def replace_twin(self, twin: Twin, *, expected_version: int | None, reported_only: bool = False) -> None:
-        """Replace the twin; `expected_version` is `Twin.version` (with `reported_only`, the reported section's)."""
+        """Replace one side of the twin and leave the other as it is, so that neither can undo the other.
+
+        The service's side is tags, desired, version and model id, and `expected_version` is `Twin.version`. With
+        `reported_only` it is the reported section, and `expected_version` is that section's version.
+        """
         ...
 
     async def replace(self, device: Device, *, expected_etag: str | None) -> None:

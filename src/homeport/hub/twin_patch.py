@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from homeport.hub.errors import HubCode, HubError
 from homeport.hub.model import JsonObject, Twin, TwinSection, format_time
 
 MAX_TAGS_BYTES = 8 * 1024
@@ -26,12 +27,18 @@ _FIRST_PRINTABLE = 0x20
 _C1_CONTROLS = range(0x7F, 0xA0)
 
 
-class TwinContentError(ValueError):
+class TwinContentError(HubError):
     """The content breaks a rule of contract hub.md 6.3; the text says where, and is fit for the caller."""
+
+    def __init__(self, message: str, code: HubCode = HubCode.ARGUMENT_INVALID) -> None:
+        super().__init__(code, message)
 
 
 class TwinSizeError(TwinContentError):
     """The section would be larger than its limit."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, HubCode.BODY_TOO_LARGE)
 
 
 def check_content(content: JsonObject, where: str) -> None:

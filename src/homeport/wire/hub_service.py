@@ -18,6 +18,9 @@ class SymmetricKey(WireStruct, frozen=True, kw_only=True):
     primary_key: str | None = None
     secondary_key: str | None = None
 
+    def __repr__(self) -> str:
+        return "SymmetricKey(…)"
+
 
 class X509Thumbprint(WireStruct, frozen=True, kw_only=True):
     primary_thumbprint: str | None = None

@@ -1,0 +1,209 @@
+"""Which devices are connected, here and now, and what the registry is told about it (contract hub.md 13.10, 13.12).
+
+A session is one accepted connection, whatever its transport. Sockets and topics are the front-ends' business.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from homeport.bus import Bus, ConnectionChanged, DeviceChanged
+from homeport.clock import Clock
+from homeport.hub.authentication import Accepted, Proof, still_holds
+from homeport.hub.model import ConnectionState, DeviceIdentity
+from homeport.hub.ports import DeviceStore
+
+STATE_DELAY = 0.2
+"""Seconds between a changed connection state and its transaction: a storm of reconnects shares one."""
+ACTIVITY_DELAY = 10.0
+"""Seconds between transactions that record last activities."""
+RETRY_DELAY = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Session:
+    """One accepted connection of a device."""
+
+    device_id: str
+    generation_id: str
+    proof: Proof
+    expires_at: datetime | None
+    connected_at: datetime
+    end: Callable[[], None] = field(repr=False)
+    """Closes the connection soon, without waiting; may be called more than once."""
+    ended: str | None = None
+    """Why the hub ended it, once it has."""
+
+
+class Sessions:
+    """The open connections of one hub in this process, at most one per device.
+
+    Connection states and activities reach the store in batches; `overlay` shows them before they are written.
+    """
+
+    def __init__(self, *, hub: str, store: DeviceStore, bus: Bus, clock: Clock) -> None:
+        self._hub = hub
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+        self._open: dict[str, Session] = {}
+        self._states: dict[str, tuple[ConnectionState, datetime]] = {}
+        self._activity: dict[str, datetime] = {}
+        self._writing_states: dict[str, tuple[ConnectionState, datetime]] = {}
+        self._writing_activity: dict[str, datetime] = {}
+        self._write = asyncio.Lock()
+        self._state_changed = asyncio.Event()
+        self._changes = 0
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(tuple(self._open.values()))
+
+    def current(self, device_id: str) -> Session | None:
+        """Return the open connection of the device, if it has one in this process."""
+        return self._open.get(device_id)
+
+    @property
+    def changes(self) -> int:
+        """How many changes of identities have been seen; see `open`."""
+        return self._changes
+
+    async def open(
+        self, identity: DeviceIdentity, accepted: Accepted, end: Callable[[], None], *, since: int | None = None
+    ) -> Session:
+        """Begin a session; an older one of the same device is ended (contract hub.md 13.10).
+
+        `since` is the value of `changes` from before the identity was read: if identities have changed since,
+        this one is read again, and the session may be returned already `ended`.
+        """
+        now = self._clock.now()
+        session = Session(
+            device_id=identity.device_id,
+            generation_id=identity.generation_id,
+            proof=accepted.proof,
+            expires_at=accepted.expires_at,
+            connected_at=now,
+            end=end,
+        )
+        older = self._open.get(identity.device_id)
+        self._open[identity.device_id] = session
+        if older is not None:
+            self._end(older, "the device opened a new connection")
+        self._note(identity.device_id, ConnectionState.CONNECTED, now)
+        self._activity[identity.device_id] = now
+        if since is not None and since != self._changes:
+            await self._review(identity.device_id)
+        await self._bus.publish(ConnectionChanged(hub=self._hub, device_id=identity.device_id))
+        return session
+
+    async def leave(self, session: Session) -> None:
+        """Take note that the connection of this session has ended; a newer one of the same device is not affected."""
+        if self._open.get(session.device_id) is not session:
+            return
+        del self._open[session.device_id]
+        self._note(session.device_id, ConnectionState.DISCONNECTED, self._clock.now())
+        await self._bus.publish(ConnectionChanged(hub=self._hub, device_id=session.device_id))
+
+    def active(self, device_id: str, now: datetime) -> None:
+        """Take note that the device sent or received something."""
+        self._activity[device_id] = now
+
+    def overlay(self, identity: DeviceIdentity) -> DeviceIdentity:
+        """Return the identity as it will look when everything pending is written."""
+        device_id = identity.device_id
+        change = self._states.get(device_id) or self._writing_states.get(device_id)
+        activity = self._activity.get(device_id) or self._writing_activity.get(device_id)
+        if change is not None and change[0] is not identity.connection_state:
+            identity = replace(identity, connection_state=change[0], connection_state_updated_at=change[1])
+        if activity is not None and activity > identity.last_activity_at:
+            identity = replace(identity, last_activity_at=activity)
+        return identity
+
+    async def run(self) -> None:
+        """Keep the registry informed and look after changed identities, until cancelled; then write what is left."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._write_states())
+                tasks.create_task(self._write_activity())
+                tasks.create_task(self._watch())
+        finally:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what is pending now; what cannot be written stays pending and is logged."""
+        await self._flush(activity=True)
+
+    def end_all(self, why: str) -> None:
+        """End every connection, as when the hub is removed."""
+        for session in tuple(self._open.values()):
+            self._end(session, why)
+
+    def _note(self, device_id: str, state: ConnectionState, now: datetime) -> None:
+        self._states[device_id] = (state, now)
+        self._state_changed.set()
+
+    def _end(self, session: Session, why: str) -> None:
+        _log.info("hub %s: connection of device %r ended: %s", self._hub, session.device_id, why)
+        session.ended = why
+        session.end()
+
+    async def _write_states(self) -> None:
+        while True:
+            await self._state_changed.wait()
+            await self._clock.sleep(STATE_DELAY)
+            self._state_changed.clear()
+            if not await self._flush(activity=False):
+                await self._clock.sleep(RETRY_DELAY)
+                self._state_changed.set()
+
+    async def _write_activity(self) -> None:
+        while True:
+            await self._clock.sleep(ACTIVITY_DELAY)
+            await self._flush(activity=True)
+
+    async def _flush(self, *, activity: bool) -> bool:
+        async with self._write:
+            self._writing_states, self._states = self._states, {}
+            if activity:
+                self._writing_activity, self._activity = self._activity, {}
+            try:
+                if self._writing_states or self._writing_activity:
+                    await self._store.touch(
+                        states={device_id: state for device_id, (state, _) in self._writing_states.items()},
+                        activity=self._writing_activity,
+                        now=max((at for _, at in self._writing_states.values()), default=self._clock.now()),
+                    )
+            except Exception:
+                _log.exception("hub %s: connection states could not be written; trying again", self._hub)
+                self._states = self._writing_states | self._states
+                self._activity = self._writing_activity | self._activity
+                return False
+            finally:
+                self._writing_states, self._writing_activity = {}, {}
+            return True
+
+    async def _watch(self) -> None:
+        async with self._bus.subscribe(DeviceChanged) as events:
+            async for event in events:
+                if isinstance(event, DeviceChanged) and event.hub == self._hub:
+                    self._changes += 1
+                    await self._review(event.device_id)
+
+    async def _review(self, device_id: str) -> None:
+        """End the device's session if what let it in no longer holds (contract hub.md 2.7)."""
+        if device_id not in self._open:
+            return
+        try:
+            identity = await self._store.get_identity(device_id)
+        except Exception:
+            _log.exception("hub %s: device %r could not be looked at; its connection ends", self._hub, device_id)
+            identity = None
+        session = self._open.get(device_id)
+        if session is not None and not still_holds(identity, session.generation_id, session.proof):
+            self._end(session, "the device was disabled, deleted or given other credentials")

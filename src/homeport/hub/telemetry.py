@@ -1,0 +1,203 @@
+"""Device-to-cloud messages: what a property bag says, what the hub adds, and who listens (contract hub.md 13.4, 21.1).
+
+Topics, packets and partitions are known elsewhere.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import assert_never
+from urllib.parse import unquote_to_bytes
+
+from homeport.bus import Bus, TelemetryStored
+from homeport.clock import Clock
+from homeport.hub.authentication import Accepted, ClientCertificate, DeviceKey, PolicyKey
+from homeport.hub.model import DeviceIdentity, StoredTelemetry, Telemetry
+from homeport.hub.ports import EventLog
+
+MAX_MESSAGE_BYTES = 256 * 1024
+LIVE_BACKLOG = 256
+"""Messages a live reader may be behind; further back they are passed over."""
+HINT_INTERVAL = 0.1
+"""Seconds between two hints about one partition: messages per second do not become events per second."""
+
+_UNPREFIXED = frozenset({"iothub-ack", "iothub-operation"})
+_ANNOTATED = {"sub": "dt-subject", "ifid": "iothub-interface-id", "ctime": "iothub-creation-time-utc"}
+_NOTHING: Mapping[str, str | None] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PropertyBag:
+    """What a bag says: system properties by wire key without `$.`, application properties, and their weight."""
+
+    system: Mapping[str, str | None]
+    properties: Mapping[str, str | None]
+    size: int
+    """Bytes that count towards the message limit: system values, application names and values."""
+
+
+EMPTY_BAG = PropertyBag(system=_NOTHING, properties=_NOTHING, size=0)
+
+
+def parse_bag(text: str) -> PropertyBag:
+    """Read the bag that ends a telemetry topic; anything can be read, the last of equal names counts.
+
+    `key` alone has no value (None), `key=` an empty one; a `+` is a plus. What is not valid percent-encoding is
+    taken as it stands, since the C client does not encode (contract hub.md 13.4).
+    """
+    text = text.removesuffix("/")
+    if not text:
+        return EMPTY_BAG
+    system: dict[str, str | None] = {}
+    properties: dict[str, str | None] = {}
+    for item in text.split("&"):
+        if not item:
+            continue
+        raw_key, separator, raw_value = item.partition("=")
+        key = _decode(raw_key)
+        value = _decode(raw_value) if separator else None
+        if key.startswith("$."):
+            system[key[2:]] = value
+        elif key in _UNPREFIXED:
+            system[key] = value
+        else:
+            properties[key] = value
+    size = sum(_bytes(value) for value in system.values() if value)
+    size += sum(_bytes(key) + _bytes(value or "") for key, value in properties.items())
+    return PropertyBag(system=system, properties=properties, size=size)
+
+
+def connection_annotations(identity: DeviceIdentity, accepted: Accepted, model_id: str | None) -> Mapping[str, str]:
+    """Return what the hub adds to each message of one connection (contract hub.md 21.1)."""
+    match accepted.proof:
+        case DeviceKey():
+            scope, kind = "device", "sas"
+        case PolicyKey():
+            scope, kind = "hub", "sas"
+        case ClientCertificate():
+            scope, kind = "device", "x509"
+        case _:
+            assert_never(accepted.proof)
+    annotations = {
+        "iothub-connection-device-id": identity.device_id,
+        "iothub-connection-auth-method": f'{{"scope":"{scope}","type":"{kind}","issuer":"iothub",'
+        '"acceptingIpFilterRule":null}',
+        "iothub-connection-auth-generation-id": identity.generation_id,
+        "iothub-message-source": "Telemetry",
+    }
+    if model_id:
+        annotations["dt-dataschema"] = model_id
+    return MappingProxyType(annotations)
+
+
+def make_message(
+    device_id: str, body: bytes, bag: PropertyBag, annotations: Mapping[str, str], now: datetime
+) -> Telemetry:
+    """Put a message together; some system properties become annotations (component, interface, creation time)."""
+    if bag.system:
+        named = {_ANNOTATED[key]: value for key, value in bag.system.items() if value and key in _ANNOTATED}
+        if named:
+            annotations = {**annotations, **named}
+    return Telemetry(
+        device_id=device_id,
+        body=body,
+        system=bag.system,
+        properties=bag.properties,
+        annotations=annotations,
+        enqueued_at=now,
+    )
+
+
+class TelemetryStream:
+    """The messages of one hub: appended to the log, hinted at on the bus, followed live."""
+
+    def __init__(self, *, hub: str, log: EventLog, bus: Bus, clock: Clock) -> None:
+        self._hub = hub
+        self._log = log
+        self._bus = bus
+        self._clock = clock
+        self._stored: dict[int, StoredTelemetry] = {}
+        self._news = asyncio.Event()
+
+    @property
+    def log(self) -> EventLog:
+        """The messages themselves."""
+        return self._log
+
+    async def append(self, message: Telemetry) -> StoredTelemetry:
+        """Store one message; it is durable when this returns."""
+        stored = await self._log.append(message)
+        self._stored[stored.partition] = stored
+        self._news.set()
+        return stored
+
+    async def run(self) -> None:
+        """Publish hints until cancelled: the newest message of each partition, at most once per interval."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            stored, self._stored = self._stored, {}
+            for partition, newest in stored.items():
+                await self._bus.publish(
+                    TelemetryStored(
+                        hub=self._hub,
+                        device_id=newest.telemetry.device_id,
+                        partition=partition,
+                        offset=newest.offset,
+                    )
+                )
+            await self._clock.sleep(HINT_INTERVAL)
+
+    @asynccontextmanager
+    async def live(self, device_id: str | None = None) -> AsyncIterator[AsyncIterator[StoredTelemetry]]:
+        """Follow the messages of a device, or of all, from now on, whichever process stores them.
+
+        Each partition comes in order. Who reads slowly misses the oldest beyond `LIVE_BACKLOG`.
+        """
+        async with self._bus.subscribe(TelemetryStored) as events:
+            behind: dict[int, int] = {}
+            for message in await self._log.latest(device_id=device_id, limit=LIVE_BACKLOG):
+                behind.setdefault(message.partition, message.offset)
+            yield self._follow(events, device_id, behind)
+
+    async def _follow(
+        self, events: AsyncIterator[object], device_id: str | None, behind: dict[int, int]
+    ) -> AsyncIterator[StoredTelemetry]:
+        """Yield what is newer than `behind`, the last offset seen in each partition."""
+        async for event in events:
+            if not isinstance(event, TelemetryStored) or event.hub != self._hub:
+                continue
+            if event.offset <= behind.get(event.partition, -1):
+                continue
+            if device_id is not None and behind and event.partition not in behind:
+                continue  # a device has one partition, and this is another
+            for message in await self._newer(device_id, behind):
+                behind[message.partition] = message.offset
+                yield message
+
+    async def _newer(self, device_id: str | None, behind: Mapping[int, int]) -> Sequence[StoredTelemetry]:
+        newest = await self._log.latest(device_id=device_id, limit=LIVE_BACKLOG)
+        return [message for message in reversed(newest) if message.offset > behind.get(message.partition, -1)]
+
+
+def _decode(text: str) -> str:
+    if "%" not in text:
+        return text
+    parts = text.split("%")
+    if not all(_is_hex(part[:2]) for part in parts[1:]):
+        return text
+    try:
+        return unquote_to_bytes(text).decode()
+    except UnicodeDecodeError:
+        return text
+
+
+def _is_hex(digits: str) -> bool:
+    return len(digits) == 2 and all(digit in "0123456789abcdefABCDEF" for digit in digits)
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
