@@ -1,0 +1,283 @@
+"""The identity registry of one hub: create, update, delete, list, and provisioning in one write (contract hub.md 4).
+
+JSON, headers and rights are not known here. All refusals are HubError.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from homeport.bus import Bus, DeviceChanged
+from homeport.clock import Clock
+from homeport.hub.errors import HubCode, HubError
+from homeport.hub.model import (
+    NEVER,
+    Authentication,
+    Device,
+    DeviceIdentity,
+    DeviceStatus,
+    JsonObject,
+    RegistryStatistics,
+    SasAuthentication,
+    Twin,
+)
+from homeport.hub.ports import DeviceStore
+from homeport.hub.sessions import Sessions
+from homeport.hub.twin_patch import new_twin, replace_section, replace_twin
+from homeport.paging import Page
+from homeport.security.policies import Random
+from homeport.security.sas import encode_key
+
+MAX_LISTED = 1000
+KEY_BYTES = 32
+ROUNDS = 8
+"""How often a write that expects nothing is tried again when others write at the same time."""
+
+_SCOPE_PREFIX = "ms-azure-iot-edge://"
+_TICK = timedelta(microseconds=1)
+_ETAG_BASE = 100_000_000
+_ETAG_SPAN = 900_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityWrite:
+    """What a client sets on an identity, completely: what it left out is a default here (contract hub.md 4.4)."""
+
+    device_id: str
+    authentication: Authentication | None = None
+    """None asks for fresh keys."""
+    status: DeviceStatus = DeviceStatus.ENABLED
+    status_reason: str | None = None
+    iot_edge: bool = False
+    device_scope: str | None = None
+    parent_scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitialTwin:
+    """The content a new device's twin starts with; None is empty."""
+
+    tags: JsonObject | None = None
+    desired: JsonObject | None = None
+    reported: JsonObject | None = None
+
+
+class Registry:
+    """The devices of one hub. Every change is announced on the bus, so that connections are looked at."""
+
+    def __init__(
+        self, *, hub: str, store: DeviceStore, sessions: Sessions, bus: Bus, clock: Clock, random: Random
+    ) -> None:
+        self._hub = hub
+        self._store = store
+        self._sessions = sessions
+        self._bus = bus
+        self._clock = clock
+        self._random = random
+
+    async def get(self, device_id: str) -> DeviceIdentity:
+        """Raise DEVICE_NOT_FOUND if there is none."""
+        identity = await self._store.get_identity(device_id)
+        if identity is None:
+            raise HubError(HubCode.DEVICE_NOT_FOUND, device_id)
+        return self._sessions.overlay(identity)
+
+    async def list(self, limit: int = MAX_LISTED) -> Sequence[DeviceIdentity]:
+        """Return up to `limit` identities in no defined order."""
+        return [self._sessions.overlay(identity) for identity in await self._store.list(limit=limit)]
+
+    async def page(self, *, after: str | None, limit: int) -> Page[Device]:
+        """Return identities with their twins in order of id."""
+        page = await self._store.page(after=after, limit=limit)
+        devices = [replace(device, identity=self._sessions.overlay(device.identity)) for device in page.items]
+        return Page(items=devices, after=page.after)
+
+    async def statistics(self) -> RegistryStatistics:
+        return await self._store.statistics()
+
+    async def create(self, write: IdentityWrite, twin: InitialTwin | None = None) -> DeviceIdentity:
+        """Create an identity and its twin. Raises DEVICE_ALREADY_EXISTS, or TwinContentError."""
+        now = self._clock.now()
+        identity = self._new_identity(write, now)
+        start = twin or InitialTwin()
+        await self._store.create(
+            Device(
+                identity=identity,
+                twin=new_twin(write.device_id, now, tags=start.tags, desired=start.desired, reported=start.reported),
+            )
+        )
+        await self._changed(write.device_id)
+        return identity
+
+    async def update(self, write: IdentityWrite, *, expected_etag: str | None) -> DeviceIdentity:
+        """Replace an identity; None expects any. Raises DEVICE_NOT_FOUND or PRECONDITION_FAILED."""
+        for _ in range(ROUNDS):
+            stored = await self._store.get_identity(write.device_id)
+            if stored is None:
+                raise HubError(HubCode.DEVICE_NOT_FOUND, write.device_id)
+            if expected_etag not in (None, stored.etag):
+                raise stale(write.device_id)
+            now = self._clock.now()
+            scope, parents = self._scopes(write, now, stored)
+            identity = replace(
+                stored,
+                etag=self._new_etag(),
+                authentication=write.authentication or self._new_keys(),
+                status=write.status,
+                status_reason=write.status_reason,
+                status_updated_at=now if write.status is not stored.status else stored.status_updated_at,
+                iot_edge=write.iot_edge,
+                device_scope=scope,
+                parent_scopes=parents,
+            )
+            try:
+                await self._store.replace_identity(identity, expected_etag=stored.etag)
+            except HubError as error:
+                if error.code is not HubCode.PRECONDITION_FAILED or expected_etag is not None:
+                    raise
+                continue
+            await self._changed(write.device_id)
+            return self._sessions.overlay(identity)
+        raise stale(write.device_id)
+
+    async def delete(self, device_id: str, *, expected_etag: str | None) -> None:
+        """Delete identity and twin; None expects any. Raises DEVICE_NOT_FOUND or PRECONDITION_FAILED."""
+        await self._store.delete(device_id, expected_etag=expected_etag)
+        await self._changed(device_id)
+
+    # ------------------------------------------------------------ for a provisioning service in this process
+
+    async def provision(
+        self,
+        device_id: str,
+        authentication: Authentication,
+        *,
+        iot_edge: bool | None,
+        tags: JsonObject,
+        desired: JsonObject,
+        reported: JsonObject | None = None,
+        overwrite_twin: bool = False,
+    ) -> None:
+        """Create the device, or take an existing one over, in one write; repeating it does no harm.
+
+        `iot_edge` None leaves the capability as it is. Of an existing device the status stays, and so does the
+        twin unless `overwrite_twin`; `reported` None is never written. Nothing is written, and no etag changes,
+        when the device is already as wished. Raises TwinContentError, and PRECONDITION_FAILED if others keep
+        writing.
+        """
+        write = IdentityWrite(device_id=device_id, authentication=authentication, iot_edge=bool(iot_edge))
+        twin = InitialTwin(tags=tags, desired=desired, reported=reported)
+        for _ in range(ROUNDS):
+            try:
+                # Most devices are new to their hub: writing first saves them the read.
+                await self.create(write, twin)
+            except HubError as error:
+                if error.code is not HubCode.DEVICE_ALREADY_EXISTS:
+                    raise
+            else:
+                return
+            try:
+                if await self._take_over(write, iot_edge=iot_edge, twin=twin if overwrite_twin else None):
+                    return
+            except HubError as race:
+                if race.code is not HubCode.PRECONDITION_FAILED:
+                    raise
+        raise stale(device_id)
+
+    async def read(self, device_id: str) -> Device | None:
+        """Return identity and twin, or None."""
+        return await self._store.get(device_id)
+
+    async def remove(self, device_id: str) -> None:
+        """Delete the device whatever its version; a missing one is fine."""
+        try:
+            await self.delete(device_id, expected_etag=None)
+        except HubError as error:
+            if error.code is not HubCode.DEVICE_NOT_FOUND:
+                raise
+
+    async def _take_over(self, write: IdentityWrite, *, iot_edge: bool | None, twin: InitialTwin | None) -> bool:
+        """Write credential, capability and, if given, the twin; False if the device has gone meanwhile."""
+        device = await self._store.get(write.device_id)
+        if device is None:
+            return False
+        stored, now = device.identity, self._clock.now()
+        changed = stored
+        if write.authentication is not None and write.authentication != stored.authentication:
+            changed = replace(changed, authentication=write.authentication)
+        if iot_edge is not None and iot_edge is not stored.iot_edge:
+            scope, parents = self._scopes(write, now, stored)
+            changed = replace(changed, iot_edge=iot_edge, device_scope=scope, parent_scopes=parents)
+        new = device.twin if twin is None else _reset(device.twin, twin, now)
+        if changed is stored and new is device.twin:
+            return True
+        if changed is not stored:
+            changed = replace(changed, etag=self._new_etag())
+        if new is device.twin:
+            await self._store.replace_identity(changed, expected_etag=stored.etag)
+        else:
+            await self._store.replace(Device(identity=changed, twin=new), expected_etag=stored.etag)
+        await self._changed(write.device_id)
+        return True
+
+    def _new_identity(self, write: IdentityWrite, now: datetime) -> DeviceIdentity:
+        scope, parents = self._scopes(write, now, None)
+        return DeviceIdentity(
+            device_id=write.device_id,
+            generation_id=_ticks(now),
+            etag=self._new_etag(),
+            authentication=write.authentication or self._new_keys(),
+            status=write.status,
+            status_reason=write.status_reason,
+            iot_edge=write.iot_edge,
+            device_scope=scope,
+            parent_scopes=parents,
+        )
+
+    def _new_keys(self) -> SasAuthentication:
+        return SasAuthentication(primary_key=self._random(KEY_BYTES), secondary_key=self._random(KEY_BYTES))
+
+    def _new_etag(self) -> str:
+        """Make an etag as the hosted registry writes it: the Base64 of a nine-digit number (contract hub.md 3.4)."""
+        number = int.from_bytes(self._random(6)) % _ETAG_SPAN + _ETAG_BASE
+        return encode_key(str(number).encode())
+
+    def _scopes(
+        self, write: IdentityWrite, now: datetime, stored: DeviceIdentity | None
+    ) -> tuple[str | None, tuple[str, ...]]:
+        """Return device scope and parent scopes by the rules of the Edge hierarchy (contract hub.md 4.7)."""
+        for scope in (*write.parent_scopes, *((write.device_scope,) if write.device_scope else ())):
+            if not scope.startswith(_SCOPE_PREFIX):
+                raise HubError(HubCode.INVALID_DEVICE_SCOPE, f"A scope begins with {_SCOPE_PREFIX}")
+        if len(write.parent_scopes) > 1:
+            raise HubError(HubCode.INVALID_DEVICE_SCOPE, "A device has at most one parent.")
+        if not write.iot_edge:
+            return write.device_scope, (write.device_scope,) if write.device_scope else ()
+        if stored is None:
+            return f"{_SCOPE_PREFIX}{write.device_id}-{_ticks(now)}", write.parent_scopes
+        if stored.iot_edge:
+            return stored.device_scope, write.parent_scopes
+        return f"{_SCOPE_PREFIX}{write.device_id}", write.parent_scopes
+
+    async def _changed(self, device_id: str) -> None:
+        await self._bus.publish(DeviceChanged(hub=self._hub, device_id=device_id))
+
+
+def stale(device_id: str) -> HubError:
+    """Return the refusal of a write that expected another version."""
+    return HubError(HubCode.PRECONDITION_FAILED, f"The etag given for {device_id} is not the current one.")
+
+
+def _reset(twin: Twin, wished: InitialTwin, now: datetime) -> Twin:
+    """Return the twin with the wished content; the very same twin if it has it already."""
+    tags, desired, reported = wished.tags or {}, wished.desired or {}, wished.reported
+    if twin.tags != tags or twin.desired.content != desired:
+        twin = replace_twin(twin, now, tags=tags, desired=desired)
+    if reported is not None and twin.reported.content != reported:
+        twin = replace(twin, reported=replace_section(twin.reported, reported, now, versioned=False))
+    return twin
+
+
+def _ticks(now: datetime) -> str:
+    """Count 100-nanosecond steps since the year 1, as .NET does: 18 digits until the year 3169."""
+    return str((now - NEVER) // _TICK * 10)

@@ -1,0 +1,120 @@
+"""Reading and writing the twins of one hub, and telling devices what changed (contract hub.md 6, 13.6).
+
+How content merges is `twin_patch`'s; JSON, headers and topics are not known here. All refusals are HubError.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from homeport.clock import Clock
+from homeport.hub.errors import HubCode, HubError
+from homeport.hub.model import Device, JsonObject, Twin
+from homeport.hub.ports import DeviceStore
+from homeport.hub.registry import ROUNDS, stale
+from homeport.hub.sessions import Sessions
+from homeport.hub.twin_patch import patch_twin, replace_twin, report
+
+DesiredListener = Callable[[JsonObject, int], None]
+"""Takes a changed part of the desired properties (nulls where something was removed) and the new version."""
+
+
+class Twins:
+    """The twins of one hub."""
+
+    def __init__(self, *, store: DeviceStore, sessions: Sessions, clock: Clock) -> None:
+        self._store = store
+        self._sessions = sessions
+        self._clock = clock
+        self._listeners: dict[str, DesiredListener] = {}
+
+    async def get(self, device_id: str) -> Device:
+        """Return the twin with the identity it belongs to. Raises DEVICE_NOT_FOUND."""
+        device = await self._get(device_id)
+        return replace(device, identity=self._sessions.overlay(device.identity))
+
+    async def patch(
+        self, device_id: str, *, tags: JsonObject | None, desired: JsonObject | None, expected_version: int | None
+    ) -> Device:
+        """Merge into tags and desired properties; None expects any version.
+
+        Raises DEVICE_NOT_FOUND, PRECONDITION_FAILED or TwinContentError.
+        """
+        device = await self._write(
+            device_id, lambda twin: patch_twin(twin, self._clock.now(), tags=tags, desired=desired), expected_version
+        )
+        if desired:
+            self._tell(device_id, desired, device.twin.desired.version)
+        return device
+
+    async def replace(
+        self, device_id: str, *, tags: JsonObject | None, desired: JsonObject | None, expected_version: int | None
+    ) -> Device:
+        """Replace tags and desired properties whole. Raises as `patch` does."""
+        device = await self._write(
+            device_id, lambda twin: replace_twin(twin, self._clock.now(), tags=tags, desired=desired), expected_version
+        )
+        self._tell(device_id, device.twin.desired.content, device.twin.desired.version)
+        return device
+
+    async def report(self, device_id: str, patch: JsonObject, *, expected_version: int | None = None) -> Twin:
+        """Merge into the reported properties; `expected_version` is that section's. Raises as `patch` does."""
+        for _ in range(ROUNDS):
+            twin = (await self._get(device_id)).twin
+            if expected_version not in (None, twin.reported.version):
+                raise stale(device_id)
+            changed = report(twin, patch, self._clock.now())
+            if changed.reported is twin.reported:
+                return twin
+            try:
+                await self._store.replace_twin(changed, expected_version=twin.reported.version, reported_only=True)
+            except HubError as error:
+                if error.code is not HubCode.PRECONDITION_FAILED or expected_version is not None:
+                    raise
+            else:
+                return changed
+        raise stale(device_id)
+
+    async def announce_model(self, device_id: str, model_id: str) -> None:
+        """Record the model a device named when it connected (contract hub.md 13.2); versions stay."""
+        await self._write(
+            device_id, lambda twin: twin if twin.model_id == model_id else replace(twin, model_id=model_id), None
+        )
+
+    def listen(self, device_id: str, listener: DesiredListener) -> None:
+        """Call this when the desired properties of the device change, in place of an earlier listener."""
+        self._listeners[device_id] = listener
+
+    def forget(self, device_id: str, listener: DesiredListener) -> None:
+        """Stop calling this listener; another one of the same device stays."""
+        if self._listeners.get(device_id) is listener:
+            del self._listeners[device_id]
+
+    def _tell(self, device_id: str, change: JsonObject, version: int) -> None:
+        listener = self._listeners.get(device_id)
+        if listener is not None:
+            listener(change, version)
+
+    async def _get(self, device_id: str) -> Device:
+        device = await self._store.get(device_id)
+        if device is None:
+            raise HubError(HubCode.DEVICE_NOT_FOUND, device_id)
+        return device
+
+    async def _write(self, device_id: str, change: Callable[[Twin], Twin], expected_version: int | None) -> Device:
+        """Change the service's side of a twin; `change` gives back the same twin for nothing to do."""
+        for _ in range(ROUNDS):
+            device = await self.get(device_id)
+            twin = device.twin
+            if expected_version not in (None, twin.version):
+                raise stale(device_id)
+            changed = change(twin)
+            if changed is twin:
+                return device
+            try:
+                await self._store.replace_twin(changed, expected_version=twin.version)
+            except HubError as error:
+                if error.code is not HubCode.PRECONDITION_FAILED or expected_version is not None:
+                    raise
+            else:
+                return replace(device, twin=changed)
+        raise stale(device_id)
