@@ -1,0 +1,272 @@
+"""Is this device genuine? Values in, a verdict out; each mechanism has its file. Nothing here waits or remembers.
+
+Two steps: `read` takes the evidence apart and refuses what no enrollment could accept, before anything is looked up;
+`verify` judges it by the enrollments, the individual one first, and the first that matches decides (dps.md 6.4).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+from homeport.dps.attestation import symmetric_key, tpm, x509
+from homeport.dps.attestation.tpm import TpmProof
+from homeport.dps.attestation.verdict import (
+    CA_NOT_FOUND,
+    INVALID_CERTIFICATE,
+    UNAUTHORIZED,
+    Attested,
+    Challenge,
+    Findings,
+    Identity,
+    Refused,
+    TpmIdentity,
+    Verdict,
+)
+from homeport.dps.model import (
+    AttestationKind,
+    CaReferences,
+    CertificateEvidence,
+    ClientCertificates,
+    DeviceClaim,
+    EnrollmentGroup,
+    EnrollmentRef,
+    Evidence,
+    IndividualEnrollment,
+    NoEvidence,
+    PendingChallenge,
+    SasEvidence,
+    SigningCertificates,
+    SymmetricKeyAttestation,
+    TpmAttestation,
+    TpmEvidence,
+)
+from homeport.errors import Code
+from homeport.security.explain import quoted
+from homeport.security.sas import SasError, SasToken, is_for_registration, parse_token
+from homeport.security.tpm import Random
+from homeport.security.x509 import Certificate, CertificateError, parse_chain
+
+__all__ = [
+    "CA_NOT_FOUND",
+    "INVALID_CERTIFICATE",
+    "UNAUTHORIZED",
+    "Attested",
+    "Challenge",
+    "Findings",
+    "Identity",
+    "Proof",
+    "Refused",
+    "TpmIdentity",
+    "TpmProof",
+    "Verdict",
+    "describe",
+    "read",
+    "verify",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenProof:
+    """A token that is written correctly and is for this registration."""
+
+    token: SasToken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainProof:
+    """Certificates that can be read; the leaf names this registration."""
+
+    chain: tuple[Certificate, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoProof:
+    """Nothing was offered."""
+
+
+Proof = TokenProof | ChainProof | TpmProof | NoProof
+
+
+def describe(evidence: Evidence) -> str:
+    """Say in words what was offered, for the record of the attempt."""
+    match evidence:
+        case SasEvidence():
+            return "SAS token"
+        case CertificateEvidence():
+            count = len(evidence.chain)
+            return "certificate" if count == 1 else f"certificate chain of {count}"
+        case TpmEvidence():
+            keys = "TPM keys" if evidence.endorsement_key is not None else "no TPM keys"
+            return keys if evidence.token is None else f"{keys}, SAS token"
+        case NoEvidence():
+            return "nothing"
+        case _:
+            assert_never(evidence)
+
+
+def read(evidence: Evidence, claim: DeviceClaim, findings: Findings) -> Proof | Refused:
+    """Take the evidence apart. A refusal here depends on nothing that is stored."""
+    match evidence:
+        case SasEvidence():
+            token = _read_token(evidence.token, claim, findings)
+            return token if isinstance(token, Refused) else TokenProof(token=token)
+        case CertificateEvidence():
+            return _read_chain(evidence.chain, claim, findings)
+        case TpmEvidence():
+            signed = None if evidence.token is None else _read_token(evidence.token, claim, findings)
+            if isinstance(signed, Refused):
+                return signed
+            return TpmProof(
+                endorsement_key=evidence.endorsement_key, storage_root_key=evidence.storage_root_key, token=signed
+            )
+        case NoEvidence():
+            return NoProof()
+        case _:
+            assert_never(evidence)
+
+
+def verify(
+    proof: Proof,
+    claim: DeviceClaim,
+    *,
+    individual: IndividualEnrollment | None,
+    groups: Sequence[EnrollmentGroup],
+    pending: PendingChallenge | None,
+    now: datetime,
+    random: Random,
+    findings: Findings,
+) -> Verdict:
+    """Judge a proof. With an individual enrollment, `groups` only help to explain a refusal and may be empty."""
+    if individual is None:
+        return _verify_by_groups(proof, claim, groups, now, findings)
+    findings.enrollment = EnrollmentRef(group_id=None)
+    findings.passed(
+        "enrollment",
+        f"an individual enrollment exists for {quoted(individual.registration_id)}"
+        + ("" if individual.enabled else ", and is disabled"),
+    )
+    attestation = individual.attestation
+    match attestation, proof:
+        case SymmetricKeyAttestation(), TokenProof():
+            return symmetric_key.verify_individual(
+                individual, attestation, proof.token, claim, groups=groups, now=now, findings=findings
+            )
+        case ((ClientCertificates() | SigningCertificates() | CaReferences()), ChainProof()):
+            return x509.verify_individual(individual, attestation, proof.chain, now=now, findings=findings)
+        case TpmAttestation(), TpmProof() | TokenProof():
+            # The IoT Edge client sends its keys with the first request only (contract dps.md 7.2).
+            offered = (
+                proof
+                if isinstance(proof, TpmProof)
+                else TpmProof(endorsement_key=None, storage_root_key=None, token=proof.token)
+            )
+            return tpm.verify(
+                individual,
+                attestation,
+                offered,
+                claim,
+                pending=pending,
+                now=now,
+                random=random,
+                findings=findings,
+            )
+        case _:
+            return _refuse_kind(kind_of(individual), proof, findings)
+
+
+def kind_of(enrollment: IndividualEnrollment | EnrollmentGroup) -> AttestationKind:
+    """Name the mechanism an enrollment wants."""
+    match enrollment.attestation:
+        case TpmAttestation():
+            return AttestationKind.TPM
+        case SymmetricKeyAttestation():
+            return AttestationKind.SYMMETRIC_KEY
+        case ClientCertificates() | SigningCertificates() | CaReferences():
+            return AttestationKind.X509
+        case _:
+            assert_never(enrollment.attestation)
+
+
+def _verify_by_groups(
+    proof: Proof, claim: DeviceClaim, groups: Sequence[EnrollmentGroup], now: datetime, findings: Findings
+) -> Verdict:
+    match proof:
+        case TokenProof():
+            return symmetric_key.verify_groups(groups, proof.token, claim, now=now, findings=findings)
+        case ChainProof():
+            return x509.verify_groups(groups, proof.chain, now=now, findings=findings)
+        case TpmProof():
+            return findings.refuse(
+                "enrollment",
+                f"no individual enrollment has the registration id {quoted(claim.registration_id)}; a TPM needs one",
+                code=Code.ENROLLMENT_NOT_FOUND,
+                message="Enrollment not found.",
+                advice="Create an individual enrollment with this TPM's endorsement key.",
+            )
+        case NoProof():
+            return _refuse_nothing(findings)
+        case _:
+            assert_never(proof)
+
+
+_WANTED = {
+    AttestationKind.TPM: "a TPM",
+    AttestationKind.X509: "a certificate",
+    AttestationKind.SYMMETRIC_KEY: "a SAS token signed with a symmetric key",
+}
+
+
+def _refuse_kind(kind: AttestationKind, proof: Proof, findings: Findings) -> Refused:
+    match proof:
+        case TokenProof():
+            offered = "a SAS token"
+        case ChainProof():
+            offered = "a certificate"
+        case TpmProof():
+            offered = "TPM keys"
+        case NoProof():
+            return _refuse_nothing(findings)
+        case _:
+            assert_never(proof)
+    return findings.refuse(
+        "kind of evidence",
+        f"the enrollment wants {_WANTED[kind]}, but the device offered {offered}",
+        advice="Change the enrollment's attestation, or the device's credential, so that they agree.",
+    )
+
+
+def _refuse_nothing(findings: Findings) -> Refused:
+    return findings.refuse(
+        "kind of evidence",
+        "the device offered nothing: no SAS token, no client certificate, no TPM keys",
+        advice="Configure the device with its credential; for a certificate, check that its TLS client sends it.",
+    )
+
+
+def _read_token(text: str, claim: DeviceClaim, findings: Findings) -> SasToken | Refused:
+    try:
+        token = parse_token(text)
+    except SasError as error:
+        return findings.refuse("token form", str(error), advice="Check how the device writes its SAS token.")
+    if not is_for_registration(token, claim.id_scope, claim.registration_id):
+        wanted = f"{claim.id_scope}/registrations/{claim.registration_id}"
+        return findings.refuse(
+            "token resource",
+            f"the token is for {quoted(token.resource)}, but the device asks for {quoted(wanted)}",
+            advice="Sign the token for the id scope and registration id that the device uses.",
+        )
+    findings.passed("token resource", f"the token is for {quoted(token.resource)}")
+    return token
+
+
+def _read_chain(ders: Sequence[bytes], claim: DeviceClaim, findings: Findings) -> Proof | Refused:
+    if not ders:
+        return NoProof()
+    try:
+        chain = parse_chain(ders)
+    except CertificateError as error:
+        return findings.refuse(
+            "certificate form", str(error), message=INVALID_CERTIFICATE, advice="Issue the certificate again."
+        )
+    return x509.refuse_other_name(chain[0], claim, findings) or ChainProof(chain=chain)

@@ -1,0 +1,161 @@
+"""TPM 2.0: whether this is the enrolled TPM, and whether it imported the challenge's key (contract dps.md 7.2)."""
+
+import hmac
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from homeport.dps.attestation.symmetric_key import refuse_expired
+from homeport.dps.attestation.verdict import Attested, Challenge, Findings, Refused, TpmIdentity, Verdict
+from homeport.dps.model import AttestationKind, DeviceClaim, IndividualEnrollment, PendingChallenge, TpmAttestation
+from homeport.errors import Code
+from homeport.security.sas import SasToken, verify_signature
+from homeport.security.tpm import (
+    HMAC_KEY_BYTES,
+    MAX_URI_BYTES,
+    Random,
+    TpmError,
+    TpmPublic,
+    make_challenge,
+    parse_public,
+    registration_id_of,
+)
+
+CHALLENGE_LIFE = timedelta(hours=1)
+
+_EK = "endorsement key"
+_CHALLENGE = "challenge"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TpmProof:
+    """What a TPM device offers, read but not judged."""
+
+    endorsement_key: bytes | None
+    storage_root_key: bytes | None
+    token: SasToken | None
+
+
+def verify(
+    enrollment: IndividualEnrollment,
+    attestation: TpmAttestation,
+    proof: TpmProof,
+    claim: DeviceClaim,
+    *,
+    pending: PendingChallenge | None,
+    now: datetime,
+    random: Random,
+    findings: Findings,
+) -> Verdict:
+    """Challenge a TPM that offers its keys, or judge its answer by the pending challenge."""
+    if proof.endorsement_key is not None:
+        if refusal := _refuse_other_ek(proof.endorsement_key, attestation, findings):
+            return refusal
+        findings.passed(_EK, "it is the enrolled one")
+    if proof.token is not None:
+        return _judge_answer(enrollment, attestation, proof.token, pending=pending, now=now, findings=findings)
+    if proof.endorsement_key is None:
+        return findings.refuse(
+            _EK,
+            "the device offered neither TPM keys nor a token",
+            code=Code.INVALID_REQUEST,
+            message="A TPM registers with the member 'tpm' in the body.",
+        )
+    return _challenge(enrollment, attestation, proof.storage_root_key, claim, now=now, random=random, findings=findings)
+
+
+def _refuse_other_ek(offered: bytes, attestation: TpmAttestation, findings: Findings) -> Refused | None:
+    if hmac.compare_digest(offered, attestation.endorsement_key):
+        return None
+    return findings.refuse(
+        _EK,
+        "the TPM's endorsement key differs from the enrolled one: the TPM would register as "
+        f"{registration_id_of(offered)} by default, the enrolled key belongs to "
+        f"{registration_id_of(attestation.endorsement_key)}",
+        advice="Enroll the endorsement key of this TPM, or check that the right device uses this registration id.",
+    )
+
+
+def _challenge(
+    enrollment: IndividualEnrollment,
+    attestation: TpmAttestation,
+    offered_srk: bytes | None,
+    claim: DeviceClaim,
+    *,
+    now: datetime,
+    random: Random,
+    findings: Findings,
+) -> Verdict:
+    srk_bytes = offered_srk or attestation.storage_root_key
+    if srk_bytes is None:
+        return findings.refuse(
+            "storage root key",
+            "the device sent no storage root key, and none is enrolled",
+            code=Code.INVALID_REQUEST,
+            message="The member 'tpm.storageRootKey' is missing.",
+        )
+    keys = _read_keys(attestation.endorsement_key, srk_bytes, findings)
+    if isinstance(keys, Refused):
+        return keys
+    key = random(HMAC_KEY_BYTES)
+    uri = f"{claim.id_scope}/registrations/{claim.registration_id}".encode()[:MAX_URI_BYTES]
+    blob = make_challenge(keys.endorsement_key, keys.storage_root_key, key, uri, random)
+    findings.passed(_CHALLENGE, "issued; only the TPM that holds both keys can answer it")
+    return Challenge(
+        enrollment=enrollment,
+        blob=blob,
+        pending=PendingChallenge(
+            registration_id=claim.registration_id,
+            key=key,
+            endorsement_key=attestation.endorsement_key,
+            storage_root_key=srk_bytes,
+            expires_at=now + CHALLENGE_LIFE,
+        ),
+        checks=tuple(findings.checks),
+    )
+
+
+def _judge_answer(
+    enrollment: IndividualEnrollment,
+    attestation: TpmAttestation,
+    token: SasToken,
+    *,
+    pending: PendingChallenge | None,
+    now: datetime,
+    findings: Findings,
+) -> Verdict:
+    if pending is None or pending.endorsement_key != attestation.endorsement_key:
+        return findings.refuse(
+            _CHALLENGE,
+            "no challenge is pending for this TPM: it was never asked for, or is more than "
+            f"{int(CHALLENGE_LIFE.total_seconds() // 60)} minutes old, or the enrollment's key has changed since",
+            advice="The device must register without a token first, and sign with the key it then imports.",
+        )
+    if not verify_signature(token, pending.key):
+        return findings.refuse(
+            "token signature",
+            "the token is not signed with the key of the latest challenge",
+            advice="The TPM could not import that key, or the device asked for another challenge in between; "
+            "let it register again from the start.",
+        )
+    findings.passed("token signature", "signed inside the TPM with the key of the challenge")
+    if refusal := refuse_expired(token, now, findings):
+        return refusal
+    keys = _read_keys(pending.endorsement_key, pending.storage_root_key, findings)
+    if isinstance(keys, Refused):
+        return keys
+    return Attested(enrollment=enrollment, kind=AttestationKind.TPM, identity=keys, checks=tuple(findings.checks))
+
+
+def _read_keys(ek: bytes, srk: bytes, findings: Findings) -> TpmIdentity | Refused:
+    public: list[TpmPublic] = []
+    for name, data in ((_EK, ek), ("storage root key", srk)):
+        try:
+            public.append(parse_public(data))
+        except TpmError as error:
+            return findings.refuse(
+                name,
+                f"the {name} is unusable: {error}",
+                code=Code.INVALID_REQUEST,
+                message=f"The TPM's {name} is not an RSA-2048 storage key: {error}.",
+            )
+    return TpmIdentity(endorsement_key=public[0], storage_root_key=public[1])

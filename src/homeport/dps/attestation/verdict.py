@@ -1,0 +1,102 @@
+"""What judging a device's evidence can end in, and the record of the checks on the way there."""
+
+from dataclasses import dataclass, field
+
+from homeport.dps.model import (
+    AttestationKind,
+    Check,
+    EnrollmentGroup,
+    EnrollmentRef,
+    IndividualEnrollment,
+    PendingChallenge,
+    SasCredential,
+    ThumbprintCredential,
+)
+from homeport.errors import Code
+from homeport.security.tpm import TpmPublic
+
+UNAUTHORIZED = "Unauthorized"
+INVALID_CERTIFICATE = "Invalid certificate."
+CA_NOT_FOUND = "CA certificate not found."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TpmIdentity:
+    """The TPM that proved itself; the hub key is made later and wrapped for these keys."""
+
+    endorsement_key: TpmPublic
+    storage_root_key: TpmPublic
+
+
+Identity = SasCredential | ThumbprintCredential | TpmIdentity
+"""What a genuine device will use at its hub: keys or a certificate it has already, or a TPM to hold a new key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attested:
+    """The device is who it says, under this enrollment. Whether the enrollment is enabled is the engine's question."""
+
+    enrollment: IndividualEnrollment | EnrollmentGroup
+    kind: AttestationKind
+    identity: Identity
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Challenge:
+    """The TPM must prove that it holds its keys: `blob` goes to the device, `pending` waits for its answer."""
+
+    enrollment: IndividualEnrollment
+    blob: bytes
+    pending: PendingChallenge
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The proof does not hold. `message` is for the device; `reason` and `advice` are for the operator."""
+
+    code: Code
+    message: str
+    reason: str
+    advice: str
+    enrollment: EnrollmentRef | None
+    checks: tuple[Check, ...]
+
+
+Verdict = Attested | Challenge | Refused
+
+
+@dataclass(slots=True)
+class Findings:
+    """The checks of one call, in the order they were made."""
+
+    checks: list[Check] = field(default_factory=list)
+    enrollment: EnrollmentRef | None = None
+    """The enrollment that decides, once it is known."""
+
+    def passed(self, name: str, detail: str) -> None:
+        self.checks.append(Check(name=name, passed=True, detail=detail))
+
+    def failed(self, name: str, detail: str) -> None:
+        self.checks.append(Check(name=name, passed=False, detail=detail))
+
+    def refuse(
+        self,
+        name: str,
+        reason: str,
+        *,
+        advice: str = "",
+        code: Code = Code.UNAUTHORIZED,
+        message: str = UNAUTHORIZED,
+    ) -> Refused:
+        """End with the check that failed; its detail is the reason."""
+        self.failed(name, reason)
+        return Refused(
+            code=code,
+            message=message,
+            reason=reason,
+            advice=advice,
+            enrollment=self.enrollment,
+            checks=tuple(self.checks),
+        )
