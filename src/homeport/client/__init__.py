@@ -1,0 +1,104 @@
+"""Libraries for others: administering a provisioning service, reading a hub, registering devices; Azure's or ours.
+
+Everything here blocks; `homeport.client.aio` has the same clients for asyncio.
+"""
+
+from homeport.client._sync.device import ProvisioningDeviceClient
+from homeport.client._sync.hub_registry import HubRegistryClient
+from homeport.client._sync.provisioning import ProvisioningServiceClient
+from homeport.client.device_connection import (
+    TpmSasTokenProvider,
+    connect_with_azure_iot_device,
+    make_azure_iot_device_client,
+)
+from homeport.client.errors import (
+    BadRequestError,
+    ClientError,
+    ConflictError,
+    ConnectionStringError,
+    NotFoundError,
+    PreconditionFailedError,
+    ProvisioningServiceError,
+    RegistrationError,
+    RegistrationTimeoutError,
+    ThrottledError,
+    TpmError,
+    TpmLockedError,
+    TpmUnavailableError,
+    TransportError,
+    UnauthorizedError,
+    UnexpectedAnswerError,
+    UntrustedServerError,
+)
+from homeport.client.hub_models import Device, RegistryStatistics, ServiceStatistics, Twin
+from homeport.client.models import (
+    AllocationPolicy,
+    AttestationMechanism,
+    CustomAllocationDefinition,
+    DeviceCapabilities,
+    EnrollmentGroup,
+    IndividualEnrollment,
+    InitialTwin,
+    Page,
+    ProvisioningStatus,
+    RegistrationState,
+    ReprovisionPolicy,
+)
+from homeport.client.registration import RegistrationResult
+from homeport.client.retry import NO_RETRY, RetryPolicy
+from homeport.client.security import (
+    SecurityProviderError,
+    SymmetricKeySecurityProvider,
+    X509SecurityProvider,
+    derive_device_key,
+)
+from homeport.client.tpm import TpmSecurityProvider
+
+__all__ = [
+    "NO_RETRY",
+    "AllocationPolicy",
+    "AttestationMechanism",
+    "BadRequestError",
+    "ClientError",
+    "ConflictError",
+    "ConnectionStringError",
+    "CustomAllocationDefinition",
+    "Device",
+    "DeviceCapabilities",
+    "EnrollmentGroup",
+    "HubRegistryClient",
+    "IndividualEnrollment",
+    "InitialTwin",
+    "NotFoundError",
+    "Page",
+    "PreconditionFailedError",
+    "ProvisioningDeviceClient",
+    "ProvisioningServiceClient",
+    "ProvisioningServiceError",
+    "ProvisioningStatus",
+    "RegistrationError",
+    "RegistrationResult",
+    "RegistrationState",
+    "RegistrationTimeoutError",
+    "RegistryStatistics",
+    "ReprovisionPolicy",
+    "RetryPolicy",
+    "SecurityProviderError",
+    "ServiceStatistics",
+    "SymmetricKeySecurityProvider",
+    "ThrottledError",
+    "TpmError",
+    "TpmLockedError",
+    "TpmSasTokenProvider",
+    "TpmSecurityProvider",
+    "TpmUnavailableError",
+    "TransportError",
+    "Twin",
+    "UnauthorizedError",
+    "UnexpectedAnswerError",
+    "UntrustedServerError",
+    "X509SecurityProvider",
+    "connect_with_azure_iot_device",
+    "derive_device_key",
+    "make_azure_iot_device_client",
+]

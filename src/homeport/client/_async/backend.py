@@ -1,0 +1,58 @@
+"""What differs between the two worlds: HTTP, sleeping, blocking calls, one TLS stream. Written by hand in both."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import httpx
+
+T = TypeVar("T")
+
+HttpClient = httpx.AsyncClient
+HttpTransport = httpx.AsyncBaseTransport
+Pause = Callable[[float], Awaitable[None]]
+
+_CHUNK = 65536
+
+
+async def pause(seconds: float) -> None:
+    """Wait."""
+    await asyncio.sleep(seconds)
+
+
+async def run_blocking(function: Callable[..., T], *arguments: object) -> T:
+    """Call something that blocks (a TPM does) without holding the others up."""
+    return await asyncio.to_thread(function, *arguments)
+
+
+class TlsStream:
+    """A TLS connection as bytes. All methods raise OSError (ssl.SSLError and TimeoutError are such)."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def connect(cls, host: str, port: int, context: ssl.SSLContext, *, seconds: float) -> "TlsStream":
+        """Open a connection and shake hands within that time."""
+        async with asyncio.timeout(seconds):
+            reader, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host)
+        return cls(reader, writer)
+
+    async def read(self, *, seconds: float) -> bytes:
+        """Return what has come, empty at the end of the stream; TimeoutError if nothing comes in that time."""
+        async with asyncio.timeout(seconds):
+            return await self._reader.read(_CHUNK)
+
+    async def write(self, data: bytes, *, seconds: float) -> None:
+        """Write it all."""
+        async with asyncio.timeout(seconds):
+            self._writer.write(data)
+            await self._writer.drain()
+
+    async def aclose(self) -> None:
+        """Let go, without waiting for the other side."""
+        transport = self._writer.transport
+        self._writer.close()
+        transport.abort()

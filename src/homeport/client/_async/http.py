@@ -1,0 +1,157 @@
+"""Requests to one service over HTTPS: proof, time-outs, retries, refusals. What is asked is not known here."""
+
+import random
+import ssl
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+import httpx
+
+from homeport.client._async.backend import HttpClient, HttpTransport, Pause, pause
+from homeport.client.answers import refusal, retry_after
+from homeport.client.errors import NotFoundError, ProvisioningServiceError, TransportError, UntrustedServerError
+from homeport.client.retry import RetryPolicy
+from homeport.client.trust import transport_error
+
+USER_AGENT = "homeport-client"
+_JSON = "application/json; charset=utf-8"
+
+# Errors of httpx that say that the request was never sent.
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+
+def segment(identifier: str) -> str:
+    """Percent-encode an id for its place in a path. Raises ValueError for one that would change the path."""
+    if identifier in {"", ".", ".."}:
+        raise ValueError(f"{identifier!r} cannot be an id")
+    return quote(identifier, safe="")
+
+
+class HttpSession:
+    """A connection pool to one service."""
+
+    def __init__(
+        self,
+        authority: str,
+        *,
+        context: ssl.SSLContext,
+        timeout: float,
+        retry: RetryPolicy,
+        authorization: Callable[[], str] | None = None,
+        query: Mapping[str, str] | None = None,
+        pause: Pause = pause,
+        transport: HttpTransport | None = None,
+    ) -> None:
+        """Prepare; nothing is sent yet.
+
+        `authority` is `host` or `host:port`; `timeout`, in seconds, holds for each step of a request; `query` is
+        appended to each of them; `authorization` makes the header's value anew for each of them.
+        """
+        self._client = HttpClient(
+            base_url=f"https://{authority}",
+            verify=context,
+            timeout=timeout,
+            transport=transport,
+            headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
+        )
+        self._authority = authority
+        self._retry = retry
+        self._authorization = authorization
+        self._query = dict(query or {})
+        self._pause = pause
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        repeatable: bool,
+    ) -> httpx.Response:
+        """Send a request until it is answered well; return the 2xx answer.
+
+        A request that was surely not carried out (no connection, 429) is always tried again. One that may have
+        been (a broken answer, 5xx) only if it is `repeatable`. A DELETE that finds nothing when it is repeated
+        has done its work the first time. Raises TransportError or the ProvisioningServiceError of the refusal.
+        """
+        attempt, doubtful = 1, False
+        while True:
+            failure: TransportError | ProvisioningServiceError
+            try:
+                response = await self.exchange(method, path, body=body, headers=headers, query=query)
+            except UntrustedServerError:
+                raise
+            except TransportError as error:
+                failure = error
+                sent = not isinstance(error.__cause__, _NOT_SENT)
+                wait = None
+            else:
+                if response.is_success:
+                    return response
+                failure = refusal(response.status_code, response.headers, response.content)
+                if doubtful and method == "DELETE" and isinstance(failure, NotFoundError):
+                    return response
+                if response.status_code != 429 and response.status_code < 500:
+                    raise failure
+                sent = response.status_code != 429
+                wait = retry_after(response.headers.get("retry-after"))
+            if sent and not repeatable:
+                raise failure
+            doubtful = doubtful or sent
+            delay = self._retry.delay(attempt, wait, random.random())  # noqa: S311  # spreads load, keeps no secret
+            if delay is None:
+                raise failure
+            await self._pause(delay)
+            attempt += 1
+
+    async def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        seconds: float | None = None,
+    ) -> httpx.Response:
+        """Send a request once and return the answer, whatever it is; `seconds` overrides the session's time-out.
+
+        Raises TransportError.
+        """
+        sent_headers = dict(headers or {})
+        if body is not None:
+            sent_headers.setdefault("Content-Type", _JSON)
+        if self._authorization is not None:
+            sent_headers["Authorization"] = self._authorization()
+        try:
+            return await self._client.request(
+                method,
+                path,
+                content=body,
+                headers=sent_headers,
+                params={**self._query, **(query or {})},
+                timeout=httpx.USE_CLIENT_DEFAULT if seconds is None else seconds,
+            )
+        except httpx.HTTPError as error:
+            raise transport_error(f"{method} to {self._authority}", error) from error
+
+
+def only(headers: Mapping[str, str | None]) -> dict[str, str]:
+    """Drop the headers that have no value."""
+    return {name: value for name, value in headers.items() if value is not None}

@@ -1,0 +1,59 @@
+"""What differs between the two worlds: HTTP, sleeping, blocking calls, one TLS stream. Written by hand in both."""
+
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import httpx
+
+T = TypeVar("T")
+
+HttpClient = httpx.Client
+HttpTransport = httpx.BaseTransport
+Pause = Callable[[float], None]
+
+_CHUNK = 65536
+
+
+def pause(seconds: float) -> None:
+    """Wait."""
+    time.sleep(seconds)
+
+
+def run_blocking(function: Callable[..., T], *arguments: object) -> T:
+    """Call something that blocks (a TPM does)."""
+    return function(*arguments)
+
+
+class TlsStream:
+    """A TLS connection as bytes. All methods raise OSError (ssl.SSLError and TimeoutError are such)."""
+
+    def __init__(self, connection: ssl.SSLSocket) -> None:
+        self._connection = connection
+
+    @classmethod
+    def connect(cls, host: str, port: int, context: ssl.SSLContext, *, seconds: float) -> "TlsStream":
+        """Open a connection and shake hands within that time."""
+        plain = socket.create_connection((host, port), timeout=seconds)
+        try:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return cls(context.wrap_socket(plain, server_hostname=host))
+        except BaseException:
+            plain.close()
+            raise
+
+    def read(self, *, seconds: float) -> bytes:
+        """Return what has come, empty at the end of the stream; TimeoutError if nothing comes in that time."""
+        self._connection.settimeout(seconds)
+        return self._connection.recv(_CHUNK)
+
+    def write(self, data: bytes, *, seconds: float) -> None:
+        """Write it all."""
+        self._connection.settimeout(seconds)
+        self._connection.sendall(data)
+
+    def close(self) -> None:
+        """Let go, without waiting for the other side."""
+        self._connection.close()

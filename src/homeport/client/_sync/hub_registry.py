@@ -1,0 +1,54 @@
+"""The client of a hub's registry, ours or Azure's: devices, twins, statistics (contract hub.md 3 to 8)."""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from homeport.client._sync.http import segment
+from homeport.client._sync.service_client import ServiceClient
+from homeport.client.answers import decode
+from homeport.client.hub_models import Device, RegistryStatistics, ServiceStatistics, Twin
+from homeport.client.models import Page
+
+_ALL = "SELECT * FROM devices"
+
+
+class HubRegistryClient(ServiceClient):
+    """Reads a hub's devices, and removes them. Every method raises ProvisioningServiceError or TransportError."""
+
+    API_VERSION: ClassVar[str] = "2021-04-12"
+
+    def get_device(self, device_id: str) -> Device:
+        """Return a device's identity. NotFoundError if there is none."""
+        return self._get(f"/devices/{segment(device_id)}", Device)
+
+    def list_devices(self, *, top: int = 1000) -> list[Device]:
+        """Return up to `top` (at most 1000) identities in no particular order; `query_twins` reaches them all."""
+        response = self._session.send("GET", "/devices", query={"top": str(top)}, repeatable=True)
+        return decode(response.content, list[Device])
+
+    def delete_device(self, device_id: str, *, etag: str | None = None) -> None:
+        """Delete a device and its twin; with `etag`, only that version. NotFoundError if there is none."""
+        headers = {"If-Match": "*" if etag is None else f'"{etag}"'}
+        self._session.send("DELETE", f"/devices/{segment(device_id)}", headers=headers, repeatable=True)
+
+    def get_twin(self, device_id: str) -> Twin:
+        """Return a device's twin. NotFoundError if there is none."""
+        return self._get(f"/twins/{segment(device_id)}", Twin)
+
+    def query_twins(self, query: str = _ALL, *, page_size: int | None = None) -> Iterator[Twin]:
+        """Yield the twins that a `SELECT *` query finds; further pages are asked for when they are reached."""
+        return self._every("/devices/query", Twin, query=query, page_size=page_size)
+
+    def page_twins(
+        self, query: str = _ALL, *, page_size: int | None = None, continuation: str | None = None
+    ) -> Page[Twin]:
+        """Return one page; `continuation` is that of the page before, of the same query."""
+        return self._query("/devices/query", Twin, query=query, page_size=page_size, continuation=continuation)
+
+    def get_registry_statistics(self) -> RegistryStatistics:
+        """Count the devices: all, enabled, disabled."""
+        return self._get("/statistics/devices", RegistryStatistics)
+
+    def get_service_statistics(self) -> ServiceStatistics:
+        """Count the connected devices."""
+        return self._get("/statistics/service", ServiceStatistics)

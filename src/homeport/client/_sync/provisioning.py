@@ -1,0 +1,157 @@
+"""The administrator's client of a provisioning service, ours or Azure's (contract dps.md 8)."""
+
+from collections.abc import Iterator
+from typing import ClassVar, TypeVar
+
+import msgspec
+
+from homeport.client._sync.http import only, segment
+from homeport.client._sync.service_client import ServiceClient
+from homeport.client.answers import decode
+from homeport.client.errors import NotFoundError
+from homeport.client.models import (
+    AttestationMechanism,
+    Enrollment,
+    EnrollmentGroup,
+    IndividualEnrollment,
+    Page,
+    RegistrationState,
+)
+
+E = TypeVar("E", bound=Enrollment)
+
+_ALL = "SELECT *"
+_ANY = "*"
+_INDIVIDUAL = "/enrollments"
+_GROUP = "/enrollmentGroups"
+_REGISTRATION = "/registrations"
+
+
+class ProvisioningServiceClient(ServiceClient):
+    """Enrollments and registration states. Every method raises ProvisioningServiceError or TransportError.
+
+    Requests that may safely be repeated are, with back-off, and not before the service's Retry-After.
+    """
+
+    API_VERSION: ClassVar[str] = "2021-10-01"
+
+    # --- individual enrollments -------------------------------------------------------------------------------
+
+    def create_or_update_individual_enrollment(
+        self, enrollment: IndividualEnrollment, *, etag: str | None = None, force: bool = False
+    ) -> IndividualEnrollment:
+        """Write an enrollment and return it as stored, generated keys included.
+
+        Without an etag it is created, and ConflictError says that it exists. With one (`etag`, or else the
+        enrollment's own) exactly that version is replaced, and PreconditionFailedError says that it is gone.
+        `force` writes in either case, whatever is there.
+        """
+        path = f"{_INDIVIDUAL}/{segment(enrollment.registration_id)}"
+        return self._write(path, enrollment, etag, force=force)
+
+    def get_individual_enrollment(self, registration_id: str) -> IndividualEnrollment:
+        """Return an enrollment, with its registration state and without secrets. NotFoundError if there is none."""
+        return self._get(f"{_INDIVIDUAL}/{segment(registration_id)}", IndividualEnrollment)
+
+    def delete_individual_enrollment(self, registration_id: str, *, etag: str | None = None) -> None:
+        """Delete an enrollment; with `etag`, only that version. NotFoundError if there is none."""
+        self._delete(f"{_INDIVIDUAL}/{segment(registration_id)}", etag)
+
+    def get_individual_attestation_mechanism(self, registration_id: str) -> AttestationMechanism:
+        """Return how an enrollment wants identity proven, symmetric keys included."""
+        return self._mechanism(f"{_INDIVIDUAL}/{segment(registration_id)}")
+
+    def query_individual_enrollments(
+        self, query: str = _ALL, *, page_size: int | None = None
+    ) -> Iterator[IndividualEnrollment]:
+        """Yield enrollments; further pages are asked for when they are reached."""
+        return self._every(f"{_INDIVIDUAL}/query", IndividualEnrollment, query=query, page_size=page_size)
+
+    def page_individual_enrollments(
+        self, query: str = _ALL, *, page_size: int | None = None, continuation: str | None = None
+    ) -> Page[IndividualEnrollment]:
+        """Return one page; `continuation` is that of the page before, of the same query."""
+        path = f"{_INDIVIDUAL}/query"
+        return self._query(path, IndividualEnrollment, query=query, page_size=page_size, continuation=continuation)
+
+    # --- enrollment groups ------------------------------------------------------------------------------------
+
+    def create_or_update_enrollment_group(
+        self, group: EnrollmentGroup, *, etag: str | None = None, force: bool = False
+    ) -> EnrollmentGroup:
+        """Write a group and return it as stored; etags as for individual enrollments."""
+        return self._write(f"{_GROUP}/{segment(group.enrollment_group_id)}", group, etag, force=force)
+
+    def get_enrollment_group(self, group_id: str) -> EnrollmentGroup:
+        """Return a group, without secrets. NotFoundError if there is none."""
+        return self._get(f"{_GROUP}/{segment(group_id)}", EnrollmentGroup)
+
+    def delete_enrollment_group(self, group_id: str, *, etag: str | None = None) -> None:
+        """Delete a group; with `etag`, only that version. NotFoundError if there is none."""
+        self._delete(f"{_GROUP}/{segment(group_id)}", etag)
+
+    def get_group_attestation_mechanism(self, group_id: str) -> AttestationMechanism:
+        """Return how a group wants identity proven, symmetric keys included."""
+        return self._mechanism(f"{_GROUP}/{segment(group_id)}")
+
+    def query_enrollment_groups(self, query: str = _ALL, *, page_size: int | None = None) -> Iterator[EnrollmentGroup]:
+        """Yield groups; further pages are asked for when they are reached."""
+        return self._every(f"{_GROUP}/query", EnrollmentGroup, query=query, page_size=page_size)
+
+    def page_enrollment_groups(
+        self, query: str = _ALL, *, page_size: int | None = None, continuation: str | None = None
+    ) -> Page[EnrollmentGroup]:
+        """Return one page; `continuation` is that of the page before, of the same query."""
+        path = f"{_GROUP}/query"
+        return self._query(path, EnrollmentGroup, query=query, page_size=page_size, continuation=continuation)
+
+    # --- registration states ----------------------------------------------------------------------------------
+
+    def get_registration_state(self, registration_id: str) -> RegistrationState:
+        """Return a device's registration. NotFoundError if it never registered."""
+        return self._get(f"{_REGISTRATION}/{segment(registration_id)}", RegistrationState)
+
+    def delete_registration_state(self, registration_id: str, *, etag: str | None = None) -> None:
+        """Forget a registration: the device then registers as if for the first time. Its hub is not touched."""
+        self._delete(f"{_REGISTRATION}/{segment(registration_id)}", etag)
+
+    def query_registration_states(self, group_id: str, *, page_size: int | None = None) -> Iterator[RegistrationState]:
+        """Yield the registrations made through a group; further pages are asked for when they are reached."""
+        return self._every(
+            f"{_REGISTRATION}/{segment(group_id)}/query", RegistrationState, query=_ALL, page_size=page_size
+        )
+
+    def page_registration_states(
+        self, group_id: str, *, page_size: int | None = None, continuation: str | None = None
+    ) -> Page[RegistrationState]:
+        """Return one page; `continuation` is that of the page before."""
+        path = f"{_REGISTRATION}/{segment(group_id)}/query"
+        return self._query(path, RegistrationState, query=_ALL, page_size=page_size, continuation=continuation)
+
+    # --- the requests -----------------------------------------------------------------------------------------
+
+    def _write(self, path: str, enrollment: E, etag: str | None, *, force: bool) -> E:
+        if force:
+            try:
+                return self._put(path, enrollment, _ANY)
+            except NotFoundError:
+                return self._put(path, enrollment, None)
+        return self._put(path, enrollment, etag or enrollment.etag)
+
+    def _put(self, path: str, enrollment: E, if_match: str | None) -> E:
+        response = self._session.send(
+            "PUT",
+            path,
+            body=msgspec.json.encode(enrollment),
+            headers=only({"If-Match": if_match}),
+            # Repeated after an answer was lost, a creation would find itself, and an update its own new version.
+            repeatable=if_match == _ANY,
+        )
+        return decode(response.content, type(enrollment))
+
+    def _delete(self, path: str, etag: str | None) -> None:
+        self._session.send("DELETE", path, headers=only({"If-Match": etag}), repeatable=True)
+
+    def _mechanism(self, path: str) -> AttestationMechanism:
+        response = self._session.send("POST", f"{path}/attestationmechanism", repeatable=True)
+        return decode(response.content, AttestationMechanism)

@@ -1,0 +1,92 @@
+"""MQTT's two kinds of byte stream: plain TLS, and WebSocket over TLS."""
+
+import contextlib
+import secrets
+import ssl
+from typing import Protocol
+
+from homeport.client._sync.backend import TlsStream
+from homeport.client.mqtt_topics import WEBSOCKET_PATH
+from homeport.client.websocket import (
+    Frames,
+    WebSocketError,
+    binary_frame,
+    close_frame,
+    read_upgrade,
+    upgrade_request,
+)
+
+
+class Stream(Protocol):
+    """Bytes both ways. All methods raise OSError; `read` returns nothing at the end of the stream."""
+
+    def read(self, *, seconds: float) -> bytes: ...
+
+    def write(self, data: bytes, *, seconds: float) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class WebSocketStream:
+    """MQTT in the binary messages of a WebSocket (contract dps.md 4.6)."""
+
+    def __init__(self, stream: TlsStream) -> None:
+        """Use `connect`."""
+        self._stream = stream
+        self._frames = Frames()
+        self._early = b""
+
+    @classmethod
+    def connect(cls, host: str, port: int, context: ssl.SSLContext, *, seconds: float) -> "WebSocketStream":
+        """Open a connection and upgrade it. `seconds` holds for each step."""
+        stream = TlsStream.connect(host, port, context, seconds=seconds)
+        socket = cls(stream)
+        try:
+            socket._upgrade(host if port == 443 else f"{host}:{port}", seconds)  # its own
+        except BaseException:
+            stream.close()
+            raise
+        return socket
+
+    def _upgrade(self, authority: str, seconds: float) -> None:
+        nonce = secrets.token_bytes(16)
+        self._stream.write(upgrade_request(authority, WEBSOCKET_PATH, "mqtt", nonce), seconds=seconds)
+        received = b""
+        while True:
+            data = self._stream.read(seconds=seconds)
+            received += data
+            try:
+                rest = read_upgrade(received, "mqtt", nonce)
+            except WebSocketError as error:
+                raise ConnectionError(str(error)) from error
+            if rest is not None:
+                self._early = rest
+                return
+            if not data:
+                raise ConnectionError("the server closed the connection instead of upgrading it to WebSocket")
+
+    def read(self, *, seconds: float) -> bytes:
+        """Return what has come in binary messages, empty at the end."""
+        while not self._frames.closed:
+            data, self._early = self._early or self._stream.read(seconds=seconds), b""
+            if not data:
+                return b""
+            try:
+                payload, answers = self._frames.receive(data, secrets.token_bytes(4))
+            except WebSocketError as error:
+                raise ConnectionError(str(error)) from error
+            if answers:
+                self._stream.write(answers, seconds=seconds)
+            if payload:
+                return payload
+        return b""
+
+    def write(self, data: bytes, *, seconds: float) -> None:
+        """Write one binary message."""
+        self._stream.write(binary_frame(data, secrets.token_bytes(4)), seconds=seconds)
+
+    def close(self) -> None:
+        """Say goodbye and let go."""
+        with contextlib.suppress(OSError):
+            self._stream.write(close_frame(secrets.token_bytes(4)), seconds=1.0)
+        self._stream.close()
