@@ -58,13 +58,14 @@ class MqttLink(Protocol):
     def publish(
         self, topic: str, payload: bytes, *, qos: int = 0, dup: bool = False, retain: bool = False
     ) -> Awaitable[bool]:
-        """Send a PUBLISH to the client, in the order of the calls; the message is queued before this returns.
+        """Send a PUBLISH to the client; the message is queued before this returns.
 
         The awaitable may be ignored. It yields True when the message was handed to the network (QoS 0) or the
         client has acknowledged it (QoS 1), and False when the connection ended first. It never raises.
-        At QoS 1, messages beyond the in-flight window wait for acknowledgements in the link's own queue. A
-        client that does not read loses its connection when the queue exceeds its limit.
-        Raises ValueError for a QoS of 2, a topic that is not one, or a message beyond the protocol's size.
+        Messages go out in the order of the calls, except that at QoS 1 those beyond the in-flight window wait
+        for acknowledgements and QoS 0 does not wait with them. A client that does not read loses its
+        connection when what waits exceeds a limit. Raises ValueError for a QoS of 2 and for what MQTT cannot
+        spell.
         """
         ...
 
@@ -123,9 +124,9 @@ class MqttSession(Protocol):
     async def closed(self, *, orderly: bool) -> None:
         """Learn that the connection has ended; called exactly once, after every other call has ended.
 
-        Calls of `publish` and work given to `MqttLink.run` that were still going on have been cancelled.
-        `orderly` is True only after a DISCONNECT packet; otherwise the will, which came with `Connect`, is
-        due.
+        Work given to `MqttLink.run` has been cancelled; calls of `publish` had some seconds to come to their
+        end. `orderly` is True only after a DISCONNECT packet; otherwise the will, which came with `Connect`,
+        is due.
         """
         ...
 

@@ -58,6 +58,11 @@ class ByteStream(Protocol):
         """Queue bytes to be sent; after the end of the connection they are dropped."""
         ...
 
+    @property
+    def unsent(self) -> int:
+        """How many bytes were written that the network has not taken yet."""
+        ...
+
     async def drain(self) -> None:
         """Wait until the queue is short enough to write more.
 

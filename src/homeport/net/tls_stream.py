@@ -96,6 +96,10 @@ class TlsStream(asyncio.Protocol):
         assert self._connection is not None
         self._connection.write(data)
 
+    @property
+    def unsent(self) -> int:
+        return 0 if self._connection is None else self._connection.get_write_buffer_size()
+
     async def drain(self) -> None:
         if self._writers is not None:
             await self._writers.wait()

@@ -1,0 +1,271 @@
+"""HTTP/1.1 above our TLS: aiohttp speaks it, the site's front-ends answer, WebSockets are handed on.
+
+Never here: what a path, a header or a body means to a service.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import uuid4
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import RequestPayloadError
+
+from homeport.errors import Code
+from homeport.net.listener import Spawn
+from homeport.net.mqtt_server import MqttServer
+from homeport.net.sites import Site, Sites, raw_path
+from homeport.net.stream import Peer
+from homeport.net.tls import TlsConnection
+from homeport.net.websocket import WebSocketStream, choose_subprotocol, is_device_websocket
+
+__all__ = ["HttpLimits", "HttpServer"]
+
+_log = logging.getLogger(__name__)
+
+_HSTS: Final = "max-age=31536000; includeSubDomains"  # contract dps.md 3.2
+_DISCARD_SECONDS: Final = 5.0
+_SUBPROTOCOLS: Final = frozenset({"mqtt"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpLimits:
+    """What one client may ask of us; times in seconds, sizes in bytes. The body's size is up to the site."""
+
+    head_seconds: float = 15.0
+    """From a request's first byte, or the open connection, to the end of its head."""
+    body_seconds: float = 30.0
+    idle_seconds: float = 120.0
+    """How long a connection is kept for the next request."""
+    line_bytes: int = 8190
+    field_bytes: int = 8190
+    fields: int = 100
+    websocket_message_bytes: int = 1024 * 1024
+
+
+class HttpServer:
+    """A Service for a listener: requests go to the front-ends of the site, devices' WebSockets to MQTT."""
+
+    def __init__(self, sites: Sites, mqtt: MqttServer, limits: HttpLimits | None = None) -> None:
+        """`mqtt` serves this server's WebSockets only: both are told to finish together."""
+        self._sites = sites
+        self._mqtt = mqtt
+        self._limits = limits or HttpLimits()
+        self._server: web.Server | None = None
+
+    def protocol(self, spawn: Spawn) -> asyncio.Protocol:  # noqa: ARG002  # aiohttp keeps its own tasks, and ends them
+        if self._server is None:
+            self._server = web.Server(self._answer, request_factory=self._request)  # type: ignore[arg-type]  # our subclass of request
+        return _HttpConnection(self._server, self._limits)
+
+    async def finish(self, grace: float) -> None:
+        await self._mqtt.finish(grace)
+        if self._server is not None:
+            await self._server.shutdown(grace)
+
+    def _request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: "_HttpConnection",
+        writer: AbstractStreamWriter,
+        task: "asyncio.Task[None]",
+    ) -> "_Request":
+        peer = protocol.peer
+        site = self._sites.resolve(peer.server_name, message.headers.get("Host"), peer.local.host)
+        request = _Request(
+            message, payload, protocol, writer, task, asyncio.get_running_loop(), client_max_size=site.max_body
+        )
+        request.site, request.peer, request.body_seconds = site, peer, self._limits.body_seconds
+        return request
+
+    async def _answer(self, request: "_Request") -> web.StreamResponse:
+        connection = request.protocol
+        assert isinstance(connection, _HttpConnection)
+        connection.head_is_here()
+        if is_device_websocket(request):
+            return await self._upgrade(request)
+        response = await self._ask_front_end(request)
+        await request.discard_body(response)
+        return response
+
+    async def _ask_front_end(self, request: "_Request") -> web.StreamResponse:
+        path = raw_path(request)
+        front_end = self._sites.find_http(request.site, request.method, path)
+        if front_end is None:
+            return _problem(404, Code.NOT_FOUND, "There is nothing at this host and path")
+        try:
+            return await front_end.handle(request, request.peer)
+        except web.HTTPRequestEntityTooLarge:
+            return _problem(413, Code.TOO_LARGE, f"The body is larger than {request.client_max_size} bytes")
+        except web.HTTPRequestTimeout:
+            return _problem(408, Code.INVALID_REQUEST, "The body did not arrive in time", close=True)
+        except (web.HTTPException, ConnectionError):
+            raise  # aiohttp's way to answer, and nobody to answer
+        except Exception:
+            tracking_id = str(uuid4())
+            _log.exception("An HTTP front-end failed; tracking id %s", tracking_id)
+            return _problem(500, Code.INTERNAL, "Internal error", tracking_id=tracking_id)
+
+    async def _upgrade(self, request: "_Request") -> web.StreamResponse:
+        subprotocol = choose_subprotocol(request, _SUBPROTOCOLS)
+        if subprotocol is None:
+            return _problem(400, Code.INVALID_REQUEST, "A WebSocket here needs the subprotocol mqtt")
+        maximum = self._limits.websocket_message_bytes
+        stream, response = await WebSocketStream.open(request, request.peer, subprotocol, maximum)
+        await self._mqtt.serve(stream, request.headers.get("Host"))
+        return response
+
+
+class _Request(web.BaseRequest):
+    """A request that knows its site, and whose body has a time limit."""
+
+    site: Site
+    peer: Peer
+    body_seconds: float
+    _continued = False
+
+    async def read(self) -> bytes:
+        """Return the whole body. Raises HTTPRequestEntityTooLarge, HTTPRequestTimeout."""
+        if self._read_bytes is None:
+            if (self.content_length or 0) > self.client_max_size:
+                raise web.HTTPRequestEntityTooLarge(self.client_max_size, self.content_length or 0)
+            if self._expects_continue():
+                await self.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                self.writer.output_size = 0  # or aiohttp takes it for the beginning of the answer
+                self._continued = True
+        try:
+            async with asyncio.timeout(self.body_seconds):
+                return await super().read()
+        except TimeoutError:
+            raise web.HTTPRequestTimeout from None
+
+    async def discard_body(self, response: web.StreamResponse) -> None:
+        """Read what nobody wanted, so that the connection can be kept; within limits, else it is closed."""
+        if not self.can_read_body:
+            return
+        if self._expects_continue():
+            response.force_close()  # whether the body comes now is up to the client
+            return
+        try:
+            async with asyncio.timeout(_DISCARD_SECONDS):
+                await self.release()
+        except (TimeoutError, RequestPayloadError):
+            response.force_close()
+
+    def _expects_continue(self) -> bool:
+        expected = self.headers.get("Expect", "").lower() == "100-continue"
+        return expected and not self._continued and self.can_read_body
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        response.headers["Server"] = "Homeport"  # instead of the names and versions of the libraries
+        host = self.headers.get("Host", "").partition(":")[0].lower()
+        # A browser would never again speak plain HTTP to anything else on the developer's own machine.
+        if host != "localhost" and not host.endswith(".localhost"):
+            response.headers.setdefault("Strict-Transport-Security", _HSTS)
+
+
+class _HttpConnection(web.RequestHandler):
+    """aiohttp's protocol with a time limit for the head of a request, and half-closed clients answered."""
+
+    __slots__ = ("_busy", "_head_seconds", "_head_timer", "peer")
+
+    peer: Peer
+
+    def __init__(self, server: web.Server, limits: HttpLimits) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=limits.idle_seconds,
+            access_log=None,  # type: ignore[arg-type]  # None is how aiohttp is told to keep no access log
+            logger=_log,
+            max_line_size=limits.line_bytes,
+            max_field_size=limits.field_bytes,
+            max_headers=limits.fields,
+            lingering_time=_DISCARD_SECONDS,
+            # Content-Encoding describes a message to the hub (contract hub.md 17.1), not the transfer.
+            auto_decompress=False,
+        )
+        self._head_seconds = limits.head_seconds
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._busy = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, TlsConnection)
+        self.peer = transport.peer
+        super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        if not self._busy and self._head_timer is None:
+            self._await_head()
+        super().data_received(data)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's contract, which aiohttp narrows to None
+        super().eof_received()
+        if self._busy:
+            self.close()  # after the answer
+        return self._busy
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._forget_timer()
+        super().connection_lost(exc)
+
+    def head_is_here(self) -> None:
+        self._busy = True
+        self._forget_timer()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            self._busy = False
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is not HTTP; anything else is caught before it gets here."""
+        if status >= 500:
+            _log.error("HTTP failed", exc_info=exc)
+        else:
+            _log.debug("Not a request, from %s: %s", self.peer.remote.host, message)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer had begun")
+        code = Code.INTERNAL if status >= 500 else Code.INVALID_REQUEST
+        return _problem(status, code, "Internal error" if status >= 500 else "Not an HTTP request", close=True)
+
+    def _await_head(self) -> None:
+        self._head_timer = self._loop.call_later(self._head_seconds, self._head_is_late)
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        self.force_close()
+
+    def _forget_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+def _problem(
+    status: int, code: Code, message: str, *, tracking_id: str | None = None, close: bool = False
+) -> web.Response:
+    body: dict[str, Any] = {
+        "errorCode": int(code),
+        "trackingId": tracking_id or str(uuid4()),
+        "message": message,
+    }
+    response = web.json_response(body, status=status)
+    if close:
+        response.force_close()
+    return response
