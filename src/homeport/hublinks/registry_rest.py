@@ -3,8 +3,6 @@
 The calls are chosen so that repeating any of them after a lost answer does no harm.
 """
 
-import base64
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,7 +22,7 @@ from homeport.dps.model import (
     TwinWrite,
 )
 from homeport.dps.ports import HubRefusedError, HubUnavailableError
-from homeport.net.http_client import Answer, HttpClient, TransportError
+from homeport.net.http_client import HttpAnswer, HttpClient, HttpClientError
 from homeport.security import sas
 from homeport.wire import hub_service as wire
 
@@ -57,13 +55,10 @@ class HubConnection:
 class RegistryLink:
     """One hub, reached with a policy that may read and write its registry and twins."""
 
-    def __init__(
-        self, connection: HubConnection, http: HttpClient, clock: Clock, *, trust: ssl.SSLContext | None = None
-    ) -> None:
+    def __init__(self, connection: HubConnection, http: HttpClient, clock: Clock) -> None:
         self._connection = connection
         self._http = http
         self._clock = clock
-        self._trust = trust
         self._token = ("", datetime.min.replace(tzinfo=clock.now().tzinfo))
 
     async def provision(self, spec: DeviceSpec) -> None:
@@ -106,7 +101,7 @@ class RegistryLink:
 
     async def _create(self, spec: DeviceSpec) -> bool:
         """Create identity and twin in one call; False if the device exists by now."""
-        result = await self._bulk(_entry(spec, "create"))
+        result = await self._bulk(_creation(spec))
         if any(error.get("errorCode") in {"DeviceAlreadyExists", 409001} for error in result):
             return False
         self._no_errors(result)
@@ -128,13 +123,18 @@ class RegistryLink:
         return True
 
     async def _write_twin(self, spec: DeviceSpec) -> None:
-        if spec.twin.reported is not None:
-            # The only call that writes reported properties for a device (contract hub.md 25).
-            self._no_errors(await self._bulk(_entry(spec, "updateTwin")))
-            return
         twin = {"tags": spec.twin.tags, "properties": {"desired": spec.twin.desired}}
         answer = await self._call("PUT", f"/twins/{quote(spec.device_id, safe='')}", twin, headers={"If-Match": '"*"'})
-        self._document(answer)
+        written = self._document(answer)
+        if spec.twin.reported is not None:
+            present = _content((written.get("properties") or {}).get("reported"))
+            # The only call that writes reported properties for a device (contract hub.md 25); it merges.
+            patch = wire.BulkEntry(
+                id=spec.device_id,
+                import_mode="updateTwin",
+                properties=wire.TwinPropertiesWrite(reported=_difference(present, spec.twin.reported)),
+            )
+            self._no_errors(await self._bulk(patch))
 
     async def _bulk(self, entry: wire.BulkEntry) -> list[dict[str, Any]]:
         answer = await self._call("POST", "/devices", [_without_nulls(msgspec.to_builtins(entry))])
@@ -156,16 +156,14 @@ class RegistryLink:
 
     async def _call(
         self, method: str, path: str, document: Any = None, *, headers: Mapping[str, str] | None = None
-    ) -> Answer:
+    ) -> HttpAnswer:
         body = None if document is None else msgspec.json.encode(document)
-        sent = {"Authorization": self._authorization(), "Accept": "application/json", **(headers or {})}
-        if body is not None:
-            sent["Content-Type"] = "application/json; charset=utf-8"
+        sent = {"Authorization": self._authorization(), **(headers or {})}
         url = f"https://{self._connection.host}{path}?api-version={API_VERSION}"
         try:
-            answer = await self._http.request(method, url, headers=sent, body=body, trust=self._trust)
-        except TransportError as error:
-            raise HubUnavailableError(f"{self._connection.host}: {error}") from error
+            answer = await self._http.request(method, url, headers=sent, body=body)
+        except HttpClientError as error:
+            raise HubUnavailableError(str(error)) from error
         if answer.status == 429 or answer.status >= 500:
             raise HubUnavailableError(
                 f"{self._connection.host} answered {answer.status}", retry_after=_retry_after(answer)
@@ -182,7 +180,7 @@ class RegistryLink:
             self._token = (token, now + TOKEN_LIFE - TOKEN_MARGIN)
         return token
 
-    def _document(self, answer: Answer) -> dict[str, Any]:
+    def _document(self, answer: HttpAnswer) -> dict[str, Any]:
         if answer.status != 200:
             raise self._refusal(answer)
         try:
@@ -193,7 +191,7 @@ class RegistryLink:
             raise HubRefusedError(f"{self._connection.host} answered something that is no device document")
         return document
 
-    def _refusal(self, answer: Answer) -> HubRefusedError:
+    def _refusal(self, answer: HttpAnswer) -> HubRefusedError:
         name = answer.headers.get("iothub-errorcode")
         meaning = f" {name}" if name else ""
         return HubRefusedError(f"{self._connection.host} answered {answer.status}{meaning}")
@@ -203,11 +201,11 @@ def _device_path(device_id: str) -> str:
     return f"/devices/{quote(device_id, safe='')}"
 
 
-def _entry(spec: DeviceSpec, mode: str) -> wire.BulkEntry:
+def _creation(spec: DeviceSpec) -> wire.BulkEntry:
     reported = None if spec.twin.reported is None else dict(spec.twin.reported)
     return wire.BulkEntry(
         id=spec.device_id,
-        import_mode=mode,
+        import_mode="create",
         status="enabled",
         authentication=_authentication(spec.credential),
         tags=dict(spec.twin.tags),
@@ -220,8 +218,8 @@ def _authentication(credential: HubCredential) -> wire.Authentication:
     match credential:
         case SasCredential():
             keys = wire.SymmetricKey(
-                primary_key=base64.b64encode(credential.primary_key).decode(),
-                secondary_key=base64.b64encode(credential.secondary_key).decode(),
+                primary_key=sas.encode_key(credential.primary_key),
+                secondary_key=sas.encode_key(credential.secondary_key),
             )
             return wire.Authentication(type="sas", symmetric_key=keys)
         case ThumbprintCredential():
@@ -238,10 +236,19 @@ def _content(section: Mapping[str, Any] | None) -> dict[str, Any]:
     return {key: value for key, value in (section or {}).items() if key not in {"$metadata", "$version"}}
 
 
+def _difference(present: Mapping[str, Any], wished: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the merge patch that turns one section into the other."""
+    patch: dict[str, Any] = {key: None for key in present.keys() - wished.keys()}
+    for key, value in wished.items():
+        old = present.get(key)
+        patch[key] = _difference(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return patch
+
+
 def _without_nulls(entry: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if value is not None}
 
 
-def _retry_after(answer: Answer) -> float | None:
+def _retry_after(answer: HttpAnswer) -> float | None:
     text = answer.headers.get("Retry-After", "")
     return float(text) if text.isdigit() else None
