@@ -107,17 +107,17 @@ class _Absent:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def _unavailable(self) -> HubUnavailableError:
-        return HubUnavailableError(f"hub {self._name} is not served by this process yet", retry_after=1.0)
-
     async def provision(self, spec: DeviceSpec) -> None:
-        raise self._unavailable()
+        raise self._unavailable(spec.device_id)
 
     async def read(self, device_id: str) -> HubDevice | None:
-        raise self._unavailable()
+        raise self._unavailable(device_id)
 
     async def remove(self, device_id: str) -> None:
-        raise self._unavailable()
+        raise self._unavailable(device_id)
+
+    def _unavailable(self, device_id: str) -> HubUnavailableError:
+        return HubUnavailableError(f"{device_id}: hub {self._name} is not served here yet", retry_after=1.0)
 
 
 def _authentication(credential: HubCredential) -> Authentication:

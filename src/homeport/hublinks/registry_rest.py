@@ -238,7 +238,7 @@ def _content(section: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _difference(present: Mapping[str, Any], wished: Mapping[str, Any]) -> dict[str, Any]:
     """Return the merge patch that turns one section into the other."""
-    patch: dict[str, Any] = {key: None for key in present.keys() - wished.keys()}
+    patch: dict[str, Any] = dict.fromkeys(present.keys() - wished.keys())
     for key, value in wished.items():
         old = present.get(key)
         patch[key] = _difference(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
