@@ -14,7 +14,6 @@ class HubCode(Enum):
     UNAUTHORIZED = (401003, "IotHubUnauthorized")
     DEVICE_NOT_FOUND = (404001, "DeviceNotFound")
     OPERATION_NOT_FOUND = (404000, "GenericNotFound")
-    FEATURE_NOT_SUPPORTED = (404013, "FeatureNotSupported")
     METHOD_NOT_ALLOWED = (405000, "GenericMethodNotAllowed")
     DEVICE_ALREADY_EXISTS = (409001, "DeviceAlreadyExists")
     PRECONDITION_FAILED = (412001, "PreconditionFailed")

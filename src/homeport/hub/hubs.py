@@ -1,0 +1,213 @@
+"""The hubs this Homeport serves: created, found by host name, kept running (contract hub.md 1, 2.1).
+
+Each hub is put together here from its parts. Sockets, sites and certificates are the application's business.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+from homeport.bus import Bus, HubsChanged
+from homeport.clock import Clock
+from homeport.hub.authentication import Audience
+from homeport.hub.model import Hub, Policy
+from homeport.hub.ports import DeviceStore, EventLog, HubStore
+from homeport.hub.registry import Registry
+from homeport.hub.responder import DeviceResponder
+from homeport.hub.service import Service
+from homeport.hub.sessions import Sessions
+from homeport.hub.telemetry import TelemetryStream
+from homeport.hub.twins import Twins
+from homeport.security.policies import Random, default_hub_policies
+
+RELOAD_SECONDS = 30.0
+"""How long a hub that another process created may go unnoticed when its hint is lost."""
+
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,48}[A-Za-z0-9])?")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:]{2,45}")
+
+_log = logging.getLogger(__name__)
+
+
+class ServedHub:
+    """One hub with everything that answers for it."""
+
+    def __init__(
+        self, hub: Hub, *, devices: DeviceStore, log: EventLog, bus: Bus, clock: Clock, random: Random
+    ) -> None:
+        self._hub = hub
+        self._audience = Audience.of(hub)
+        self.devices = devices
+        self.sessions = Sessions(hub=hub.name, store=devices, bus=bus, clock=clock)
+        self.telemetry = TelemetryStream(hub=hub.name, log=log, bus=bus, clock=clock)
+        self.registry = Registry(
+            hub=hub.name, store=devices, sessions=self.sessions, bus=bus, clock=clock, random=random
+        )
+        self.twins = Twins(store=devices, sessions=self.sessions, clock=clock)
+        self.service = Service(registry=self.registry, twins=self.twins, sessions=self.sessions)
+        self.responder = DeviceResponder(
+            hub=hub.name,
+            audience=self.audience,
+            store=devices,
+            sessions=self.sessions,
+            telemetry=self.telemetry,
+            twins=self.twins,
+            clock=clock,
+        )
+
+    @property
+    def hub(self) -> Hub:
+        """Name, host names and policies as they are now."""
+        return self._hub
+
+    @property
+    def name(self) -> str:
+        return self._hub.name
+
+    def audience(self) -> Audience:
+        """Return what tokens for this hub are judged by, as it is now."""
+        return self._audience
+
+    def update(self, hub: Hub) -> None:
+        """Take over changed host names and policies."""
+        if hub != self._hub:
+            self._hub = hub
+            self._audience = Audience.of(hub)
+
+    async def run(self) -> None:
+        """Do what is done beside answering, until cancelled; then write what is pending."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.sessions.run())
+            tasks.create_task(self.telemetry.run())
+
+
+class Hubs:
+    """All hubs of this Homeport, by name and by host name."""
+
+    def __init__(
+        self,
+        *,
+        store: HubStore,
+        devices: Callable[[str], DeviceStore],
+        log: Callable[[str], EventLog],
+        bus: Bus,
+        clock: Clock,
+        random: Random,
+        opened: Callable[[ServedHub], None] = lambda _: None,
+    ) -> None:
+        """Serve what `store` holds; `devices` and `log` open a hub's own stores.
+
+        `opened` is called once for each hub as soon as it can answer, also for those that come later.
+        """
+        self._store = store
+        self._devices = devices
+        self._log = log
+        self._bus = bus
+        self._clock = clock
+        self._random = random
+        self._opened = opened
+        self._served: dict[str, ServedHub] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+
+    def __iter__(self) -> Iterator[ServedHub]:
+        return iter(tuple(self._served.values()))
+
+    def get(self, name: str) -> ServedHub | None:
+        return self._served.get(name)
+
+    def find(self, host: str) -> ServedHub | None:
+        """Return the hub that answers to a host name, in any letter case, with or without a port."""
+        wanted = _bare(host)
+        for served in self._served.values():
+            if any(_bare(name) == wanted for name in served.hub.host_names):
+                return served
+        return None
+
+    async def load(self, *, alone: bool = True) -> None:
+        """Open the stored hubs. `alone` says that no other process serves them: then nobody is connected yet."""
+        known = set(self._served)
+        await self._reload()
+        if alone:
+            for served in self:
+                if served.name not in known:
+                    await served.devices.disconnect_all(now=self._clock.now())
+
+    async def create(self, name: str, host_names: Sequence[str]) -> ServedHub:
+        """Create a hub with the default policies and serve it. Raises ValueError with what is wrong."""
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"a hub's name has 1 to 50 letters, digits and hyphens inside; {name!r} is none")
+        if not host_names:
+            raise ValueError("a hub needs at least one host name")
+        for host in host_names:
+            if not _HOST.fullmatch(host):
+                raise ValueError(f"{host!r} is not a host name (no port, no scheme)")
+        policies = tuple(
+            Policy(
+                name=policy.name,
+                primary_key=policy.primary_key,
+                secondary_key=policy.secondary_key,
+                rights=frozenset(right.value for right in policy.rights),
+            )
+            for policy in default_hub_policies(self._random)
+        )
+        hub = Hub(name=name, host_names=tuple(host_names), policies=policies, created_at=self._clock.now())
+        await self._store.create(hub)
+        served = self._open(hub)
+        await self._bus.publish(HubsChanged(name=name))
+        return served
+
+    async def run(self) -> None:
+        """Keep all hubs running and look out for new ones, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            for served in self:
+                tasks.create_task(served.run())
+            tasks.create_task(self._watch())
+            tasks.create_task(self._poll())
+
+    def _open(self, hub: Hub) -> ServedHub:
+        known = self._served.get(hub.name)
+        if known is not None:
+            known.update(hub)
+            return known
+        served = ServedHub(
+            hub,
+            devices=self._devices(hub.name),
+            log=self._log(hub.name),
+            bus=self._bus,
+            clock=self._clock,
+            random=self._random,
+        )
+        self._served[hub.name] = served
+        if self._tasks is not None:
+            self._tasks.create_task(served.run())
+        self._opened(served)
+        return served
+
+    async def _reload(self) -> None:
+        for hub in await self._store.all():
+            self._open(hub)
+
+    async def _watch(self) -> None:
+        async with self._bus.subscribe(HubsChanged) as events:
+            async for _ in events:
+                await self._reload_calmly()
+
+    async def _poll(self) -> None:
+        while True:
+            await self._clock.sleep(RELOAD_SECONDS)
+            await self._reload_calmly()
+
+    async def _reload_calmly(self) -> None:
+        try:
+            await self._reload()
+        except Exception:
+            _log.exception("the hubs could not be read; trying again")
+
+
+def _bare(host: str) -> str:
+    """Take the port off a host name, and what does not distinguish names."""
+    if host.count(":") == 1:
+        host = host.partition(":")[0]
+    return host.rstrip(".").lower()

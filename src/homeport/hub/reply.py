@@ -1,0 +1,45 @@
+"""What is answered, whatever carries it: status, body, headers; and how a refusal reads (contract hub.md 22)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from homeport.hub.errors import HubCode, HubError
+from homeport.wire import JSON_CONTENT_TYPE, encode
+from homeport.wire.hub_service import ErrorBody
+
+NO_HEADERS: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One answer; `body` is JSON, or None for a status without one."""
+
+    status: int
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def content_type(self) -> str | None:
+        return None if self.body is None else JSON_CONTENT_TYPE
+
+
+def error_reply(error: HubError, tracking_id: str, now: datetime) -> Reply:
+    """Write a refusal; the text is never empty, since Node cannot read it otherwise."""
+    name = error.code.wire_name
+    when = now.strftime("%m/%d/%Y %H:%M:%S")
+    return Reply(
+        status=error.code.status,
+        body=encode(
+            ErrorBody(
+                message=f"ErrorCode:{name};{error.message or 'no details'}",
+                exception_message=f"Tracking ID:{tracking_id}-TimeStamp:{when}",
+            )
+        ),
+        headers={"iothub-errorcode": name},
+    )
+
+
+def internal_error() -> HubError:
+    """Return what a caller learns of a fault of the server: nothing but that there was one."""
+    return HubError(HubCode.SERVER_ERROR, "The server failed; its log has the details under the tracking id.")

@@ -1,0 +1,158 @@
+"""The device's operations, transport-neutral: connect, send, read and report its twin (contract hub.md 2, 13).
+
+Names on the wire, packets and topics are the front-ends'. What refuses a device is logged here, with the reason.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from msgspec.json import Decoder
+
+from homeport.clock import Clock
+from homeport.hub import translate
+from homeport.hub.authentication import Audience, Reason, Refused, judge_device, read_evidence
+from homeport.hub.errors import HubCode, HubError
+from homeport.hub.model import StoredTelemetry
+from homeport.hub.ports import DeviceStore
+from homeport.hub.sessions import Session, Sessions
+from homeport.hub.telemetry import (
+    MAX_MESSAGE_BYTES,
+    PropertyBag,
+    TelemetryStream,
+    connection_annotations,
+    make_message,
+)
+from homeport.hub.twins import Twins
+from homeport.security.explain import quoted
+from homeport.wire import TooLargeError, WireError, decode, encode
+
+MAX_REPORT_BYTES = 256 * 1024
+MAX_MODEL_ID = 2048  # the longest DTMI
+
+_report_decoder = Decoder(dict[str, object])
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceClaim:
+    """Who a connection says it is, and what it offers to prove it."""
+
+    device_id: str
+    token: str | None
+    """A SAS token, or None where a certificate is to speak."""
+    chain: Sequence[bytes]
+    model_id: str | None = None
+    remote: str = ""
+    transport: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connected:
+    """A device that was let in: its session, and what the hub adds to its messages."""
+
+    session: Session
+    annotations: Mapping[str, str]
+
+
+class DeviceResponder:
+    """Answers the devices of one hub."""
+
+    def __init__(
+        self,
+        *,
+        hub: str,
+        audience: Callable[[], Audience],
+        store: DeviceStore,
+        sessions: Sessions,
+        telemetry: TelemetryStream,
+        twins: Twins,
+        clock: Clock,
+    ) -> None:
+        """`audience` is asked at each connection, since names and policies may change."""
+        self._hub = hub
+        self._audience = audience
+        self._store = store
+        self._sessions = sessions
+        self._telemetry = telemetry
+        self._twins = twins
+        self._clock = clock
+
+    async def connect(self, claim: DeviceClaim, end: Callable[[], None]) -> Connected | Refused:
+        """Authenticate a device and open its session, ending an older one; `end` closes the new connection."""
+        verdict = await self._connect(claim, end)
+        if isinstance(verdict, Refused):
+            _log.info(
+                "hub %s: device %s refused (%s): %s",
+                self._hub,
+                quoted(claim.device_id),
+                verdict.reason,
+                verdict.explanation,
+                extra={
+                    "hub": self._hub,
+                    "device_id": claim.device_id,
+                    "reason": verdict.reason.value,
+                    "remote": claim.remote,
+                    "transport": claim.transport,
+                },
+            )
+        return verdict
+
+    async def leave(self, connected: Connected) -> None:
+        """Take note that the connection has ended, whoever ended it."""
+        await self._sessions.leave(connected.session)
+
+    async def send(self, connected: Connected, body: bytes, bag: PropertyBag) -> StoredTelemetry:
+        """Store a message of the device; durable when this returns. Raises MESSAGE_TOO_LARGE."""
+        if len(body) + bag.size > MAX_MESSAGE_BYTES:
+            raise HubError(HubCode.MESSAGE_TOO_LARGE, f"A message has at most {MAX_MESSAGE_BYTES} bytes.")
+        device_id = connected.session.device_id
+        now = self._clock.now()
+        self._sessions.active(device_id, now)
+        return await self._telemetry.append(make_message(device_id, body, bag, connected.annotations, now))
+
+    async def read_twin(self, connected: Connected) -> bytes:
+        """Return the device's own view of its twin, as JSON."""
+        device = await self._twins.get(connected.session.device_id)
+        return encode(translate.device_twin_document(device))
+
+    async def report(self, connected: Connected, body: bytes, expected_version: int | None) -> int:
+        """Merge what the device reports and return the section's new version. Raises HubError."""
+        try:
+            patch = decode(_report_decoder, body, limit=MAX_REPORT_BYTES)
+        except TooLargeError as error:
+            raise HubError(HubCode.BODY_TOO_LARGE, str(error)) from None
+        except WireError as error:
+            raise HubError(HubCode.ARGUMENT_INVALID, str(error)) from None
+        device_id = connected.session.device_id
+        self._sessions.active(device_id, self._clock.now())
+        patch.pop("$version", None)
+        twin = await self._twins.report(device_id, patch, expected_version=expected_version)
+        return twin.reported.version
+
+    async def _connect(self, claim: DeviceClaim, end: Callable[[], None]) -> Connected | Refused:
+        if not translate.is_device_id(claim.device_id):
+            return Refused(reason=Reason.WRONG_CLAIM, explanation="this cannot be the id of a device")
+        audience = self._audience()
+        evidence = read_evidence(audience, claim.device_id, token=claim.token, chain=claim.chain)
+        if isinstance(evidence, Refused):
+            return evidence
+        since = self._sessions.changes
+        identity = await self._store.get_identity(claim.device_id)
+        verdict = judge_device(audience, identity, evidence, self._clock.now())
+        if isinstance(verdict, Refused):
+            return verdict
+        assert identity is not None
+        session = await self._sessions.open(identity, verdict, end, since=since)
+        if session.ended is not None:
+            await self._sessions.leave(session)
+            return Refused(reason=Reason.DISABLED, explanation=session.ended)
+        if claim.model_id and len(claim.model_id) <= MAX_MODEL_ID:
+            await self._announce(session.device_id, claim.model_id)
+        return Connected(session=session, annotations=connection_annotations(identity, verdict, claim.model_id))
+
+    async def _announce(self, device_id: str, model_id: str) -> None:
+        try:
+            await self._twins.announce_model(device_id, model_id)
+        except HubError as error:
+            _log.warning("hub %s: model of device %s was not recorded: %s", self._hub, quoted(device_id), error.message)
