@@ -1,0 +1,133 @@
+"""What import-linter's contracts cannot say: which packages each room may know, and that pure code cannot wait."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import grimp
+import pytest
+
+import homeport
+
+SOURCE = Path(homeport.__file__).parent
+
+# Room -> the third-party packages it may import; a room that is not named here is an error. Longer names win.
+MAY_IMPORT: dict[str, set[str]] = {
+    "": set(),
+    "bus": set(),
+    "clock": set(),
+    "errors": set(),
+    "limits": set(),
+    "paging": set(),
+    "security": {"cryptography"},
+    "proto": set(),
+    "wire": {"msgspec"},
+    "dps": {"msgspec"},
+    "hub": {"msgspec"},
+    "net": {"OpenSSL", "aiohttp", "cryptography", "nats", "yarl"},
+    "dps.frontends": {"aiohttp", "msgspec"},
+    "hub.frontends": {"aiohttp", "msgspec"},
+    "store": {"asyncpg", "msgspec"},
+    "hublinks": {"msgspec"},
+    "client": {"azure", "cryptography", "httpx", "msgspec", "tpm2_pytss"},
+    "portal": {"aiohttp", "jinja2"},
+    "app": {"aiohttp", "cryptography", "jinja2", "msgspec", "prometheus_client", "uvloop"},
+    "cli": {"azure", "cryptography", "httpx", "msgspec", "rich", "typer"},
+}
+
+# Whatever could wait, look at a clock or throw dice.
+IMPURE = {
+    "asyncio", "concurrent", "multiprocessing", "random", "secrets", "select", "selectors", "signal", "socket",
+    "sqlite3", "ssl", "subprocess", "threading", "time",
+    "aiohttp", "asyncpg", "httpx", "OpenSSL", "uvloop",
+}  # fmt: skip
+
+# Pure with all that they import, in whatever room.
+PURE = (
+    "errors", "paging", "proto", "security", "wire",
+    "dps.model", "dps.attestation", "dps.allocation", "dps.reprovisioning",
+    "hub.model", "hub.twin_patch", "hub.query",
+)  # fmt: skip
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """Every module below homeport with its name relative to it."""
+    for file in sorted(SOURCE.rglob("*.py")):
+        parts = list(file.relative_to(SOURCE).with_suffix("").parts)
+        if parts[-1] == "__init__":
+            parts.pop()
+        yield ".".join(parts), file
+
+
+def room_of(module: str) -> str:
+    parts = module.split(".")
+    return next((name for n in (2, 1) if (name := ".".join(parts[:n])) in MAY_IMPORT), parts[0])
+
+
+def imports(file: Path) -> Iterator[tuple[int, str]]:
+    """The top-level package of each import in this file, wherever it stands in it."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, name.name.split(".")[0]) for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}:{node.lineno}: imports are absolute"
+            assert node.module is not None
+            yield node.lineno, node.module.split(".")[0]
+
+
+def test_rooms_import_only_the_packages_they_may_know() -> None:
+    strangers = [
+        f"{file.relative_to(SOURCE)}:{line}: {package}"
+        for module, file in modules()
+        for line, package in imports(file)
+        if package not in sys.stdlib_module_names | {"homeport"} | MAY_IMPORT.get(room_of(module), set())
+    ]
+    assert not strangers
+
+
+def test_every_room_is_on_the_plan() -> None:
+    assert {room_of(module) for module, _ in modules()} - MAY_IMPORT.keys() == set()
+
+
+def test_only_storage_speaks_to_sqlite() -> None:
+    users = {room_of(module) for module, file in modules() if "sqlite3" in {name for _, name in imports(file)}}
+    assert users == {"store"}
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph("homeport", include_external_packages=True, exclude_type_checking_imports=True)
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_pure_code_cannot_wait(name: str, graph: grimp.ImportGraph) -> None:
+    package = f"homeport.{name}"
+    members = {package} | graph.find_descendants(package)
+    reached = [
+        " -> ".join(chain)
+        for impure in sorted(IMPURE & graph.modules)
+        for member in sorted(members)
+        if (chain := graph.find_shortest_chain(importer=member, imported=impure))
+    ]
+    assert not reached
+
+
+# Adapters know the domain's words, and nothing of how it thinks.
+KNOWN_TO_ADAPTERS = {
+    "store": {"dps.model", "dps.ports", "hub.model", "hub.ports"},
+    "hublinks": {"dps.model", "dps.ports", "net.http_client"},
+}
+
+
+@pytest.mark.parametrize("room", sorted(KNOWN_TO_ADAPTERS))
+def test_adapters_know_models_and_ports_only(room: str, graph: grimp.ImportGraph) -> None:
+    known = {f"homeport.{name}" for name in KNOWN_TO_ADAPTERS[room]}
+    strangers = {
+        f"{module} -> {imported}"
+        for module in graph.find_descendants(f"homeport.{room}")
+        for imported in graph.find_modules_directly_imported_by(module)
+        if imported.split(".")[:2] in (["homeport", "dps"], ["homeport", "hub"], ["homeport", "net"])
+        and imported not in known
+    }
+    assert not strangers
