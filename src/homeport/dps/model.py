@@ -130,6 +130,11 @@ class IndividualEnrollment(Enrollment):
     device_id: str | None = None
     optional_device_information: JsonObject | None = None
 
+    @property
+    def hub_device_id(self) -> str:
+        """The device's name at its hub."""
+        return self.device_id or self.registration_id
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnrollmentGroup(Enrollment):
@@ -273,6 +278,8 @@ class Operation:
     lease_until: datetime | None = None
     tracking_id: str = ""
     """The tracking id of the register call that opened the operation."""
+    identity_digest: str = ""
+    """Digest of the credential the device proved itself with: calls that proved the same may share the outcome."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

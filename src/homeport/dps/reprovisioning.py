@@ -47,16 +47,15 @@ class Move:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reset:
-    """The initial twin is written at `target`; `leaves` is given up, unless it is None: then the device stays."""
+    """The initial twin is written at `target`, whether the device `moved` there or stays; `leaves` is given up."""
 
     target: Assignment
+    moved: bool
     leaves: Assignment | None
 
     @property
     def success(self) -> Substatus:
-        if self.leaves is None:
-            return Substatus.REPROVISIONED_TO_INITIAL_ASSIGNMENT
-        return Substatus.DEVICE_DATA_RESET
+        return Substatus.DEVICE_DATA_RESET if self.moved else Substatus.REPROVISIONED_TO_INITIAL_ASSIGNMENT
 
 
 Plan = Begin | Keep | Move | Reset
@@ -82,8 +81,8 @@ def plan(current: Assignment | None, target: Assignment, policy: ReprovisionPoli
         return Keep(target=current)
     migrate = (policy or DEFAULT_POLICY).migrate_device_data
     if same_home(current, target):
-        return Keep(target=target) if migrate else Reset(target=target, leaves=None)
-    return Move(target=target, leaves=current) if migrate else Reset(target=target, leaves=current)
+        return Keep(target=target) if migrate else Reset(target=target, moved=False, leaves=None)
+    return Move(target=target, leaves=current) if migrate else Reset(target=target, moved=True, leaves=current)
 
 
 def same_home(one: Assignment, other: Assignment) -> bool:

@@ -195,7 +195,7 @@ def _verify_by_groups(
         case TokenProof():
             return symmetric_key.verify_groups(groups, proof.token, claim, now=now, findings=findings)
         case ChainProof():
-            return x509.verify_groups(groups, proof.chain, now=now, findings=findings)
+            return x509.verify_groups(groups, proof.chain, claim, now=now, findings=findings)
         case TpmProof():
             return findings.refuse(
                 "enrollment",

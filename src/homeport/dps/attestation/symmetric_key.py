@@ -51,6 +51,7 @@ def verify_individual(
         enrollment=enrollment,
         kind=AttestationKind.SYMMETRIC_KEY,
         identity=SasCredential(primary_key=attestation.primary_key, secondary_key=attestation.secondary_key),
+        device_id=enrollment.hub_device_id,
         checks=tuple(findings.checks),
     )
 
@@ -77,6 +78,7 @@ def verify_groups(
             primary_key=derive_device_key(attestation.primary_key, spelling),
             secondary_key=derive_device_key(attestation.secondary_key, spelling),
         ),
+        device_id=claim.registration_id,
         checks=tuple(findings.checks),
     )
 

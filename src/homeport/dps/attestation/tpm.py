@@ -143,7 +143,13 @@ def _judge_answer(
     keys = _read_keys(pending.endorsement_key, pending.storage_root_key, findings)
     if isinstance(keys, Refused):
         return keys
-    return Attested(enrollment=enrollment, kind=AttestationKind.TPM, identity=keys, checks=tuple(findings.checks))
+    return Attested(
+        enrollment=enrollment,
+        kind=AttestationKind.TPM,
+        identity=keys,
+        device_id=enrollment.hub_device_id,
+        checks=tuple(findings.checks),
+    )
 
 
 def _read_keys(ek: bytes, srk: bytes, findings: Findings) -> TpmIdentity | Refused:

@@ -39,6 +39,8 @@ class Attested:
     enrollment: IndividualEnrollment | EnrollmentGroup
     kind: AttestationKind
     identity: Identity
+    device_id: str
+    """The device's name at its hub (contract dps.md 1.4)."""
     checks: tuple[Check, ...]
 
 

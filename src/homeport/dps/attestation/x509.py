@@ -85,12 +85,18 @@ def verify_individual(
         kind=AttestationKind.X509,
         # Both enrolled certificates are the device's, so that it may roll over to the other one at its hub.
         identity=ThumbprintCredential(primary=thumbprints[0], secondary=thumbprints[-1]),
+        device_id=enrollment.hub_device_id,
         checks=tuple(findings.checks),
     )
 
 
 def verify_groups(
-    groups: Sequence[EnrollmentGroup], chain: Sequence[Certificate], *, now: datetime, findings: Findings
+    groups: Sequence[EnrollmentGroup],
+    chain: Sequence[Certificate],
+    claim: DeviceClaim,
+    *,
+    now: datetime,
+    findings: Findings,
 ) -> Verdict:
     """Find the group whose signing certificate is nearest to the leaf; disabled groups count too (dps.md 6.4, 2)."""
     owners = _owners(groups)
@@ -109,6 +115,7 @@ def verify_groups(
         enrollment=group,
         kind=AttestationKind.X509,
         identity=ThumbprintCredential(primary=thumbprint, secondary=thumbprint),
+        device_id=chain[0].common_name or claim.registration_id,
         checks=tuple(findings.checks),
     )
 

@@ -1,0 +1,242 @@
+"""One open operation on its way: read the twin to be moved, write the target hub, clear the old one, conclude.
+
+A device hears `assigned` only after the last write here, and that one comes after the hub has identity and twin.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TypeVar
+
+from homeport.clock import Clock
+from homeport.dps.allocation import by_host
+from homeport.dps.identifiers import Random, new_etag
+from homeport.dps.model import (
+    Assignment,
+    DeviceSpec,
+    Failure,
+    LinkedHub,
+    Operation,
+    Registration,
+    RegistrationStatus,
+    Step,
+)
+from homeport.dps.ports import (
+    HubLink,
+    HubLinks,
+    HubRefusedError,
+    HubUnavailableError,
+    LinkedHubStore,
+    RegistrationStore,
+)
+from homeport.errors import Code, ConflictError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_FIRST_RETRY = timedelta(milliseconds=500)
+_LAST_RETRY = timedelta(seconds=30)
+_HUB_TIME_LIMIT = 60.0
+"""Seconds for one call to a hub; links have their own, shorter limits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What all operations of a process share."""
+
+    registrations: RegistrationStore
+    hubs: LinkedHubStore
+    links: HubLinks
+    clock: Clock
+    random: Random
+    owner: str
+    lease: timedelta
+
+
+class Carrying:
+    """One operation, leased to this process. `tasks` owns the renewal of the lease while a hub is slow."""
+
+    def __init__(self, registration: Registration, settings: Settings, tasks: asyncio.TaskGroup) -> None:
+        self._registration = registration
+        self._settings = settings
+        self._tasks = tasks
+
+    async def to_the_end(self) -> Registration:
+        """Take the steps that remain; return the record, finished or set aside for another try.
+
+        Raises ConflictError when the operation is no longer ours.
+        """
+        if self._operation.step is Step.PROVISION and self._settings.clock.now() >= self._operation.deadline:
+            return await self._fail(Code.ASSIGNMENT_TIMED_OUT, "The operation's time was up before it was carried out.")
+        hubs = await self._settings.hubs.all()
+        try:
+            if self._operation.step is Step.PROVISION:
+                missing = self._unlinked(hubs)
+                if missing is not None:
+                    return await self._fail(Code.NO_HUB, f"The hub {missing} is not linked any more.")
+                await self._provision(hubs)
+            if self._operation.step is Step.REMOVE_OLD:
+                await self._remove_old(hubs)
+        except HubUnavailableError as error:
+            return await self._try_later(error)
+        except HubRefusedError as error:
+            return await self._fail(Code.HUB_REFUSED, f"The hub refused the device: {error}")
+        return await self._succeed()
+
+    @property
+    def _operation(self) -> Operation:
+        return self._registration.operation
+
+    @property
+    def _target(self) -> Assignment:
+        assert self._operation.target is not None
+        return self._operation.target
+
+    def _unlinked(self, hubs: Sequence[LinkedHub]) -> str | None:
+        homes = (self._target, self._operation.migrate_from)
+        return next((home.hub for home in homes if home is not None and by_host(hubs, home.hub) is None), None)
+
+    def _link(self, home: Assignment, hubs: Sequence[LinkedHub]) -> HubLink | None:
+        hub = by_host(hubs, home.hub)
+        return None if hub is None else self._settings.links.link(hub)
+
+    # ---------------------------------------------------------------- steps
+
+    async def _provision(self, hubs: Sequence[LinkedHub]) -> None:
+        spec = self._operation.spec
+        link = self._link(self._target, hubs)
+        assert spec is not None
+        assert link is not None
+        if self._operation.migrate_from is not None:
+            spec = await self._with_migrated_data(spec, self._operation.migrate_from, hubs)
+        await self._held(link.provision(spec))
+        if self._operation.leaves is not None:
+            # From here on the old identity may go, so the way back to reading it must be closed first.
+            await self._save(replace(self._operation, step=Step.REMOVE_OLD, spec=None))
+
+    async def _with_migrated_data(self, spec: DeviceSpec, home: Assignment, hubs: Sequence[LinkedHub]) -> DeviceSpec:
+        link = self._link(home, hubs)
+        assert link is not None
+        device = await self._held(link.read(home.device_id))
+        if device is None:
+            # Deleted there by hand: nothing to move, so the device starts with its initial twin.
+            return spec
+        return replace(spec, twin=device.twin, iot_edge=device.iot_edge)
+
+    async def _remove_old(self, hubs: Sequence[LinkedHub]) -> None:
+        """Clear the hub the device left; an old hub that refuses does not undo the device's new home."""
+        leaves = self._operation.leaves
+        assert leaves is not None
+        link = self._link(leaves, hubs)
+        if link is None:
+            log.warning("%s is not linked any more; device %s stays there", leaves.hub, leaves.device_id)
+            return
+        try:
+            await self._held(link.remove(leaves.device_id))
+        except HubRefusedError as error:
+            log.warning("%s refused to remove device %s: %s", leaves.hub, leaves.device_id, error)
+
+    # ---------------------------------------------------------------- outcomes
+
+    async def _succeed(self) -> Registration:
+        return await self._conclude(
+            replace(
+                self._registration,
+                status=RegistrationStatus.ASSIGNED,
+                substatus=self._operation.success,
+                assignment=self._target,
+                failure=None,
+            )
+        )
+
+    async def _fail(self, code: Code, message: str) -> Registration:
+        return await self._conclude(
+            replace(
+                self._registration,
+                status=RegistrationStatus.FAILED,
+                substatus=None,
+                failure=Failure(code=code, message=message),
+                tpm_key_blob=None,
+            )
+        )
+
+    async def _conclude(self, registration: Registration) -> Registration:
+        operation = replace(
+            registration.operation,
+            status=registration.status,
+            step=Step.DONE,
+            spec=None,
+            retry_at=None,
+            lease_owner=None,
+            lease_until=None,
+        )
+        return await self._store(replace(registration, operation=operation))
+
+    async def _try_later(self, error: HubUnavailableError) -> Registration:
+        operation = self._operation
+        wait = max(
+            min(_FIRST_RETRY * 2 ** min(operation.attempts, 16), _LAST_RETRY),
+            timedelta(seconds=error.retry_after or 0),
+        )
+        retry_at = self._settings.clock.now() + wait
+        log.warning("%s, operation %s: %s", self._registration.registration_id, operation.id, error)
+        if retry_at >= operation.deadline:
+            if operation.step is Step.REMOVE_OLD:
+                # The device's new home stands; that its old one could not be cleared is no reason to turn it away.
+                return await self._succeed()
+            return await self._fail(
+                Code.ASSIGNMENT_TIMED_OUT, f"The hub did not answer before the operation's deadline: {error}"
+            )
+        return await self._store(
+            replace(
+                self._registration,
+                operation=replace(
+                    operation, attempts=operation.attempts + 1, retry_at=retry_at, lease_owner=None, lease_until=None
+                ),
+            )
+        )
+
+    # ---------------------------------------------------------------- record and lease
+
+    async def _save(self, operation: Operation) -> None:
+        """Record progress and renew the lease with it."""
+        until = self._settings.clock.now() + self._settings.lease
+        await self._store(replace(self._registration, operation=replace(operation, lease_until=until)))
+
+    async def _store(self, registration: Registration) -> Registration:
+        settings = self._settings
+        changed = replace(registration, etag=new_etag(settings.random), updated_at=settings.clock.now())
+        await settings.registrations.save(changed, lease_owner=settings.owner)
+        self._registration = changed
+        return changed
+
+    async def _held(self, call: Awaitable[T]) -> T:
+        """Wait for a hub, keeping the lease while it takes its time."""
+        renewals: list[asyncio.Task[None]] = []
+        interval = self._settings.lease.total_seconds() / 3
+        timer = asyncio.get_running_loop().call_later(
+            interval, lambda: renewals.append(self._tasks.create_task(self._renew(interval)))
+        )
+        try:
+            async with asyncio.timeout(_HUB_TIME_LIMIT):
+                return await call
+        except TimeoutError:
+            raise HubUnavailableError(f"the hub did not answer within {_HUB_TIME_LIMIT:.0f} seconds") from None
+        finally:
+            timer.cancel()
+            for renewal in renewals:
+                renewal.cancel()
+                await asyncio.wait((renewal,))
+
+    async def _renew(self, interval: float) -> None:
+        while True:
+            try:
+                await self._save(self._operation)
+            except ConflictError:
+                return  # taken over: our next write will find that out
+            except Exception:
+                log.exception("could not renew the lease of operation %s", self._operation.id)
+            await asyncio.sleep(interval)

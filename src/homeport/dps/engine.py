@@ -1,0 +1,301 @@
+"""The device's questions: register, how is my operation, where do I live. One engine serves one id scope.
+
+Authentication comes first in each; every register call, and every refusal, leaves one record that says why.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import assert_never
+
+from homeport.bus import Bus, RegistrationOpened
+from homeport.clock import Clock
+from homeport.dps.assigner import Assigner
+from homeport.dps.attempts import Recorder, RefusedError
+from homeport.dps.attestation import (
+    UNAUTHORIZED,
+    Attested,
+    Challenge,
+    Findings,
+    Refused,
+    Verdict,
+    read,
+    verify,
+)
+from homeport.dps.identifiers import Random
+from homeport.dps.model import (
+    AllocationPolicy,
+    CallContext,
+    DeviceClaim,
+    EnrollmentGroup,
+    Evidence,
+    NoEvidence,
+    Registration,
+    RegistrationStatus,
+    SymmetricKeyAttestation,
+    TpmAttestation,
+    TpmEvidence,
+)
+from homeport.dps.opening import Opening, identity_digest, open_registration
+from homeport.dps.ports import AttemptStore, ChallengeStore, EnrollmentStore, LinkedHubStore, RegistrationStore
+from homeport.errors import Code, ConflictError, HomeportError
+from homeport.security.explain import quoted
+from homeport.wire.versions import hears_assigning_first
+
+_ROUNDS = 8
+"""How often a record that keeps changing under us is read and decided anew before the device is sent away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """The registration as it stands: finished, or `assigning` and to be polled."""
+
+    registration: Registration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChallengeIssued:
+    """The TPM must import the key in this blob and register again with a token signed by it."""
+
+    blob: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """What the engine remembers, and where."""
+
+    enrollments: EnrollmentStore
+    registrations: RegistrationStore
+    challenges: ChallengeStore
+    attempts: AttemptStore
+    hubs: LinkedHubStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """One register call of a device that has proven itself."""
+
+    claim: DeviceClaim
+    attested: Attested
+    payload: bytes | None
+    context: CallContext
+    findings: Findings
+
+
+class Engine:
+    """Answers devices. `patience` is how many seconds a register call may wait for its hub before it says `assigning`.
+
+    `time_limit` is how long an operation may go on in the background; then it has failed.
+    """
+
+    def __init__(
+        self,
+        *,
+        id_scope: str,
+        stores: Stores,
+        assigner: Assigner,
+        bus: Bus,
+        clock: Clock,
+        random: Random,
+        default_policy: AllocationPolicy = AllocationPolicy.HASHED,
+        patience: float = 2.0,
+        time_limit: timedelta = timedelta(minutes=10),
+    ) -> None:
+        self.id_scope = id_scope
+        self._stores = stores
+        self._assigner = assigner
+        self._bus = bus
+        self._clock = clock
+        self._random = random
+        self._default_policy = default_policy
+        self._patience = patience
+        self._time_limit = time_limit
+
+    async def register(
+        self, claim: DeviceClaim, evidence: Evidence, payload: bytes | None, context: CallContext
+    ) -> Registered | ChallengeIssued:
+        """Prove the device, give it a home, and wait a little for the hub.
+
+        Raises RefusedError, and HomeportError CONFLICT if registrations with different credentials race.
+        """
+        with self._record(claim, evidence, context) as attempt:
+            findings = attempt.findings
+            verdict = await self._judge(claim, evidence, findings)
+            match verdict:
+                case Refused():
+                    raise RefusedError(verdict)
+                case Challenge():
+                    await self._stores.challenges.put(verdict.pending)
+                    attempt.challenged()
+                    return ChallengeIssued(blob=verdict.blob)
+                case Attested():
+                    registration = await self._register(
+                        _Call(claim=claim, attested=verdict, payload=payload, context=context, findings=findings)
+                    )
+                    attempt.registered(registration)
+                    return Registered(registration=registration)
+                case _:
+                    assert_never(verdict)
+
+    async def operation_status(
+        self, claim: DeviceClaim, evidence: Evidence, operation_id: str, context: CallContext
+    ) -> Registration:
+        """Return the registration that this operation is the latest of. Raises RefusedError or NOT_FOUND."""
+        with self._record(claim, evidence, context) as attempt:
+            registration = await self._prove_and_get(claim, evidence, attempt.findings)
+            if registration is None or registration.operation.id != operation_id:
+                attempt.findings.failed("operation", "it is not this device's latest operation")
+                raise HomeportError(Code.NOT_FOUND, "Operation not found.")
+            return registration
+
+    async def registration_state(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Registration:
+        """Return the device's record. Raises RefusedError or REGISTRATION_NOT_FOUND."""
+        with self._record(claim, evidence, context) as attempt:
+            registration = await self._prove_and_get(claim, evidence, attempt.findings)
+            if registration is None:
+                attempt.findings.failed("registration", "the device has never registered")
+                raise HomeportError(Code.REGISTRATION_NOT_FOUND, "Registration not found.")
+            return registration
+
+    def record_refusal(
+        self, claim: DeviceClaim, evidence: Evidence, context: CallContext, error: HomeportError
+    ) -> None:
+        """Leave the record of a call that was refused before it could be judged, for its form."""
+        with suppress(HomeportError), self._record(claim, evidence, context) as attempt:
+            attempt.findings.failed("request", error.message)
+            raise error
+
+    def _record(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Recorder:
+        return Recorder(self._stores.attempts, self._clock, claim=claim, evidence=evidence, context=context)
+
+    # ---------------------------------------------------------------- who is it
+
+    async def _prove_and_get(self, claim: DeviceClaim, evidence: Evidence, findings: Findings) -> Registration | None:
+        if isinstance(evidence, TpmEvidence) and evidence.token is None:
+            # Keys alone prove nothing, and only a register call is answered with a challenge.
+            evidence = NoEvidence()
+        verdict = await self._judge(claim, evidence, findings)
+        if isinstance(verdict, Attested):
+            return await self._stores.registrations.get(claim.registration_id)
+        if isinstance(verdict, Refused):
+            raise RefusedError(verdict)
+        raise HomeportError(Code.UNAUTHORIZED, UNAUTHORIZED)
+
+    async def _judge(self, claim: DeviceClaim, evidence: Evidence, findings: Findings) -> Verdict:
+        if claim.id_scope.lower() != self.id_scope.lower():
+            return findings.refuse(
+                "id scope",
+                f"the device asks for the id scope {quoted(claim.id_scope)}; this service's is {self.id_scope}",
+                code=Code.UNMATCHED,
+                advice="Give the device this service's id scope.",
+            )
+        findings.passed("id scope", f"it is {self.id_scope}")
+        proof = read(evidence, claim, findings)
+        if isinstance(proof, Refused):
+            return proof
+        individual = await self._stores.enrollments.get_individual(claim.registration_id)
+        groups: Sequence[EnrollmentGroup] = ()
+        pending = None
+        if individual is None:
+            groups = await self._stores.enrollments.groups()
+        elif isinstance(individual.attestation, TpmAttestation):
+            pending = await self._stores.challenges.get(claim.registration_id, now=self._clock.now())
+        so_far = len(findings.checks)
+
+        def judge() -> Verdict:
+            return verify(
+                proof,
+                claim,
+                individual=individual,
+                groups=groups,
+                pending=pending,
+                now=self._clock.now(),
+                random=self._random,
+                findings=findings,
+            )
+
+        verdict = judge()
+        if (
+            isinstance(verdict, Refused)
+            and individual is not None
+            and isinstance(individual.attestation, SymmetricKeyAttestation)
+        ):
+            # Once more with the groups at hand, for a better explanation: it may be a group's key.
+            groups = await self._stores.enrollments.groups()
+            del findings.checks[so_far:]
+            verdict = judge()
+        return verdict
+
+    # ---------------------------------------------------------------- where does it go
+
+    async def _register(self, call: _Call) -> Registration:
+        registrations = self._stores.registrations
+        claim, findings = call.claim, call.findings
+        patience = 0.0 if hears_assigning_first(claim.api_version, call.context.client_version) else self._patience
+        digest = identity_digest(call.attested.identity)
+        so_far = len(findings.checks)
+        current = await registrations.get(claim.registration_id)
+        if not call.attested.enrollment.enabled:
+            return await self._turn_away(call, current)
+        first_seen = current.operation.id if current else None
+        for _ in range(_ROUNDS):
+            if current is not None and current.operation.identity_digest == digest:
+                if current.status is RegistrationStatus.ASSIGNING:
+                    findings.passed("operation", "joined the one that is already open")
+                    current = await self._assigner.outcome(current, patience)
+                    if current.operation.identity_digest == digest:
+                        return current
+                elif current.operation.id != first_seen:
+                    # Opened by the same device and finished while this call was under way: it answers both.
+                    findings.passed("operation", "shared with a call made at the same time")
+                    return current
+            if current is not None and current.status is RegistrationStatus.ASSIGNING:
+                # Another credential is being taken to a hub; its turn must end before this one can begin.
+                current = await self._assigner.outcome(current, patience)
+                if current.status is RegistrationStatus.ASSIGNING:
+                    findings.failed("operation", "one for another credential of this device is still open")
+                    raise ConflictError
+            wanted = await self._decide(call, current)
+            try:
+                stored = await registrations.open(wanted, expected_etag=current.etag if current else None)
+            except ConflictError:
+                stored = None
+            if stored is not None and stored.operation.id == wanted.operation.id:
+                return await self._carry(stored, patience)
+            del findings.checks[so_far:]
+            current = stored or await registrations.get(claim.registration_id)
+        findings.failed("operation", "the registration kept changing while it was decided")
+        raise ConflictError
+
+    async def _turn_away(self, call: _Call, current: Registration | None) -> Registration:
+        """Answer a genuine device of a disabled enrollment; an operation that is still open stays what is stored."""
+        wanted = await self._decide(call, current)
+        with suppress(ConflictError):
+            await self._stores.registrations.open(wanted, expected_etag=current.etag if current else None)
+        return wanted
+
+    async def _decide(self, call: _Call, current: Registration | None) -> Registration:
+        now = self._clock.now()
+        opening = Opening(
+            claim=call.claim,
+            attested=call.attested,
+            current=current,
+            hubs=await self._stores.hubs.all(),
+            device_payload=call.payload,
+            tracking_id=call.context.tracking_id,
+            default_policy=self._default_policy,
+        )
+        wanted = open_registration(
+            opening, now=now, time_limit=self._time_limit, random=self._random, findings=call.findings
+        )
+        return self._assigner.lease(wanted, now)
+
+    async def _carry(self, registration: Registration, patience: float) -> Registration:
+        if registration.status is not RegistrationStatus.ASSIGNING:
+            return registration
+        if registration.operation.lease_owner is None:
+            await self._bus.publish(RegistrationOpened(registration_id=registration.registration_id))
+        else:
+            self._assigner.begin(registration)
+        return await self._assigner.outcome(registration, patience)
