@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from homeport.errors import Code, HomeportError
 from homeport.hub.errors import HubCode, HubError
 from homeport.wire import JSON_CONTENT_TYPE, encode
 from homeport.wire.hub_service import ErrorBody
-
-NO_HEADERS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +39,10 @@ def error_reply(error: HubError, tracking_id: str, now: datetime) -> Reply:
     )
 
 
-def internal_error() -> HubError:
-    """Return what a caller learns of a fault of the server: nothing but that there was one."""
+def as_hub_error(fault: Exception) -> HubError:
+    """Return what a caller learns of anything that was raised: of a fault of the server, only that there was one."""
+    if isinstance(fault, HubError):
+        return fault
+    if isinstance(fault, HomeportError) and fault.code is Code.UNAVAILABLE:
+        return HubError(HubCode.SERVICE_UNAVAILABLE, fault.message)
     return HubError(HubCode.SERVER_ERROR, "The server failed; its log has the details under the tracking id.")

@@ -15,7 +15,7 @@ from aiohttp import web
 from homeport.clock import Clock
 from homeport.hub.authentication import Audience, Reason, Refused, authorize_service
 from homeport.hub.errors import HubCode, HubError
-from homeport.hub.reply import Reply, error_reply, internal_error
+from homeport.hub.reply import Reply, as_hub_error, error_reply
 from homeport.hub.service import MAX_BODY, MAX_BULK_BODY, Service
 from homeport.net.stream import Peer
 from homeport.security.policies import HubRight
@@ -101,9 +101,9 @@ class ServiceFrontEnd:
             reply = await self._answer(request, tracking_id, peer)
         except HubError as error:
             reply = error_reply(error, tracking_id, self._clock.now())
-        except Exception:
+        except Exception as fault:
             _log.exception("hub %s: %s failed, tracking id %s", self._hub, request.method, tracking_id)
-            reply = error_reply(internal_error(), tracking_id, self._clock.now())
+            reply = error_reply(as_hub_error(fault), tracking_id, self._clock.now())
         response = web.Response(status=reply.status, body=reply.body, headers=reply.headers)
         if reply.content_type is not None:
             response.headers["Content-Type"] = reply.content_type

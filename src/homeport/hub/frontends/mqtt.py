@@ -13,7 +13,7 @@ from homeport.clock import Clock
 from homeport.hub.authentication import Audience, Refused
 from homeport.hub.errors import HubError
 from homeport.hub.model import JsonObject, format_time
-from homeport.hub.reply import internal_error
+from homeport.hub.reply import as_hub_error
 from homeport.hub.responder import Connected, DeviceClaim, DeviceResponder
 from homeport.hub.telemetry import EMPTY_BAG, PropertyBag, parse_bag
 from homeport.hub.twins import Twins
@@ -255,12 +255,9 @@ class _Session:
         if TWIN_ANSWERS not in self._filters:
             return
         try:
-            body, status = await self._responder.read_twin(self._connected), 200
-        except HubError as error:
-            body, status = self._front_end.error_body(error), error.code.status
-        except Exception:
-            _log.exception("twin of device %s could not be read", quoted(self._device_id))
-            body, status = self._front_end.error_body(internal_error()), 500
+            status, body = 200, await self._responder.read_twin(self._connected)
+        except Exception as fault:
+            status, body = self._refusal(fault)
         self._publish(f"$iothub/twin/res/{status}/?$rid={rid}", body)
 
     async def _answer_report(self, topic: str, payload: bytes) -> None:
@@ -269,15 +266,19 @@ class _Session:
         expected = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) <= MAX_VERSION_DIGITS else None
         try:
             version = await self._responder.report(self._connected, payload, expected)
-        except HubError as error:
-            status, body, suffix = error.code.status, self._front_end.error_body(error), ""
-        except Exception:
-            _log.exception("report of device %s could not be stored", quoted(self._device_id))
-            status, body, suffix = 500, self._front_end.error_body(internal_error()), ""
+        except Exception as fault:
+            status, body = self._refusal(fault)
+            suffix = ""
         else:
             status, body, suffix = 204, b"", f"&$version={version}"
         if TWIN_ANSWERS in self._filters:
             self._publish(f"$iothub/twin/res/{status}/?$rid={rid}{suffix}", body)
+
+    def _refusal(self, fault: Exception) -> tuple[int, bytes]:
+        if not isinstance(fault, HubError):
+            _log.error("a twin operation of device %s failed", quoted(self._device_id), exc_info=fault)
+        error = as_hub_error(fault)
+        return error.code.status, self._front_end.error_body(error)
 
     def _listen(self) -> None:
         """Follow desired changes exactly while the device is subscribed to them."""
