@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 import httpx
@@ -24,6 +24,17 @@ async def pause(seconds: float) -> None:
 async def run_blocking(function: Callable[..., T], *arguments: object) -> T:
     """Call something that blocks (a TPM does) without holding the others up."""
     return await asyncio.to_thread(function, *arguments)
+
+
+async def read_lines(response: httpx.Response) -> AsyncIterator[str]:
+    """Yield the lines of an answer as they arrive."""
+    async for line in response.aiter_lines():
+        yield line
+
+
+async def read_body(response: httpx.Response) -> bytes:
+    """Return the whole body of an answer that is being streamed."""
+    return await response.aread()
 
 
 class TlsStream:

@@ -1,15 +1,17 @@
-"""The client of a hub's registry, ours or Azure's: devices, twins, statistics (contract hub.md 3 to 8)."""
+"""The client of a hub: its registry, ours or Azure's (contract hub.md 3 to 8), and the telemetry of ours."""
 
 from collections.abc import AsyncIterator
 from typing import ClassVar
 
-from homeport.client._async.http import segment
+from homeport.client._async.http import only, segment
 from homeport.client._async.service_client import ServiceClient
 from homeport.client.answers import decode
 from homeport.client.hub_models import Device, RegistryStatistics, ServiceStatistics, Twin
 from homeport.client.models import Page
+from homeport.client.telemetry import HEARTBEATS_MISSED, EventReader, HubEvent, TelemetryCount, TelemetryMessage
 
 _ALL = "SELECT * FROM devices"
+_TELEMETRY = "/homeport/telemetry"
 
 
 class HubRegistryClient(ServiceClient):
@@ -52,3 +54,35 @@ class HubRegistryClient(ServiceClient):
     async def get_service_statistics(self) -> ServiceStatistics:
         """Count the connected devices."""
         return await self._get("/statistics/service", ServiceStatistics)
+
+    # --- telemetry, of a Homeport only ------------------------------------------------------------------------
+
+    async def telemetry(self, device_id: str | None = None, *, limit: int = 100) -> list[TelemetryMessage]:
+        """Return up to `limit` (at most 1000) messages of a device, or of all, newest first."""
+        query = only({"limit": str(limit), "deviceId": device_id})
+        response = await self._session.send("GET", _TELEMETRY, query=query, repeatable=True)
+        return decode(response.content, list[TelemetryMessage])
+
+    async def telemetry_count(self, device_id: str) -> int:
+        """Count the messages of a device in the hub's log."""
+        response = await self._session.send(
+            "GET", f"{_TELEMETRY}/count", query={"deviceId": device_id}, repeatable=True
+        )
+        return decode(response.content, TelemetryCount).count
+
+    async def telemetry_stream(
+        self, device_id: str | None = None, *, replay: int = 0, telemetry: bool = True, connections: bool = True
+    ) -> AsyncIterator[HubEvent]:
+        """Yield messages and connection changes of a device, or of all, as they happen.
+
+        Up to `replay` (at most 256) past messages come first, oldest first, without a gap to what follows. The
+        stream ends when the hub ends it, after an hour at the latest; ask again. NotFoundError for an unknown
+        device.
+        """
+        events = ",".join(kind for kind, wanted in (("telemetry", telemetry), ("connection", connections)) if wanted)
+        query = only({"deviceId": device_id, "replay": str(replay), "events": events})
+        reader = EventReader()
+        async for line in self._session.lines(f"{_TELEMETRY}/stream", query=query, silence=HEARTBEATS_MISSED):
+            event = reader.feed(line)
+            if event is not None:
+                yield event

@@ -3,7 +3,7 @@
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import httpx
@@ -25,6 +25,16 @@ def pause(seconds: float) -> None:
 def run_blocking(function: Callable[..., T], *arguments: object) -> T:
     """Call something that blocks (a TPM does)."""
     return function(*arguments)
+
+
+def read_lines(response: httpx.Response) -> Iterator[str]:
+    """Yield the lines of an answer as they arrive."""
+    yield from response.iter_lines()
+
+
+def read_body(response: httpx.Response) -> bytes:
+    """Return the whole body of an answer that is being streamed."""
+    return response.read()
 
 
 class TlsStream:

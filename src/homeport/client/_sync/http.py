@@ -2,14 +2,14 @@
 
 import random
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
 import httpx
 
-from homeport.client._sync.backend import HttpClient, HttpTransport, Pause, pause
+from homeport.client._sync.backend import HttpClient, HttpTransport, Pause, pause, read_body, read_lines
 from homeport.client.answers import refusal, retry_after
 from homeport.client.errors import NotFoundError, ProvisioningServiceError, TransportError, UntrustedServerError
 from homeport.client.retry import RetryPolicy
@@ -150,6 +150,25 @@ class HttpSession:
             )
         except httpx.HTTPError as error:
             raise transport_error(f"{method} to {self._authority}", error) from error
+
+    def lines(self, path: str, *, query: Mapping[str, str], silence: float) -> Iterator[str]:
+        """Yield the lines of an answer that does not end, as they arrive; nothing is tried again.
+
+        Ends when the service ends it. Raises TransportError, also after `silence` seconds without a word, or the
+        ProvisioningServiceError of the refusal.
+        """
+        headers = {"Accept": "text/event-stream"}
+        if self._authorization is not None:
+            headers["Authorization"] = self._authorization()
+        timeout = httpx.Timeout(self._client.timeout.connect, read=silence)
+        parameters = {**self._query, **query}
+        try:
+            with self._client.stream("GET", path, headers=headers, params=parameters, timeout=timeout) as response:
+                if not response.is_success:
+                    raise refusal(response.status_code, response.headers, read_body(response))
+                yield from read_lines(response)
+        except httpx.HTTPError as error:
+            raise transport_error(f"GET from {self._authority}", error) from error
 
 
 def only(headers: Mapping[str, str | None]) -> dict[str, str]:
