@@ -20,6 +20,7 @@ from homeport.net.stream import ByteStream, ConnectionClosedError, Peer
 from homeport.net.tls import TlsLimits
 from homeport.net.tls_stream import TlsStream
 from tests.net.certs import Identity, issue
+from tests.net.clients import speak_and_half_close
 from tests.net.conftest import ClientContext
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
@@ -396,31 +397,8 @@ async def test_half_close_lets_the_answer_through(certificates: ServerCertificat
         await stream.close()
 
     async with listen(Echo(answer_at_the_end), certificates) as listener:
-        reader, writer = await asyncio.open_connection(*listener.addresses[0])
-        client = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
-        client.set_connect_state()
-        heard = b""
-        said = False
-        while True:
-            try:
-                if not said:
-                    client.do_handshake()
-                    client.send(b"hello")
-                    client.shutdown()
-                    said = True
-                while True:
-                    heard += client.recv(1000)
-            except SSL.WantReadError:
-                pass
-            except SSL.ZeroReturnError:
-                break
-            with suppress(SSL.WantReadError):
-                writer.write(client.bio_read(100_000))
-            data = await asyncio.wait_for(reader.read(65536), 5)
-            assert data
-            client.bio_write(data)
+        heard = await speak_and_half_close(listener.addresses[0], b"hello")
         assert heard == b"you said hello"
-        writer.close()
 
 
 async def test_close_is_orderly_even_with_unread_input(

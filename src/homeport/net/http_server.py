@@ -65,6 +65,7 @@ class HttpServer:
     async def finish(self, grace: float) -> None:
         await self._mqtt.finish(grace)
         if self._server is not None:
+            self._server.pre_shutdown()
             await self._server.shutdown(grace)
 
     def _request(
@@ -146,7 +147,7 @@ class _Request(web.BaseRequest):
 
     async def discard_body(self, response: web.StreamResponse) -> None:
         """Read what nobody wanted, so that the connection can be kept; within limits, else it is closed."""
-        if not self.can_read_body:
+        if not self.can_read_body or response.keep_alive is False:
             return
         if self._expects_continue():
             response.force_close()  # whether the body comes now is up to the client
@@ -186,7 +187,7 @@ class _HttpConnection(web.RequestHandler):
             max_line_size=limits.line_bytes,
             max_field_size=limits.field_bytes,
             max_headers=limits.fields,
-            lingering_time=_DISCARD_SECONDS,
+            lingering_time=0,  # unread bodies are dealt with before the answer, and by the TLS layer's close
             # Content-Encoding describes a message to the hub (contract hub.md 17.1), not the transfer.
             auto_decompress=False,
         )
@@ -207,9 +208,10 @@ class _HttpConnection(web.RequestHandler):
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's contract, which aiohttp narrows to None
         super().eof_received()
-        if self._busy:
+        unanswered = self._busy or bool(self._messages)  # the request may have come with the very end
+        if unanswered:
             self.close()  # after the answer
-        return self._busy
+        return unanswered
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._forget_timer()

@@ -1,0 +1,128 @@
+"""Which site and which front-end answers."""
+
+from typing import cast
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+
+from homeport.net.sites import HttpFrontEnd, MqttFrontEnd, MqttLink, MqttSession, Site, Sites, raw_path
+from homeport.net.stream import Peer
+from homeport.proto.mqtt import Connect
+
+
+class Prefix:
+    """Owns what begins with a prefix, over HTTP and MQTT."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+
+    def owns(self, method: str, path: str) -> bool:
+        return path.startswith(self.prefix)
+
+    async def handle(self, request: web.BaseRequest, peer: Peer) -> web.StreamResponse:
+        return web.Response()
+
+
+class User:
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+
+    def owns(self, connect: Connect) -> bool:
+        return (connect.user_name or "").startswith(self.prefix)
+
+    async def connect(self, connect: Connect, peer: Peer, link: MqttLink) -> MqttSession | int:
+        return 5
+
+
+DPS = Site(names=frozenset({"dps.example", "localhost"}), http=(Prefix("/scope"),), mqtt=(User("scope/"),))
+HUB = Site(
+    names=frozenset({"Hub.Example", "localhost", "127.0.0.2"}),
+    http=(Prefix("/devices"),),
+    mqtt=(User("hub.example/"),),
+    max_body=1_000_000,
+)
+
+
+@pytest.mark.parametrize(
+    ("server_name", "host", "address", "expected"),
+    [
+        ("dps.example", None, "127.0.0.1", {DPS}),
+        ("hub.example", "dps.example", "127.0.0.1", {HUB}),
+        (None, "dps.example:443", "127.0.0.2", {DPS}),
+        (None, "HUB.EXAMPLE.", "127.0.0.1", {HUB}),
+        ("unknown.example", "hub.example:8443", "127.0.0.1", {HUB}),
+        ("unknown.example", "unknown.example", "127.0.0.2", {HUB}),
+        (None, None, "127.0.0.2", {HUB}),
+        ("localhost", None, "127.0.0.1", {DPS, HUB}),
+        ("unknown.example", None, "127.0.0.1", set()),
+        (None, "[::1]:443", "127.0.0.1", set()),
+    ],
+)
+def test_names_choose_the_site(server_name: str | None, host: str | None, address: str, expected: set[Site]) -> None:
+    site = Sites([DPS, HUB]).resolve(server_name, host, address)
+    assert set(site.http) == {front_end for each in expected for front_end in each.http}
+    assert set(site.mqtt) == {front_end for each in expected for front_end in each.mqtt}
+
+
+def test_an_ipv6_host_is_a_name_too() -> None:
+    site = Site(names=frozenset({"::1"}), http=(cast("HttpFrontEnd", Prefix("/")),))
+    assert Sites([site]).resolve(None, "[::1]:443", "127.0.0.1") is site
+
+
+def test_the_default_answers_the_unknown() -> None:
+    sites = Sites([DPS, HUB], default="dps.example")
+    assert sites.resolve("unknown.example", None, "10.0.0.1") is DPS
+    assert sites.resolve("hub.example", None, "10.0.0.1") is HUB
+
+
+def test_sites_come_and_go() -> None:
+    sites = Sites([DPS])
+    assert sites.resolve("hub.example", None, "").http == ()
+    sites.add(HUB)
+    assert sites.resolve("hub.example", None, "") is HUB
+    shared = sites.resolve("localhost", None, "")
+    assert shared.http == (*DPS.http, *HUB.http)
+    assert shared.max_body == HUB.max_body
+    sites.remove(HUB)
+    assert sites.resolve("hub.example", None, "").http == ()
+    assert sites.resolve("localhost", None, "") is DPS
+    with pytest.raises(ValueError, match="not being served"):
+        sites.remove(HUB)
+
+
+def test_the_path_decides_between_front_ends() -> None:
+    sites = Sites([DPS, HUB])
+    shared = sites.resolve("localhost", None, "")
+    assert sites.find_http(shared, "PUT", "/scope/registrations/a/register") is DPS.http[0]
+    assert sites.find_http(shared, "GET", "/devices/a") is HUB.http[0]
+    assert sites.find_http(shared, "GET", "/other") is None
+    assert sites.find_http(DPS, "GET", "/devices/a") is None
+
+
+def test_the_claim_decides_even_against_the_name() -> None:
+    """Contract hub.md 13.2: no rejection because the TLS name is another one."""
+    sites = Sites([DPS, HUB])
+    hub_claim = Connect(client_id="a", user_name="hub.example/a/?api-version=2021-04-12")
+    dps_claim = Connect(client_id="a", user_name="scope/registrations/a/api-version=2019-03-31")
+    found: MqttFrontEnd | None = sites.find_mqtt(DPS, hub_claim)
+    assert found is HUB.mqtt[0]
+    assert sites.find_mqtt(HUB, dps_claim) is DPS.mqtt[0]
+    assert sites.find_mqtt(sites.resolve("nobody", None, ""), dps_claim) is DPS.mqtt[0]
+    assert sites.find_mqtt(HUB, Connect(client_id="a", user_name="what/else")) is None
+    assert sites.find_mqtt(HUB, Connect(client_id="a")) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("/devices/a%3ab?api-version=1", "/devices/a%3ab"),
+        ("/devices/a:b%24%2F$", "/devices/a:b%24%2F$"),
+        ("/", "/"),
+        ("https://hub.example/devices/%7e?x=/y", "/devices/%7e"),
+        ("https://hub.example", "/"),
+        ("*", "*"),
+    ],
+)
+def test_raw_path(target: str, expected: str) -> None:
+    assert raw_path(make_mocked_request("GET", target)) == expected
