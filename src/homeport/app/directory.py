@@ -27,8 +27,8 @@ class ConnectionInfo:
     """By hub name, the first hub first."""
     ca_file: str
     portal_url: str
-    api_url: str
-    """Where the command line reaches the server's API: a loopback address with the port it really listens on."""
+    admin_connection_string: str = field(repr=False)
+    """Like `dps_connection_string`, but by a loopback address and the port the server really listens on."""
 
 
 class DataDirectory:

@@ -58,7 +58,7 @@ def admin(data: Path | None) -> Iterator[HomeportAdminClient]:
         )
     try:
         with HomeportAdminClient.create_from_connection_string(
-            info.dps_connection_string, endpoint=info.api_url, ca_file=info.ca_file
+            info.admin_connection_string, ca_file=info.ca_file
         ) as client:
             yield client
     except ProvisioningServiceError as error:

@@ -15,7 +15,7 @@ INFO = ConnectionInfo(
     hub_connection_strings={"hub": "HostName=127.0.0.1;SharedAccessKeyName=iothubowner;SharedAccessKey=c2VjcmV0"},
     ca_file="ca.pem",
     portal_url="http://127.0.0.1:8080",
-    api_url="https://localhost",
+    admin_connection_string="HostName=127.0.0.1;SharedAccessKeyName=owner;SharedAccessKey=c2VjcmV0",
 )
 
 

@@ -88,7 +88,7 @@ def _tell(folder: Path, stack: ExitStack, *, devices: int, portal_port: int, lea
     server = stack.enter_context(DemoServer(folder, HUB_ADDRESSES, ["--portal-port", str(portal_port)]))
     report.step(server.ready)
     info = DataDirectory(folder).read_connection()
-    with HomeportAdminClient.create_from_connection_string(info.dps_connection_string, ca_file=info.ca_file) as admin:
+    with HomeportAdminClient.create_from_connection_string(info.admin_connection_string, ca_file=info.ca_file) as admin:
         for number, address in enumerate(HUB_ADDRESSES[1:], start=2):
             admin.create_hub(f"hub{number}", host_names=[address])
             report.step(f"hub{number} at {address} is linked")

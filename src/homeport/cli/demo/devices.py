@@ -81,8 +81,7 @@ class Fleet:
 
     async def with_tpm(self, journey: Journey, provider: Any) -> None:
         """Bring a device whose TPM holds its keys home; every token is signed in the TPM."""
-        from homeport.client.aio import ProvisioningDeviceClient
-        from homeport.client.device_connection import connect_with_tpm
+        from homeport.client.aio import ProvisioningDeviceClient, make_azure_iot_device_client
 
         async def come_home() -> Any:
             provisioning = ProvisioningDeviceClient.create(
@@ -90,7 +89,7 @@ class Fleet:
             )
             result = await provisioning.register()
             journey.registered(result.assigned_hub)
-            return connect_with_tpm(result, provider, ca_file=self._address.ca_file)
+            return await make_azure_iot_device_client(result, provider, ca_file=self._address.ca_file)
 
         await self._travel(journey, come_home)
 

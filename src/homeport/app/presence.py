@@ -1,0 +1,110 @@
+"""What the outside sees of this process: the server certificate, `ca.pem`, and `connection.json`.
+
+All three follow the names the process answers to, which change while it runs.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+
+from homeport.app.directory import ConnectionInfo, DataDirectory
+from homeport.app.identity import HUB_OWNER_POLICY, ServiceIdentity, service_connection_string
+from homeport.app.pki import KeyPair, is_due, issue_server_certificate
+from homeport.clock import Clock
+from homeport.hub.model import Hub
+from homeport.net.certificates import ServerCertificates
+
+RENEWAL_CHECK = 3600.0
+
+_log = logging.getLogger(__name__)
+
+
+class Presence:
+    """Keeps certificate and connection information in step with names, ports and time."""
+
+    def __init__(
+        self,
+        directory: DataDirectory,
+        identity: ServiceIdentity,
+        clock: Clock,
+        *,
+        host_names: Sequence[str],
+        admin_host: str,
+        hubs: Callable[[], Iterable[Hub]],
+    ) -> None:
+        """`host_names` are the provisioning service's, the one that clients are told first; `admin_host` is among them."""
+        self._directory = directory
+        self._identity = identity
+        self._clock = clock
+        self._host_names = host_names
+        self._admin_host = admin_host
+        self._hubs = hubs
+        self._lock = threading.Lock()
+        self._ports: tuple[int, str] | None = None
+        directory.write("ca.pem", identity.root_ca.certificate)
+        pair = self._load()
+        self.certificates = ServerCertificates(pair.certificate, pair.key)
+
+    def announce(self, *, https_port: int, portal_url: str) -> None:
+        """Write `connection.json`; from now on it is rewritten when hubs change."""
+        self._ports = (https_port, portal_url)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look at the names again: a new one needs a new certificate, and clients are told of new hubs."""
+        with self._lock:
+            server = self._stored()
+            if server is None or self._due(server):
+                pair = self._issue()
+                self.certificates.replace(pair.certificate, pair.key)
+                _log.info("the server certificate was renewed for %s", ", ".join(self._names()))
+            if self._ports is not None:
+                self._directory.write_connection(self._connection(*self._ports))
+
+    async def keep_fresh(self) -> None:
+        """Renew the certificate in time, until cancelled."""
+        while True:
+            await self._clock.sleep(RENEWAL_CHECK)
+            try:
+                self.refresh()
+            except OSError:
+                _log.exception("the server certificate could not be renewed; trying again in an hour")
+
+    def _names(self) -> tuple[str, ...]:
+        hubs = (name for hub in self._hubs() for name in hub.host_names)
+        return tuple(dict.fromkeys((*self._host_names, *hubs)))
+
+    def _load(self) -> KeyPair:
+        stored = self._stored()
+        return self._issue() if stored is None or self._due(stored) else stored
+
+    def _stored(self) -> KeyPair | None:
+        # Key and certificate share a file, so that no crash can leave one without the other.
+        both = self._directory.read("server.pem")
+        return None if both is None else KeyPair(certificate=both, key=both)
+
+    def _due(self, server: KeyPair) -> bool:
+        return is_due(server, self._identity.root_ca, names=self._names(), now=self._clock.now())
+
+    def _issue(self) -> KeyPair:
+        pair = issue_server_certificate(self._identity.root_ca, names=self._names(), now=self._clock.now())
+        self._directory.write("server.pem", pair.certificate + pair.key)
+        return pair
+
+    def _connection(self, https_port: int, portal_url: str) -> ConnectionInfo:
+        port = "" if https_port == 443 else f":{https_port}"
+        hubs = {}
+        for hub in self._hubs():
+            owner = next(policy for policy in hub.policies if policy.name == HUB_OWNER_POLICY)
+            hubs[hub.name] = service_connection_string(f"{hub.host_names[0]}{port}", owner.name, owner.primary_key)
+        endpoint = self._host_names[0]
+        return ConnectionInfo(
+            id_scope=self._identity.id_scope,
+            global_endpoint=endpoint,
+            dps_connection_string=self._identity.connection_string(f"{endpoint}{port}"),
+            hub_connection_strings=hubs,
+            ca_file=os.fspath(self._directory.ca_file),
+            portal_url=portal_url,
+            admin_connection_string=self._identity.connection_string(f"{self._admin_host}{port}"),
+        )
