@@ -15,11 +15,11 @@ if [[ ${1:-} == --own-network ]]; then
 fi
 
 in_own_network() {
-  # shellcheck disable=SC2016 # the inner shell expands these
   if [[ $EUID == 0 ]]; then
     exec unshare --net bash -c 'ip link set lo up && exec "$@"' bash "$@"
   fi
   # All capabilities inside the new user namespace, for as long as it takes to raise the interface.
+  # shellcheck disable=SC2016 # the inner shell expands these
   exec unshare --user --net --map-current-user --keep-caps bash -c \
     'ip link set lo up && exec setpriv --inh-caps="$0" --ambient-caps="$0" -- "$@"' "$ONLY_PORTS" "$@"
 }
