@@ -23,10 +23,10 @@ REPLACEMENTS = {
     r"\b__aenter__\b": "__enter__",
     r"\b__aexit__\b": "__exit__",
     r"\baclose\b": "close",
-    r"\bhomeport\.client\.aio\b": "homeport.client",
     r"\bazure\.iot\.device\.aio\b": "azure.iot.device",
     r"\b_async\b": "_sync",
 }
+HEADER = "# Made by scripts/unasync.py: change its twin in _async instead.\n"
 LEFT_OVER = re.compile(r"\b(async|await|asyncio|aio)\b")
 
 
@@ -72,14 +72,14 @@ def translate(text: str, used: set[str], *, name: str) -> str:
             used.add(pattern)
     if left := LEFT_OVER.search(text):
         raise SystemExit(f"{name}: '{left[0]}' is left over")
-    return tidy(text, name)
+    return tidy(HEADER + text, name)
 
 
 def tidy(text: str, name: str) -> str:
     """Format: lines became shorter, imports may have to be sorted anew."""
     ruff = [sys.executable, "-m", "ruff"]
     for command in (
-        ["check", "--quiet", "--select", "I,UP028", "--unsafe-fixes", "--fix-only"],
+        ["check", "--quiet", "--select", "I,C416,SIM117,UP028", "--unsafe-fixes", "--fix-only"],
         ["format", "--quiet"],
     ):
         done = subprocess.run(  # noqa: S603  # our own formatter, on our own files

@@ -3,9 +3,11 @@
 Everything here blocks; `homeport.client.aio` has the same clients for asyncio.
 """
 
+from homeport.client._sync.admin import HomeportAdminClient
 from homeport.client._sync.device import ProvisioningDeviceClient
 from homeport.client._sync.hub_registry import HubRegistryClient
 from homeport.client._sync.provisioning import ProvisioningServiceClient
+from homeport.client.admin_models import Attempt, Check, LinkedHub, Registration
 from homeport.client.device_connection import (
     TpmSasTokenProvider,
     connect_with_azure_iot_device,
@@ -30,7 +32,12 @@ from homeport.client.errors import (
     UnexpectedAnswerError,
     UntrustedServerError,
 )
-from homeport.client.hub_models import Device, RegistryStatistics, ServiceStatistics, Twin
+from homeport.client.hub_models import (
+    Device,
+    RegistryStatistics,
+    ServiceStatistics,
+    Twin,
+)
 from homeport.client.models import (
     AllocationPolicy,
     AttestationMechanism,
@@ -52,23 +59,30 @@ from homeport.client.security import (
     X509SecurityProvider,
     derive_device_key,
 )
+from homeport.client.telemetry import ConnectionChange, HubEvent, TelemetryMessage
 from homeport.client.tpm import TpmSecurityProvider
 
 __all__ = [
     "NO_RETRY",
     "AllocationPolicy",
+    "Attempt",
     "AttestationMechanism",
     "BadRequestError",
+    "Check",
     "ClientError",
     "ConflictError",
+    "ConnectionChange",
     "ConnectionStringError",
     "CustomAllocationDefinition",
     "Device",
     "DeviceCapabilities",
     "EnrollmentGroup",
+    "HomeportAdminClient",
+    "HubEvent",
     "HubRegistryClient",
     "IndividualEnrollment",
     "InitialTwin",
+    "LinkedHub",
     "NotFoundError",
     "Page",
     "PreconditionFailedError",
@@ -76,6 +90,7 @@ __all__ = [
     "ProvisioningServiceClient",
     "ProvisioningServiceError",
     "ProvisioningStatus",
+    "Registration",
     "RegistrationError",
     "RegistrationResult",
     "RegistrationState",
@@ -86,6 +101,7 @@ __all__ = [
     "SecurityProviderError",
     "ServiceStatistics",
     "SymmetricKeySecurityProvider",
+    "TelemetryMessage",
     "ThrottledError",
     "TpmError",
     "TpmLockedError",

@@ -6,18 +6,14 @@ import ssl
 from pathlib import Path
 from typing import Self
 
-from cryptography import x509
-from cryptography.x509.oid import NameOID
-
 from homeport.client.errors import ClientError
 from homeport.security import sas
-from homeport.security.sas import (
-    SasError,
-    decode_key,
-    encode_key,
-)
+from homeport.security.sas import SasError, decode_key, encode_key
+from homeport.security.x509 import parse_der
 
-MAX_CERTIFICATE_FILE = 256 * 1024
+_MAX_CERTIFICATE_FILE = 256 * 1024
+_PEM_BEGIN = "-----BEGIN CERTIFICATE-----"
+_PEM_END = "-----END CERTIFICATE-----"
 
 
 class SecurityProviderError(ClientError, ValueError):
@@ -120,12 +116,14 @@ def _decoded(key: str) -> bytes:
 
 def _common_name(certificate_file: Path) -> str:
     try:
-        with certificate_file.open("rb") as file:
-            text = file.read(MAX_CERTIFICATE_FILE)
-        certificate = x509.load_pem_x509_certificates(text)[0]
-        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        with certificate_file.open(encoding="utf-8") as file:
+            text = file.read(_MAX_CERTIFICATE_FILE)
+        # The first certificate is the device's; a key may stand in the same file.
+        _, begin, rest = text.partition(_PEM_BEGIN)
+        body, end, _ = rest.partition(_PEM_END)
+        name = parse_der(ssl.PEM_cert_to_DER_cert(begin + body + end)).common_name
     except (OSError, ValueError) as error:
         raise SecurityProviderError(f"cannot read a certificate from {certificate_file}: {error}") from error
-    if len(names) != 1:
-        raise SecurityProviderError(f"the certificate in {certificate_file} has not exactly one common name")
-    return str(names[0].value)
+    if name is None:
+        raise SecurityProviderError(f"the certificate in {certificate_file} has no common name, or several")
+    return name

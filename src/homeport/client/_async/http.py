@@ -134,17 +134,12 @@ class HttpSession:
 
         Raises TransportError.
         """
-        sent_headers = dict(headers or {})
-        if body is not None:
-            sent_headers.setdefault("Content-Type", _JSON)
-        if self._authorization is not None:
-            sent_headers["Authorization"] = self._authorization()
         try:
             return await self._client.request(
                 method,
                 path,
                 content=body,
-                headers=sent_headers,
+                headers=self._headers(headers, body),
                 params={**self._query, **(query or {})},
                 timeout=httpx.USE_CLIENT_DEFAULT if seconds is None else seconds,
             )
@@ -157,9 +152,7 @@ class HttpSession:
         Ends when the service ends it. Raises TransportError, also after `silence` seconds without a word, or the
         ProvisioningServiceError of the refusal.
         """
-        headers = {"Accept": "text/event-stream"}
-        if self._authorization is not None:
-            headers["Authorization"] = self._authorization()
+        headers = self._headers({"Accept": "text/event-stream"}, None)
         timeout = httpx.Timeout(self._client.timeout.connect, read=silence)
         parameters = {**self._query, **query}
         try:
@@ -172,6 +165,14 @@ class HttpSession:
                     yield line
         except httpx.HTTPError as error:
             raise transport_error(f"GET from {self._authority}", error) from error
+
+    def _headers(self, headers: Mapping[str, str] | None, body: bytes | None) -> dict[str, str]:
+        sent = dict(headers or {})
+        if body is not None:
+            sent.setdefault("Content-Type", _JSON)
+        if self._authorization is not None:
+            sent["Authorization"] = self._authorization()
+        return sent
 
 
 def only(headers: Mapping[str, str | None]) -> dict[str, str]:

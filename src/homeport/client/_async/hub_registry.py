@@ -15,7 +15,10 @@ _TELEMETRY = "/homeport/telemetry"
 
 
 class HubRegistryClient(ServiceClient):
-    """Reads a hub's devices, and removes them. Every method raises ProvisioningServiceError or TransportError."""
+    """Reads a hub's devices and telemetry, and removes devices.
+
+    Every method raises ProvisioningServiceError or TransportError.
+    """
 
     API_VERSION: ClassVar[str] = "2021-04-12"
 
@@ -45,7 +48,7 @@ class HubRegistryClient(ServiceClient):
         self, query: str = _ALL, *, page_size: int | None = None, continuation: str | None = None
     ) -> Page[Twin]:
         """Return one page; `continuation` is that of the page before, of the same query."""
-        return await self._query("/devices/query", Twin, query=query, page_size=page_size, continuation=continuation)
+        return await self._page("/devices/query", Twin, query=query, page_size=page_size, continuation=continuation)
 
     async def get_registry_statistics(self) -> RegistryStatistics:
         """Count the devices: all, enabled, disabled."""

@@ -72,9 +72,7 @@ class ProvisioningServiceClient(ServiceClient):
     ) -> Page[IndividualEnrollment]:
         """Return one page; `continuation` is that of the page before, of the same query."""
         path = f"{_INDIVIDUAL}/query"
-        return await self._query(
-            path, IndividualEnrollment, query=query, page_size=page_size, continuation=continuation
-        )
+        return await self._page(path, IndividualEnrollment, query=query, page_size=page_size, continuation=continuation)
 
     # --- enrollment groups ------------------------------------------------------------------------------------
 
@@ -107,7 +105,7 @@ class ProvisioningServiceClient(ServiceClient):
     ) -> Page[EnrollmentGroup]:
         """Return one page; `continuation` is that of the page before, of the same query."""
         path = f"{_GROUP}/query"
-        return await self._query(path, EnrollmentGroup, query=query, page_size=page_size, continuation=continuation)
+        return await self._page(path, EnrollmentGroup, query=query, page_size=page_size, continuation=continuation)
 
     # --- registration states ----------------------------------------------------------------------------------
 
@@ -132,7 +130,7 @@ class ProvisioningServiceClient(ServiceClient):
     ) -> Page[RegistrationState]:
         """Return one page; `continuation` is that of the page before."""
         path = f"{_REGISTRATION}/{segment(group_id)}/query"
-        return await self._query(path, RegistrationState, query=_ALL, page_size=page_size, continuation=continuation)
+        return await self._page(path, RegistrationState, query=_ALL, page_size=page_size, continuation=continuation)
 
     # --- the requests -----------------------------------------------------------------------------------------
 

@@ -1,3 +1,4 @@
+# Made by scripts/unasync.py: change its twin in _async instead.
 """The device's client: registers with the provisioning service and comes back with a hub (contract dps.md 3, 4, 7)."""
 
 import ssl

@@ -1,3 +1,4 @@
+# Made by scripts/unasync.py: change its twin in _async instead.
 """A device's requests over HTTPS (contract dps.md 3)."""
 
 import ssl

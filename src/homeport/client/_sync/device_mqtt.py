@@ -1,3 +1,4 @@
+# Made by scripts/unasync.py: change its twin in _async instead.
 """A device's requests over MQTT, plain or in a WebSocket (contract dps.md 4)."""
 
 import ssl

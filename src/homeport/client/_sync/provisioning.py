@@ -1,3 +1,4 @@
+# Made by scripts/unasync.py: change its twin in _async instead.
 """The administrator's client of a provisioning service, ours or Azure's (contract dps.md 8)."""
 
 from collections.abc import Iterator
@@ -72,7 +73,7 @@ class ProvisioningServiceClient(ServiceClient):
     ) -> Page[IndividualEnrollment]:
         """Return one page; `continuation` is that of the page before, of the same query."""
         path = f"{_INDIVIDUAL}/query"
-        return self._query(path, IndividualEnrollment, query=query, page_size=page_size, continuation=continuation)
+        return self._page(path, IndividualEnrollment, query=query, page_size=page_size, continuation=continuation)
 
     # --- enrollment groups ------------------------------------------------------------------------------------
 
@@ -103,7 +104,7 @@ class ProvisioningServiceClient(ServiceClient):
     ) -> Page[EnrollmentGroup]:
         """Return one page; `continuation` is that of the page before, of the same query."""
         path = f"{_GROUP}/query"
-        return self._query(path, EnrollmentGroup, query=query, page_size=page_size, continuation=continuation)
+        return self._page(path, EnrollmentGroup, query=query, page_size=page_size, continuation=continuation)
 
     # --- registration states ----------------------------------------------------------------------------------
 
@@ -126,7 +127,7 @@ class ProvisioningServiceClient(ServiceClient):
     ) -> Page[RegistrationState]:
         """Return one page; `continuation` is that of the page before."""
         path = f"{_REGISTRATION}/{segment(group_id)}/query"
-        return self._query(path, RegistrationState, query=_ALL, page_size=page_size, continuation=continuation)
+        return self._page(path, RegistrationState, query=_ALL, page_size=page_size, continuation=continuation)
 
     # --- the requests -----------------------------------------------------------------------------------------
 

@@ -1,3 +1,4 @@
+# Made by scripts/unasync.py: change its twin in _async instead.
 """One registration from the first request to the hub: ask, prove, poll, try again (contract dps.md 0, 3, 7.2)."""
 
 import random

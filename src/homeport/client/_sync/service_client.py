@@ -1,3 +1,4 @@
+# Made by scripts/unasync.py: change its twin in _async instead.
 """What the clients of services have in common: how they are made, how they ask for pages, how they are closed."""
 
 from collections.abc import Iterator
@@ -81,13 +82,20 @@ class ServiceClient:
     def _get(self, path: str, kind: type[T]) -> T:
         return decode((self._session.send("GET", path, repeatable=True)).content, kind)
 
-    def _query(
-        self, path: str, kind: type[T], *, query: str | None, page_size: int | None, continuation: str | None
+    def _page(
+        self,
+        path: str,
+        kind: type[T],
+        *,
+        method: str = "POST",
+        query: str | None = None,
+        page_size: int | None,
+        continuation: str | None,
     ) -> Page[T]:
         """Ask for one page (contract dps.md 8.2 and 8.6, hub.md 8.1); `query` None sends no body."""
         size = None if page_size is None else str(page_size)
         response = self._session.send(
-            "POST",
+            method,
             path,
             body=None if query is None else msgspec.json.encode({"query": query}),
             headers=only({"x-ms-max-item-count": size, "x-ms-continuation": continuation}),
@@ -96,11 +104,13 @@ class ServiceClient:
         items = decode(response.content, list[kind])  # type: ignore[valid-type]  # mypy takes `kind` for a value only
         return Page(items=items, continuation=response.headers.get("x-ms-continuation") or None)
 
-    def _every(self, path: str, kind: type[T], *, query: str | None, page_size: int | None) -> Iterator[T]:
+    def _every(
+        self, path: str, kind: type[T], *, method: str = "POST", query: str | None = None, page_size: int | None
+    ) -> Iterator[T]:
         """Yield the items of all pages; each page is asked for when it is reached."""
         continuation = None
         while True:
-            page = self._query(path, kind, query=query, page_size=page_size, continuation=continuation)
+            page = self._page(path, kind, method=method, query=query, page_size=page_size, continuation=continuation)
             yield from page.items
             continuation = page.continuation
             if continuation is None:

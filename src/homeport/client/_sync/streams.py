@@ -1,3 +1,4 @@
+# Made by scripts/unasync.py: change its twin in _async instead.
 """MQTT's two kinds of byte stream: plain TLS, and WebSocket over TLS."""
 
 import contextlib

@@ -1,0 +1,112 @@
+"""The client of what only Homeport has: attempts and their reasons, all registrations, linked hubs (`/homeport/`)."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, ClassVar
+
+import msgspec
+
+from homeport.client._async.http import segment
+from homeport.client._async.service_client import ServiceClient
+from homeport.client.admin_models import Attempt, LinkedHub, Registration
+from homeport.client.answers import decode
+from homeport.client.models import Page
+
+_HUBS = "/homeport/hubs"
+_ATTEMPTS = "/homeport/attempts"
+_REGISTRATIONS = "/homeport/registrations"
+
+
+class HomeportAdminClient(ServiceClient):
+    """Administration beside Azure's API; made of the provisioning service's connection string.
+
+    Every method raises ProvisioningServiceError or TransportError.
+    """
+
+    API_VERSION: ClassVar[str] = "2021-10-01"
+
+    # --- why --------------------------------------------------------------------------------------------------
+
+    async def why(self, registration_id: str, *, limit: int = 20) -> list[Attempt]:
+        """Return a device's last attempts to register, newest first; none if it was never heard of."""
+        path = f"/homeport/why/{segment(registration_id)}"
+        response = await self._session.send("GET", path, query={"limit": str(limit)}, repeatable=True)
+        return decode(response.content, list[Attempt])
+
+    async def find_attempt(self, tracking_id: str) -> Attempt:
+        """Return the attempt that a device was told this tracking id of. NotFoundError if there is none."""
+        return await self._get(f"{_ATTEMPTS}/{segment(tracking_id)}", Attempt)
+
+    def attempts(self, *, page_size: int | None = None) -> AsyncIterator[Attempt]:
+        """Yield the attempts of all devices, newest first."""
+        return self._every(_ATTEMPTS, Attempt, method="GET", page_size=page_size)
+
+    async def page_attempts(self, *, page_size: int | None = None, continuation: str | None = None) -> Page[Attempt]:
+        """Return one page, newest first; `continuation` is that of the page before."""
+        return await self._page(_ATTEMPTS, Attempt, method="GET", page_size=page_size, continuation=continuation)
+
+    # --- registrations ----------------------------------------------------------------------------------------
+
+    def registrations(self, *, page_size: int | None = None) -> AsyncIterator[Registration]:
+        """Yield the registrations of all devices, by id."""
+        return self._every(_REGISTRATIONS, Registration, method="GET", page_size=page_size)
+
+    async def page_registrations(
+        self, *, page_size: int | None = None, continuation: str | None = None
+    ) -> Page[Registration]:
+        """Return one page, by id; `continuation` is that of the page before."""
+        return await self._page(
+            _REGISTRATIONS, Registration, method="GET", page_size=page_size, continuation=continuation
+        )
+
+    # --- hubs -------------------------------------------------------------------------------------------------
+
+    async def hubs(self) -> list[LinkedHub]:
+        """Return every linked hub, by name."""
+        return await self._get(_HUBS, list[LinkedHub])
+
+    async def create_hub(self, name: str, *, host_names: Sequence[str], allocation_weight: int = 1) -> LinkedHub:
+        """Make a hub that this Homeport serves under these names, and link it. ConflictError if it exists."""
+        document = {"hostNames": list(host_names), "allocationWeight": allocation_weight}
+        return await self._write_hub("PUT", name, document)
+
+    async def link_hub(
+        self,
+        name: str,
+        *,
+        connection_string: str,
+        allocation_weight: int = 1,
+        ca_certificates: str | None = None,
+    ) -> LinkedHub:
+        """Link a hub that runs elsewhere, Azure's or another Homeport's. ConflictError if it is linked already.
+
+        Its connection string needs RegistryRead, RegistryWrite and ServiceConnect. `ca_certificates` (PEM text) are
+        trusted when speaking to it, in place of the system's authorities.
+        """
+        document: dict[str, Any] = {"connectionString": connection_string, "allocationWeight": allocation_weight}
+        if ca_certificates is not None:
+            document["caCertificates"] = ca_certificates
+        return await self._write_hub("PUT", name, document)
+
+    async def update_hub(
+        self, name: str, *, allocation_weight: int | None = None, apply_allocation_policy: bool | None = None
+    ) -> LinkedHub:
+        """Change how a linked hub takes part in allocation; None leaves a value as it is."""
+        document: dict[str, Any] = {}
+        if allocation_weight is not None:
+            document["allocationWeight"] = allocation_weight
+        if apply_allocation_policy is not None:
+            document["applyAllocationPolicy"] = apply_allocation_policy
+        return await self._write_hub("PATCH", name, document)
+
+    async def unlink_hub(self, name: str) -> None:
+        """Assign no more devices to a hub; those that live there stay. NotFoundError if it is not linked."""
+        await self._session.send("DELETE", f"{_HUBS}/{segment(name)}", repeatable=True)
+
+    async def _write_hub(self, method: str, name: str, document: dict[str, Any]) -> LinkedHub:
+        response = await self._session.send(
+            method,
+            f"{_HUBS}/{segment(name)}",
+            body=msgspec.json.encode(document),
+            repeatable=method == "PATCH",
+        )
+        return decode(response.content, LinkedHub)

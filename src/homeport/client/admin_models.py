@@ -1,0 +1,68 @@
+"""What only Homeport tells: attempts and why they ended as they did, linked hubs. Documents under `/homeport/`."""
+
+from datetime import datetime
+
+import msgspec
+
+from homeport.client.models import RegistrationState
+
+
+class _Document(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
+    """Only read, never written."""
+
+
+class Check(_Document, kw_only=True, frozen=True):
+    """One thing that was looked at, in order, and what was found."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+class Attempt(_Document, kw_only=True, frozen=True):
+    """The record of one attempt to register."""
+
+    tracking_id: str
+    registration_id: str
+    at: datetime
+    transport: str
+    """`https`, `mqtt`, `mqtt-ws`, `amqp` or `amqp-ws`."""
+    remote_address: str
+    id_scope: str
+    api_version: str
+    client_version: str | None = None
+    evidence: str
+    """What the device offered, in words."""
+    group_id: str | None = None
+    """The enrollment group it came in through; None for an individual enrollment, or when it met none."""
+    checks: list[Check]
+    outcome: str
+    """`assigned`, `assigning`, `failed`, `disabled`, `challenged` or `refused`."""
+    code: int | None = None
+    """The error code the device got."""
+    reason: str
+    advice: str
+    """What to do about it; empty when there is nothing to do."""
+    assigned_hub: str | None = None
+    duration_ms: float = 0.0
+
+
+class Registration(RegistrationState, kw_only=True):
+    """A registration state, with the enrollment it came through."""
+
+    enrollment_group_id: str | None = None
+    """None for an individual enrollment."""
+    attestation: str | None = None
+    """`tpm`, `x509` or `symmetricKey`."""
+
+
+class LinkedHub(_Document, kw_only=True, frozen=True):
+    """A hub that devices may be assigned to."""
+
+    name: str
+    host_name: str
+    allocation_weight: int
+    apply_allocation_policy: bool
+    local: bool
+    """Served by this Homeport itself."""
+    created_date_time_utc: datetime | None = None
