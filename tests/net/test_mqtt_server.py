@@ -476,7 +476,7 @@ def talk_with_paho(address: tuple[str, int], context: Any, transport: str, path:
     """Subscribe, publish at both QoS, collect what comes back, disconnect."""
     heard: queue.Queue[bytes] = queue.Queue()
     steps: queue.Queue[str] = queue.Queue()
-    client = paho.Client("device", clean_session=True, transport=transport)  # type: ignore[arg-type]  # a literal
+    client = paho.Client("device", clean_session=True, transport=transport)
     client.username_pw_set("user", "password")
     context.check_hostname = False
     client.tls_set_context(context)
@@ -485,7 +485,7 @@ def talk_with_paho(address: tuple[str, int], context: Any, transport: str, path:
     client.on_connect = lambda *_: steps.put("connected")
     client.on_subscribe = lambda *_: steps.put("subscribed")
     client.on_disconnect = lambda *_: steps.put("disconnected")
-    client.on_message = lambda _client, _data, message: heard.put(message.payload)
+    client.on_message = lambda _client, _data, message: heard.put(bytes(message.payload))
     client.connect(*address, keepalive=60)
     client.loop_start()
     try:

@@ -63,10 +63,13 @@ class HttpServer:
         return _HttpConnection(self._server, self._limits)
 
     async def finish(self, grace: float) -> None:
-        await self._mqtt.finish(grace)
-        if self._server is not None:
-            self._server.pre_shutdown()
-            await self._server.shutdown(grace)
+        if self._server is None:
+            return
+        for connection in self._server.connections:
+            assert isinstance(connection, _HttpConnection)
+            connection.finish()
+        await self._mqtt.finish(grace)  # before aiohttp stops to listen: a WebSocket has a closing handshake
+        await self._server.shutdown(grace)
 
     def _request(
         self,
@@ -89,7 +92,7 @@ class HttpServer:
         assert isinstance(connection, _HttpConnection)
         connection.head_is_here()
         if is_device_websocket(request):
-            return await self._upgrade(request)
+            return await self._upgrade(request, connection)
         response = await self._ask_front_end(request)
         await request.discard_body(response)
         return response
@@ -112,12 +115,13 @@ class HttpServer:
             _log.exception("An HTTP front-end failed; tracking id %s", tracking_id)
             return _problem(500, Code.INTERNAL, "Internal error", tracking_id=tracking_id)
 
-    async def _upgrade(self, request: "_Request") -> web.StreamResponse:
+    async def _upgrade(self, request: "_Request", connection: "_HttpConnection") -> web.StreamResponse:
         subprotocol = choose_subprotocol(request, _SUBPROTOCOLS)
         if subprotocol is None:
             return _problem(400, Code.INVALID_REQUEST, "A WebSocket here needs the subprotocol mqtt")
         maximum = self._limits.websocket_message_bytes
         stream, response = await WebSocketStream.open(request, request.peer, subprotocol, maximum)
+        connection.upgraded = True
         await self._mqtt.serve(stream, request.headers.get("Host"))
         return response
 
@@ -173,7 +177,7 @@ class _Request(web.BaseRequest):
 class _HttpConnection(web.RequestHandler):
     """aiohttp's protocol with a time limit for the head of a request, and half-closed clients answered."""
 
-    __slots__ = ("_busy", "_head_seconds", "_head_timer", "peer")
+    __slots__ = ("_busy", "_head_seconds", "_head_timer", "peer", "upgraded")
 
     peer: Peer
 
@@ -194,6 +198,7 @@ class _HttpConnection(web.RequestHandler):
         self._head_seconds = limits.head_seconds
         self._head_timer: asyncio.TimerHandle | None = None
         self._busy = False
+        self.upgraded = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, TlsConnection)
@@ -208,14 +213,25 @@ class _HttpConnection(web.RequestHandler):
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's contract, which aiohttp narrows to None
         super().eof_received()
-        unanswered = self._busy or bool(self._messages)  # the request may have come with the very end
-        if unanswered:
-            self.close()  # after the answer
-        return unanswered
+        if self.upgraded or not self._unanswered():
+            return False
+        self.close()  # after the answer
+        return True
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._forget_timer()
         super().connection_lost(exc)
+
+    def finish(self) -> None:
+        """Close now if idle, else after the present request; an upgraded connection is left to its protocol."""
+        if not self._unanswered():
+            self.force_close()
+        elif not self.upgraded:
+            self.close()
+
+    def _unanswered(self) -> bool:
+        # aiohttp's queue counts too: a request may have come with the very end of the input.
+        return self._busy or bool(self._messages)
 
     def head_is_here(self) -> None:
         self._busy = True

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -70,6 +71,8 @@ class MqttServer:
         self._clock = clock
         self._limits = limits or MqttLimits()
         self._conversations: set[_Conversation] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def protocol(self, spawn: Spawn) -> asyncio.Protocol:
         return TlsStream(lambda stream: spawn(self.serve(stream)))
@@ -78,15 +81,21 @@ class MqttServer:
         """Talk with one client to the end; `host` is the HTTP `Host` it came by, if any."""
         conversation = _Conversation(stream, host, self._sites, self._clock, self._limits)
         self._conversations.add(conversation)
+        self._idle.clear()
         try:
             await conversation.hold()
         finally:
             self._conversations.discard(conversation)
+            if not self._conversations:
+                self._idle.set()
 
-    async def finish(self, grace: float) -> None:  # noqa: ARG002  # a closing connection has its own time limit
+    async def finish(self, grace: float) -> None:
         """Close all connections: MQTT clients never finish by themselves, but they come back."""
         for conversation in tuple(self._conversations):
             conversation.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._idle.wait()
 
 
 class _Conversation:

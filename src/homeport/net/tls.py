@@ -76,6 +76,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
     """
 
     __slots__ = (
+        "_early",
         "_ended",
         "_lower",
         "_owner",
@@ -98,6 +99,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         self._upper: asyncio.Protocol | None = None
         self._tls: SSL.Connection | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._early = b""  # what came although reading is paused: asyncio forgets a pause made at the very start
         self._received = 0  # bytes that bought nothing: in the handshake, and after our close
         self._ended = False  # the client has said that it will not send any more
         self._writing_paused = False
@@ -106,21 +108,30 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         lower = self._lower = cast("asyncio.Transport", transport)  # uvloop's own is no subclass
-        self._after(self._owner.limits.handshake_seconds, "the handshake took too long")
         lower.pause_reading()
         self._owner.arrived(self)
+        if self._stage is _Stage.WAITING:
+            self._after(self._owner.limits.handshake_seconds, "too many handshakes were before it")
 
     def begin(self) -> None:
         """Start the handshake."""
         if self._stage is not _Stage.WAITING or self._lower is None:
             return
         self._stage = _Stage.HANDSHAKE
+        self._after(self._owner.limits.handshake_seconds, "the handshake took too long")
         self._tls = SSL.Connection(self._owner.context(), None)
         self._tls.set_accept_state()
         self._lower.resume_reading()
+        if self._early:
+            early, self._early = self._early, b""
+            self.data_received(early)
 
     def data_received(self, data: bytes) -> None:
-        assert self._tls is not None
+        if self._tls is None:
+            self._early += data
+            if self._lower is not None:
+                self._lower.pause_reading()
+            return
         if self._stage is _Stage.OPEN:
             self._tls.bio_write(data)
             self._decrypt()
