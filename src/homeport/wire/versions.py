@@ -11,6 +11,9 @@ _FORM = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?", re.ASCII)
 LAST_VERSION_WITHOUT_REPROVISIONING = "2018-04-01"
 """Devices of this version or older keep their hub where the enrollment has no reprovision policy (dps.md 9.4)."""
 
+FIRST_VERSION_WITH_CERTIFICATE_REQUESTS = "2025-07-01"
+"""`csr` in the register body (contract dps.md 13.1)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientPattern:
@@ -31,10 +34,9 @@ HEARS_ASSIGNING_FIRST: tuple[ClientPattern, ...] = ()
 """Clients whose register answer must not be final. None is known: every released SDK takes a final one (dps.md 3.2)."""
 
 WAITS_AFTER_SENDING: tuple[ClientPattern, ...] = (
-    # Java repeats the api-version as its client version; an older Java release names itself.
+    # Java: over MQTT it repeats the api-version as its client version, or names itself in full.
     ClientPattern(client_version_prefix="2019-03-31"),
     ClientPattern(client_version_prefix="com.microsoft.azure.sdk.iot"),
-    ClientPattern(client_version_prefix="Java"),
 )
 """Clients that begin to wait for an answer only after they have sent, and miss one that overtakes (dps.md 4.4)."""
 
@@ -47,6 +49,11 @@ def is_api_version(text: str) -> bool:
 def keeps_hub_without_policy(api_version: str) -> bool:
     """Tell whether a device of this api-version stays on its hub when no reprovision policy is set."""
     return api_version[:10] <= LAST_VERSION_WITHOUT_REPROVISIONING
+
+
+def knows_certificate_requests(api_version: str) -> bool:
+    """Tell whether `csr` means something in this api-version; in older ones it is an unknown member."""
+    return api_version[:10] >= FIRST_VERSION_WITH_CERTIFICATE_REQUESTS
 
 
 def hears_assigning_first(api_version: str, client_version: str | None) -> bool:

@@ -1,0 +1,146 @@
+"""A device's call in, a reply out, the same for every transport: JSON ends here, status numbers begin here."""
+
+from dataclasses import replace
+from math import ceil
+
+from homeport.clock import Clock
+from homeport.dps.engine import ChallengeIssued, Engine
+from homeport.dps.identifiers import Random, check_registration_id, new_guid
+from homeport.dps.model import CallContext, DeviceClaim, Evidence, Registration, RegistrationStatus
+from homeport.dps.reply import Reply, answer, failure, success, unreadable
+from homeport.dps.translate import (
+    challenge_document,
+    operation_document,
+    payload_of,
+    refuse_certificate_request,
+    registration_document,
+    with_keys,
+)
+from homeport.errors import Code, HomeportError
+from homeport.wire import WireError, decode
+from homeport.wire.dps_device import RegisterBody, register_body
+from homeport.wire.versions import is_api_version
+
+RETRY_AFTER = 3
+_RETRY_RANGE = (2, 5)
+"""Seconds that C, C#, Java and Node all use unchanged (contract dps.md 3.2)."""
+
+
+class DeviceResponder:
+    """Answers devices of one id scope. Never raises: every refusal is a Reply too."""
+
+    def __init__(self, engine: Engine, clock: Clock, random: Random) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._random = random
+
+    def new_tracking_id(self) -> str:
+        """Return the id under which answer, log and record of one call are found."""
+        return new_guid(self._random)
+
+    async def register(self, claim: DeviceClaim, evidence: Evidence, body: bytes, context: CallContext) -> Reply:
+        """Answer 202 with the operation, finished or not; 401 with a challenge; or an error."""
+        return await answer(self._register(claim, evidence, body, context), context.tracking_id, self._clock)
+
+    async def operation_status(
+        self, claim: DeviceClaim, evidence: Evidence, operation_id: str, context: CallContext
+    ) -> Reply:
+        """Answer 202 while assigning, 200 when finished, or an error."""
+        call = self._operation_status(claim, evidence, operation_id, context)
+        return await answer(call, context.tracking_id, self._clock)
+
+    async def registration_state(
+        self, claim: DeviceClaim, evidence: Evidence, body: bytes, context: CallContext
+    ) -> Reply:
+        """Answer 200 with the device's record, or an error."""
+        call = self._registration_state(claim, evidence, body, context)
+        return await answer(call, context.tracking_id, self._clock)
+
+    def refuse(
+        self,
+        error: HomeportError,
+        context: CallContext,
+        claim: DeviceClaim | None = None,
+        evidence: Evidence | None = None,
+    ) -> Reply:
+        """Answer what a transport found wrong itself; with a claim, it is recorded for the operator too."""
+        if claim is not None and evidence is not None:
+            self._engine.record_refusal(claim, evidence, context, error)
+        return failure(error, context.tracking_id, self._clock)
+
+    async def _register(self, claim: DeviceClaim, evidence: Evidence, body: bytes, context: CallContext) -> Reply:
+        evidence, document = self._read(claim, evidence, body, context)
+        result = await self._engine.register(claim, evidence, payload_of(document), context)
+        if isinstance(result, ChallengeIssued):
+            return success(401, challenge_document(result.blob), context.tracking_id)
+        registration = result.registration
+        return success(
+            202,
+            operation_document(registration),
+            context.tracking_id,
+            retry_after=self._retry_after(registration),
+        )
+
+    async def _operation_status(
+        self, claim: DeviceClaim, evidence: Evidence, operation_id: str, context: CallContext
+    ) -> Reply:
+        _check(claim)
+        registration = await self._engine.operation_status(claim, evidence, operation_id, context)
+        document = operation_document(registration)
+        if registration.status is RegistrationStatus.ASSIGNING:
+            return success(202, document, context.tracking_id, retry_after=self._retry_after(registration))
+        return success(200, document, context.tracking_id)
+
+    async def _registration_state(
+        self, claim: DeviceClaim, evidence: Evidence, body: bytes, context: CallContext
+    ) -> Reply:
+        evidence, _ = self._read(claim, evidence, body, context)
+        registration = await self._engine.registration_state(claim, evidence, context)
+        return success(200, registration_document(registration), context.tracking_id)
+
+    def _read(
+        self, claim: DeviceClaim, evidence: Evidence, body: bytes, context: CallContext
+    ) -> tuple[Evidence, RegisterBody]:
+        """Check the form of everything the device said, before any of it is believed."""
+        check_registration_id(claim.registration_id)
+        try:
+            _check(claim)
+            document = _read_body(claim, body)
+            return with_keys(evidence, document), document
+        except HomeportError as error:
+            # The API version stands in the record as a column: no stranger's text of any length.
+            shown = claim if is_api_version(claim.api_version) else replace(claim, api_version="")
+            self._engine.record_refusal(shown, evidence, context, error)
+            raise
+
+    def _retry_after(self, registration: Registration) -> int:
+        retry_at = registration.operation.retry_at
+        if registration.status is not RegistrationStatus.ASSIGNING or retry_at is None:
+            return RETRY_AFTER
+        least, most = _RETRY_RANGE
+        return max(least, min(most, ceil((retry_at - self._clock.now()).total_seconds())))
+
+
+def _check(claim: DeviceClaim) -> None:
+    check_registration_id(claim.registration_id)
+    if not claim.api_version:
+        raise HomeportError(Code.INVALID_REQUEST, "The api-version is missing.")
+    if not is_api_version(claim.api_version):
+        raise HomeportError(Code.INVALID_REQUEST, "The api-version is not of the form YYYY-MM-DD.")
+
+
+def _read_body(claim: DeviceClaim, body: bytes) -> RegisterBody:
+    if not body.strip():
+        # C# sends nothing over MQTT and AMQP (contract dps.md 3.1).
+        return RegisterBody()
+    try:
+        document = decode(register_body, body)
+    except WireError as error:
+        raise unreadable(error) from None
+    named = document.registration_id
+    if isinstance(named, str) and named.lower() != claim.registration_id.lower():
+        raise HomeportError(
+            Code.INVALID_REGISTRATION_ID, "Invalid RegistrationId: the body names another one than the request."
+        )
+    refuse_certificate_request(document, claim.api_version)
+    return document

@@ -1,0 +1,111 @@
+"""Device documents <-> model. With `versions`, the only place that knows what an api-version changes (dps.md 3).
+
+Administrators' documents are in `translate_service`.
+"""
+
+import base64
+import binascii
+
+from msgspec import UNSET, Raw, UnsetType
+
+from homeport.dps.model import (
+    AttestationKind,
+    Evidence,
+    Registration,
+    RegistrationStatus,
+    SasEvidence,
+    TpmEvidence,
+)
+from homeport.errors import Code, HomeportError
+from homeport.security.tpm import MAX_PUBLIC_BYTES
+from homeport.wire import dps_device as wire
+from homeport.wire import format_time
+from homeport.wire.versions import knows_certificate_requests
+
+
+def with_keys(evidence: Evidence, body: wire.RegisterBody) -> Evidence:
+    """Add the TPM keys of the body to what the transport has seen. Raises HomeportError INVALID_REQUEST."""
+    if not isinstance(body.tpm, wire.TpmKeys):
+        return evidence
+    srk = body.tpm.storage_root_key
+    return TpmEvidence(
+        endorsement_key=_tpm_key(body.tpm.endorsement_key, "endorsementKey"),
+        storage_root_key=_tpm_key(srk, "storageRootKey") if isinstance(srk, str) and srk else None,
+        token=evidence.token if isinstance(evidence, SasEvidence | TpmEvidence) else None,
+    )
+
+
+def refuse_certificate_request(body: wire.RegisterBody, api_version: str) -> None:
+    """Refuse a request to issue a certificate, which would otherwise be passed over in silence."""
+    if isinstance(body.csr, str) and knows_certificate_requests(api_version):
+        raise HomeportError(Code.INVALID_REQUEST, "Issuing certificates (csr) is not offered.")
+
+
+def payload_of(body: wire.RegisterBody) -> bytes | None:
+    """Return the device's payload byte for byte; absent and `null` are the same."""
+    payload = bytes(body.payload)
+    return None if payload in {b"", b"null"} else payload
+
+
+def operation_document(registration: Registration) -> wire.OperationStatus:
+    """Write the answer to register and to operation status."""
+    return wire.OperationStatus(
+        operation_id=registration.operation.id,
+        status=registration.status.value,
+        registration_state=registration_document(registration),
+    )
+
+
+def registration_document(registration: Registration) -> wire.RegistrationResult:
+    """Write `registrationState`: brief while assigning, complete when finished (contract dps.md 3.3, 3.4)."""
+    if registration.status is RegistrationStatus.ASSIGNING:
+        return wire.RegistrationResult(registration_id=registration.registration_id, status=registration.status.value)
+    assigned = registration.status is RegistrationStatus.ASSIGNED
+    home = registration.assignment if assigned else None
+    failure = registration.failure if registration.status is RegistrationStatus.FAILED else None
+    blob = registration.tpm_key_blob if assigned else None
+    return wire.RegistrationResult(
+        tpm=UNSET if blob is None else wire.TpmResult(authentication_key=base64.b64encode(blob).decode("ascii")),
+        x509=_x509(registration) if assigned else UNSET,
+        symmetric_key=_symmetric_key(registration) if assigned else UNSET,
+        registration_id=registration.registration_id,
+        created_date_time_utc=format_time(registration.created_at),
+        assigned_hub=UNSET if home is None else home.hub,
+        device_id=UNSET if home is None else home.device_id,
+        status=registration.status.value,
+        substatus=registration.substatus.value if assigned and registration.substatus else UNSET,
+        error_code=UNSET if failure is None else failure.code,
+        error_message=UNSET if failure is None else failure.message,
+        last_updated_date_time_utc=format_time(registration.updated_at),
+        etag=registration.etag,
+        payload=Raw(registration.payload) if assigned and registration.payload is not None else UNSET,
+    )
+
+
+def challenge_document(blob: bytes) -> wire.Challenge:
+    """Write the 401 that carries a TPM's challenge (contract dps.md 7.2)."""
+    return wire.Challenge(authentication_key=base64.b64encode(blob).decode("ascii"))
+
+
+def _x509(registration: Registration) -> wire.X509Result | UnsetType:
+    if registration.attestation is not AttestationKind.X509:
+        return UNSET
+    return wire.X509Result(enrollment_group_id=registration.enrollment.group_id or UNSET)
+
+
+def _symmetric_key(registration: Registration) -> wire.SymmetricKeyResult | UnsetType:
+    group_id = registration.enrollment.group_id
+    if registration.attestation is not AttestationKind.SYMMETRIC_KEY or group_id is None:
+        return UNSET
+    return wire.SymmetricKeyResult(enrollment_group_id=group_id)
+
+
+def _tpm_key(text: str, member: str) -> bytes:
+    try:
+        # The length first: what cannot be a key is not worth decoding.
+        key = binascii.a2b_base64(text, strict_mode=True) if len(text) <= 2 * MAX_PUBLIC_BYTES else b""
+    except ValueError:
+        key = b""
+    if not 0 < len(key) <= MAX_PUBLIC_BYTES:
+        raise HomeportError(Code.INVALID_REQUEST, f"The member 'tpm.{member}' is not the Base64 of a TPM2B_PUBLIC.")
+    return key
