@@ -21,6 +21,8 @@ class Step:
     path: str
     status: int = 200
     body: Any = None
+    text: str | None = None
+    """Sent as it is, in place of `body`, in small chunks."""
     headers: Mapping[str, str] = field(default_factory=dict)
     expects: Any = None
     """The request's JSON body."""
@@ -126,6 +128,9 @@ class ScriptedService:
                 if step.status == 0:
                     self.close_connection = True
                     return
+                if step.text is not None:
+                    self.stream(step)
+                    return
                 body = b"" if step.body is None else json.dumps(step.body).encode()
                 self.send_response(step.status)
                 for name, value in step.headers.items():
@@ -135,6 +140,17 @@ class ScriptedService:
                     self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            def stream(self, step: Step) -> None:
+                assert step.text is not None
+                self.send_response(step.status)
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                data = step.text.encode()
+                for start in range(0, len(data), 50):
+                    chunk = data[start : start + 50]
+                    self.wfile.write(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
+                self.wfile.write(b"0\r\n\r\n")
 
             do_GET = do_PUT = do_POST = do_DELETE = do_PATCH = answer  # noqa: N815  # http.server's names
 

@@ -1,0 +1,164 @@
+"""The client of a hub: documents of the contract, pages, etags, errors, and the live stream of ours."""
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homeport.client import NotFoundError, UnauthorizedError
+from homeport.client._async.hub_registry import HubRegistryClient
+from homeport.client.telemetry import ConnectionChange, TelemetryMessage
+from tests.unit.client.scripted import ScriptedService, Step
+
+KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+VERSION = "?api-version=2021-04-12"
+NEVER = "0001-01-01T00:00:00Z"
+# Contract hub.md 4.1.
+DEVICE: dict[str, Any] = {
+    "deviceId": "d1",
+    "generationId": "638000000000000000",
+    "etag": "ODAxMjMyNDI2",
+    "connectionState": "Disconnected",
+    "status": "enabled",
+    "statusReason": None,
+    "connectionStateUpdatedTime": NEVER,
+    "statusUpdatedTime": "0001-01-01T00:00:00",
+    "lastActivityTime": NEVER,
+    "cloudToDeviceMessageCount": 0,
+    "authentication": {
+        "symmetricKey": {"primaryKey": "c2VjcmV0", "secondaryKey": "c2VjcmV0"},
+        "x509Thumbprint": {"primaryThumbprint": None, "secondaryThumbprint": None},
+        "type": "sas",
+    },
+    "capabilities": {"iotEdge": False},
+}
+# Contract hub.md 6.1, shortened.
+TWIN: dict[str, Any] = {
+    "deviceId": "d1",
+    "etag": "AAAAAAAAAAE=",
+    "status": "enabled",
+    "statusUpdateTime": NEVER,
+    "connectionState": "Connected",
+    "version": 2,
+    "tags": {"line": 1},
+    "properties": {"desired": {"interval": 30, "$version": 2}, "reported": {"$version": 1}},
+}
+MESSAGE: dict[str, Any] = {
+    "deviceId": "d1",
+    "partition": 0,
+    "offset": 7,
+    "enqueuedTime": "2026-01-01T00:00:00.0000000Z",
+    "size": 2,
+    "bodyEncoding": "json",
+    "body": {},
+}
+
+
+def client(service: ScriptedService, ca_file: Path) -> HubRegistryClient:
+    text = f"HostName={service.authority};SharedAccessKeyName=iothubowner;SharedAccessKey={KEY}"
+    return HubRegistryClient.create_from_connection_string(text, ca_file=ca_file)
+
+
+async def test_devices_and_statistics(server_context: ssl.SSLContext, ca_file: Path) -> None:
+    counts = {"totalDeviceCount": 3, "enabledDeviceCount": 2, "disabledDeviceCount": 1}
+    steps = [
+        Step(method="GET", path=f"/devices/d%231{VERSION}", body=DEVICE),
+        Step(method="GET", path=f"/devices{VERSION}&top=5", body=[DEVICE]),
+        Step(method="GET", path=f"/twins/d1{VERSION}", body=TWIN),
+        Step(method="GET", path=f"/statistics/devices{VERSION}", body=counts),
+        Step(method="GET", path=f"/statistics/service{VERSION}", body={"connectedDeviceCount": 2}),
+        Step(method="DELETE", path=f"/devices/d1{VERSION}", status=204),
+        Step(method="DELETE", path=f"/devices/d1{VERSION}", status=204),
+    ]
+    with ScriptedService(steps, server_context) as service:
+        async with client(service, ca_file) as hub:
+            device = await hub.get_device("d#1")
+            assert await hub.list_devices(top=5) == [device]
+            twin = await hub.get_twin("d1")
+            statistics = await hub.get_registry_statistics()
+            connected = await hub.get_service_statistics()
+            await hub.delete_device("d1")
+            await hub.delete_device("d1", etag="ODAx")
+        assert [r.headers.get("if-match") for r in service.requests[-2:]] == ["*", '"ODAx"']
+    assert device.authentication is not None
+    assert device.authentication.symmetric_key is not None
+    assert device.authentication.symmetric_key.primary_key == "c2VjcmV0"
+    assert "c2VjcmV0" not in repr(device)
+    assert twin.properties is not None
+    assert twin.properties.desired["interval"] == 30
+    assert statistics.disabled_device_count == 1
+    assert connected.connected_device_count == 2
+
+
+async def test_queries(server_context: ssl.SSLContext, ca_file: Path) -> None:
+    path = f"/devices/query{VERSION}"
+    steps = [
+        Step(
+            method="POST",
+            path=path,
+            body=[TWIN],
+            headers={"x-ms-continuation": "next"},
+            expects={"query": "SELECT * FROM devices"},
+        ),
+        Step(method="POST", path=path, body=[TWIN, TWIN]),
+    ]
+    with ScriptedService(steps, server_context) as service:
+        async with client(service, ca_file) as hub:
+            assert len([twin async for twin in hub.query_twins()]) == 3
+        assert service.requests[1].headers["x-ms-continuation"] == "next"
+
+
+async def test_a_hubs_refusal(server_context: ssl.SSLContext, ca_file: Path) -> None:
+    body = {"Message": "ErrorCode:DeviceNotFound;d1", "ExceptionMessage": "Tracking ID:abc-TimeStamp:x"}
+    service = ScriptedService([Step(method="GET", path=f"/twins/d1{VERSION}", status=404, body=body)], server_context)
+    with service, pytest.raises(NotFoundError) as caught:
+        async with client(service, ca_file) as hub:
+            await hub.get_twin("d1")
+    assert str(caught.value) == "404 (DeviceNotFound): d1 [tracking id abc]"
+
+
+async def test_telemetry(server_context: ssl.SSLContext, ca_file: Path) -> None:
+    steps = [
+        Step(method="GET", path=f"/homeport/telemetry{VERSION}&limit=9&deviceId=d1", body=[MESSAGE]),
+        Step(
+            method="GET",
+            path=f"/homeport/telemetry/count{VERSION}&deviceId=d1",
+            body={"deviceId": "d1", "count": 12},
+        ),
+    ]
+    with ScriptedService(steps, server_context) as service:
+        async with client(service, ca_file) as hub:
+            (message,) = await hub.telemetry("d1", limit=9)
+            assert await hub.telemetry_count("d1") == 12
+    assert message.offset == 7
+
+
+async def test_the_live_stream(server_context: ssl.SSLContext, ca_file: Path) -> None:
+    change = '{"deviceId":"d1","connectionState":"Connected"}'
+    text = (
+        ": open\n\n"
+        f"event: connection\ndata: {change}\n\n"
+        ": alive\n\n"
+        'event: telemetry\nid: 0:7\ndata: {"deviceId":"d1","partition":0,"offset":7,"size":0,"bodyEncoding":"text",\n'
+        'data: "body":"ä","enqueuedTime":"2026-01-01T00:00:00Z"}\n\n'
+        "event: tomorrow\ndata: {}\n\n"
+    )
+    path = f"/homeport/telemetry/stream{VERSION}&deviceId=d1&replay=1&events=telemetry%2Cconnection"
+    service = ScriptedService([Step(method="GET", path=path, text=text)], server_context)
+    with service:
+        async with client(service, ca_file) as hub:
+            first, second = [event async for event in hub.telemetry_stream("d1", replay=1)]
+    assert isinstance(first, ConnectionChange)
+    assert first.connection_state == "Connected"
+    assert isinstance(second, TelemetryMessage)
+    assert second.body == "ä"
+
+
+async def test_a_refused_stream(server_context: ssl.SSLContext, ca_file: Path) -> None:
+    path = f"/homeport/telemetry/stream{VERSION}&replay=0&events=connection"
+    body = {"Message": "ErrorCode:IotHubUnauthorizedAccess;Unauthorized", "ExceptionMessage": ""}
+    service = ScriptedService([Step(method="GET", path=path, status=401, body=body)], server_context)
+    with service, pytest.raises(UnauthorizedError, match="HubUnauthorized"):
+        async with client(service, ca_file) as hub:
+            assert [event async for event in hub.telemetry_stream(telemetry=False)] == []
