@@ -6,6 +6,7 @@ import hmac
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from azure.iot.device import X509, IoTHubDeviceClient, Message, ProvisioningDeviceClient
@@ -47,6 +48,13 @@ def with_key(service: Service, registration_id: str, key: str, *, websockets: bo
         server_verification_cert=service.ca,
         websockets=websockets,
     )
+
+
+def register(client: ProvisioningDeviceClient) -> Any:
+    """Register and return the state: `assigned_hub`, `device_id`, `sub_status`."""
+    result = client.register()
+    assert result.status == "assigned"
+    return result.registration_state
 
 
 def with_certificate(
@@ -91,19 +99,18 @@ def test_individual_symmetric_key(
     client = with_key(service, registration_id, device_key, websockets=websockets)
     client.provisioning_payload = {"modelId": "dtmi:com:example:Thermostat;1"}
 
-    result = client.register()
+    state = register(client)
 
-    assert result.status == "assigned"
-    assert result.registration_state.device_id == f"{registration_id}-x"
-    assert result.registration_state.sub_status == "initialAssignment"
+    assert state.device_id == f"{registration_id}-x"
+    assert state.sub_status == "initialAssignment"
     device = IoTHubDeviceClient.create_from_symmetric_key(
         device_key,
-        result.registration_state.assigned_hub,
-        result.registration_state.device_id,
+        state.assigned_hub,
+        state.device_id,
         server_verification_cert=service.ca,
         websockets=websockets,
     )
-    assert_at_home(service, result.registration_state.assigned_hub, f"{registration_id}-x", device)
+    assert_at_home(service, state.assigned_hub, f"{registration_id}-x", device)
 
 
 @transports
@@ -116,13 +123,12 @@ def test_group_symmetric_key(
         hmac.digest(base64.b64decode(device_key), registration_id.encode(), hashlib.sha256)
     ).decode()
 
-    result = with_key(service, registration_id, derived, websockets=websockets).register()
+    state = register(with_key(service, registration_id, derived, websockets=websockets))
 
-    assert result.status == "assigned"
     device = IoTHubDeviceClient.create_from_symmetric_key(
-        derived, result.registration_state.assigned_hub, registration_id, server_verification_cert=service.ca
+        derived, state.assigned_hub, registration_id, server_verification_cert=service.ca
     )
-    assert_at_home(service, result.registration_state.assigned_hub, registration_id, device)
+    assert_at_home(service, state.assigned_hub, registration_id, device)
 
 
 @transports
@@ -136,10 +142,7 @@ def test_individual_x509(
     )
     client, certificate = with_certificate(service, registration_id, device, tmp_path, websockets=websockets)
 
-    result = client.register()
-
-    assert result.status == "assigned"
-    hub = result.registration_state.assigned_hub
+    hub = register(client).assigned_hub
     at_hub = IoTHubDeviceClient.create_from_x509_certificate(
         certificate, hub, registration_id, server_verification_cert=service.ca, websockets=websockets
     )
@@ -165,10 +168,7 @@ def test_group_x509(
     device = intermediate.issue(registration_id)
     client, certificate = with_certificate(service, registration_id, device, tmp_path, websockets=websockets)
 
-    result = client.register()
-
-    assert result.status == "assigned"
-    hub = result.registration_state.assigned_hub
+    hub = register(client).assigned_hub
     at_hub = IoTHubDeviceClient.create_from_x509_certificate(
         certificate, hub, registration_id, server_verification_cert=service.ca, websockets=websockets
     )
@@ -185,9 +185,7 @@ def test_devices_of_a_group_spread_over_the_hubs(
         derived = base64.b64encode(
             hmac.digest(base64.b64decode(device_key), registration_id.encode(), hashlib.sha256)
         ).decode()
-        hubs.add(
-            with_key(service, registration_id, derived, websockets=False).register().registration_state.assigned_hub
-        )
+        hubs.add(register(with_key(service, registration_id, derived, websockets=False)).assigned_hub)
     # Three hubs of equal weight: all 24 on two of them has a chance of 3 * (2/3)**24, about 0.0002.
     assert len(hubs) == 3
 
@@ -228,7 +226,7 @@ def test_registering_again_keeps_the_hub(
 ) -> None:
     registration_id = unique("again")
     operator.create_or_update(IndividualEnrollment.create(registration_id, symmetric_key(device_key, device_key)))
-    first = with_key(service, registration_id, device_key, websockets=False).register().registration_state
-    second = with_key(service, registration_id, device_key, websockets=False).register().registration_state
+    first = register(with_key(service, registration_id, device_key, websockets=False))
+    second = register(with_key(service, registration_id, device_key, websockets=False))
     assert second.assigned_hub == first.assigned_hub
     assert second.sub_status == "reprovisionedToInitialAssignment"

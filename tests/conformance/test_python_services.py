@@ -153,7 +153,7 @@ def test_twins_query_and_statistics(registry: IoTHubRegistryManager) -> None:
     assert updated.properties.desired["interval"] == 30
     assert updated.properties.desired["$version"] == 2
 
-    found = {}
+    found: dict[str, Twin] = {}
     token = None
     while True:
         page = registry.query_iot_hub(QuerySpecification(query="SELECT * FROM devices"), token, 2)

@@ -33,7 +33,7 @@ class Presence:
         admin_host: str,
         hubs: Callable[[], Iterable[Hub]],
     ) -> None:
-        """`host_names` are the provisioning service's, the one that clients are told first; `admin_host` is among them."""
+        """`host_names` are the provisioning service's, first the one clients are told; `admin_host` is among them."""
         self._directory = directory
         self._identity = identity
         self._clock = clock

@@ -46,6 +46,12 @@ class PortUnavailableError(OSError):
         self.address = address
         self.why = why
 
+    @classmethod
+    def of(cls, port: int, address: str, fault: OSError) -> Self | None:
+        """Return the explanation of what binding raised, or None if it is no matter of the port."""
+        why = _WHYS.get(fault.errno or 0)
+        return None if why is None else cls(port, address, why)
+
 
 def _remedy(port: int, address: str, why: Why) -> str:
     match why:
@@ -276,8 +282,8 @@ async def _bind(address: str, port: int, backlog: int) -> list[socket.socket]:
     except OSError as fault:
         for each in sockets:
             each.close()
-        why = _WHYS.get(fault.errno or 0)
-        if why is None:
+        explained = PortUnavailableError.of(port, address, fault)
+        if explained is None:
             raise
-        raise PortUnavailableError(port, address, why) from fault
+        raise explained from fault
     return sockets
