@@ -1,5 +1,6 @@
 """The TLS side of a client: whom it trusts and what it shows."""
 
+import ipaddress
 import ssl
 from pathlib import Path
 
@@ -24,6 +25,16 @@ def tls_context(ca_file: CaFile = None, *, verify: bool = True) -> ssl.SSLContex
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def is_loopback(authority: str) -> bool:
+    """Tell whether `host` or `host:port` is this machine."""
+    host, colon, port = authority.rpartition(":")
+    host = host if colon and port.isdigit() else authority
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def transport_error(doing: str, error: BaseException) -> TransportError:

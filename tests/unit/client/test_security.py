@@ -13,7 +13,7 @@ from homeport.client import (
     X509SecurityProvider,
     derive_device_key,
 )
-from homeport.client.trust import tls_context
+from homeport.client.trust import is_loopback, tls_context
 from homeport.security.sas import decode_key, parse_token, verify_signature
 from tests.certificates import Certified, make_certificate
 
@@ -94,3 +94,13 @@ def test_a_certificate_that_is_none(content: str, tmp_path: Path) -> None:
 def test_a_ca_file_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(TransportError, match="cannot read certificates"):
         tls_context(tmp_path / "missing.pem")
+
+
+@pytest.mark.parametrize("authority", ["localhost", "LOCALHOST:8443", "127.0.0.3", "127.0.0.1:443", "[::1]:443"])
+def test_this_machine(authority: str) -> None:
+    assert is_loopback(authority)
+
+
+@pytest.mark.parametrize("authority", ["example", "10.0.0.1", "localhost.example:443", "128.0.0.1", ""])
+def test_another_machine(authority: str) -> None:
+    assert not is_loopback(authority)

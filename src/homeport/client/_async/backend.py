@@ -14,6 +14,7 @@ HttpTransport = httpx.AsyncBaseTransport
 Pause = Callable[[float], Awaitable[None]]
 
 _CHUNK = 65536
+_GOODBYE_SECONDS = 1.0
 
 
 async def pause(seconds: float) -> None:
@@ -63,7 +64,10 @@ class TlsStream:
             await self._writer.drain()
 
     async def aclose(self) -> None:
-        """Let go, without waiting for the other side."""
-        transport = self._writer.transport
+        """Say goodbye and let go; a peer that does not answer is left alone after a second."""
         self._writer.close()
-        transport.abort()
+        try:
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                await self._writer.wait_closed()
+        except OSError:
+            self._writer.transport.abort()

@@ -65,5 +65,5 @@ class TlsStream:
         self._connection.sendall(data)
 
     def close(self) -> None:
-        """Let go, without waiting for the other side."""
+        """Let go; what was written is on its way."""
         self._connection.close()

@@ -14,7 +14,7 @@ from homeport.client._sync.backend import HttpClient, HttpTransport, Pause, paus
 from homeport.client.answers import refusal, retry_after
 from homeport.client.errors import NotFoundError, ProvisioningServiceError, TransportError, UntrustedServerError
 from homeport.client.retry import RetryPolicy
-from homeport.client.trust import transport_error
+from homeport.client.trust import is_loopback, transport_error
 
 USER_AGENT = "homeport-client"
 _JSON = "application/json; charset=utf-8"
@@ -55,6 +55,8 @@ class HttpSession:
             verify=context,
             timeout=timeout,
             transport=transport,
+            # A proxy of the environment is for the world; it cannot reach a service on this machine.
+            trust_env=not is_loopback(authority),
             headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
         )
         self._authority = authority

@@ -69,6 +69,7 @@ async def test_register_and_poll(transport: Transport, server_context: ssl.SSLCo
         (register, body), (poll, _) = service.requests
     assert result.assigned_hub == "hub.example"
     assert device.waits == [3.0]
+    assert service.goodbyes == 1
     assert connect.client_id == "d-1"
     assert connect.clean_session
     assert connect.user_name is not None

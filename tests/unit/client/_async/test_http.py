@@ -126,6 +126,15 @@ async def test_no_connection(server_context: ssl.SSLContext, ca_file: Path) -> N
     assert len(world.waits) == 2
 
 
+async def test_no_proxy_stands_before_this_machine(
+    server_context: ssl.SSLContext, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    with ScriptedService([step(200)], server_context) as service:
+        async with World(service, ca_file).session as session:
+            await session.send("GET", "/thing", repeatable=True)
+
+
 async def test_a_server_that_is_not_trusted_is_not_tried_again(server_context: ssl.SSLContext, ca_file: Path) -> None:
     with ScriptedService([], server_context) as service:
         waits: list[float] = []
