@@ -1,5 +1,6 @@
 """`homeport hub …`: the hubs devices are assigned to."""
 
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -40,6 +41,9 @@ def link(
             help="Of another Homeport or Azure IoT Hub: RegistryRead, RegistryWrite and ServiceConnect.",
         ),
     ],
+    ca_file: Annotated[
+        Path | None, typer.Option("--ca-file", help="PEM of the authority to trust there, if the system does not.")
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--name", help="Name for the link; the host's first label if left out.")
     ] = None,
@@ -52,7 +56,10 @@ def link(
         raise fail("the connection string has no HostName")
     with admin(data) as client:
         hub = client.link_hub(
-            name or fields["HostName"].split(".")[0], connection_string=connection_string, allocation_weight=weight
+            name or fields["HostName"].split(":")[0].split(".")[0],
+            connection_string=connection_string,
+            allocation_weight=weight,
+            ca_certificates=ca_file.read_text() if ca_file else None,
         )
     out.print(
         f"Hub [bold]{hub.name}[/] at {hub.host_name} is linked; its share of new devices is {hub.allocation_weight}."

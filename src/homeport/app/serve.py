@@ -1,0 +1,167 @@
+"""Runs a server process: from an empty directory to `ready`, and from a signal to a clean end."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiohttp import web
+
+from homeport.app.build import Parts, build
+from homeport.app.config import Config
+from homeport.app.directory import DataDirectory, DirectoryError
+from homeport.app.notify import notify
+from homeport.net.http_server import HttpServer
+from homeport.net.listener import Listener, PortUnavailableError
+from homeport.net.mqtt_server import MqttServer
+from homeport.store.database import DatabaseError, SchemaError
+
+_log = logging.getLogger(__name__)
+
+
+class CannotStartError(Exception):
+    """The server cannot start; the message says why and how to get around it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """What a person is told when everything accepts."""
+
+    seconds: float
+    data: Path
+    id_scope: str
+    global_endpoint: str
+    hubs: Mapping[str, Sequence[str]]
+    """Host names by hub name."""
+    https_port: int
+    mqtt_port: int
+    portal_url: str
+    portal_token: str = field(repr=False)
+
+
+def run(config: Config, *, announce: Callable[[Ready], None]) -> None:
+    """Serve until SIGTERM or SIGINT. Raises CannotStartError."""
+    started = time.monotonic()
+    try:
+        import uvloop
+
+        factory: Callable[[], asyncio.AbstractEventLoop] | None = uvloop.new_event_loop
+    except ImportError:
+        factory = None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        try:
+            runner.run(_serve(config, announce, started))
+        except* (DirectoryError, PortUnavailableError, DatabaseError, SchemaError) as group:
+            raise CannotStartError(str(_first(group))) from None
+
+
+async def _serve(config: Config, announce: Callable[[Ready], None], started: float) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        directory = stack.enter_context(DataDirectory(config.data))
+        parts = await stack.enter_async_context(build(config, directory))
+        # Inside out: listeners go first, then what works in the background, then the store.
+        await stack.enter_async_context(_background(parts))
+        https_port, mqtt_port = await _listen(config, parts, stack)
+        portal_url = await stack.enter_async_context(_portal(config, parts))
+        parts.presence.announce(https_port=https_port, portal_url=portal_url)
+        # What was built stays: no collection need look at it again.
+        gc.collect()
+        gc.freeze()
+        announce(
+            Ready(
+                seconds=time.monotonic() - started,
+                data=config.data,
+                id_scope=parts.identity.id_scope,
+                global_endpoint=parts.addresses.host_names[0],
+                hubs={served.name: served.hub.host_names for served in parts.hubs},
+                https_port=https_port,
+                mqtt_port=mqtt_port,
+                portal_url=portal_url,
+                portal_token=parts.portal_token,
+            )
+        )
+        notify("READY=1")
+        await stop.wait()
+        notify("STOPPING=1")
+        _log.info("stopping")
+
+
+async def _listen(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[int, int]:
+    web_mqtt = MqttServer(parts.sites, parts.clock)
+    https = Listener(
+        HttpServer(parts.sites, web_mqtt),
+        parts.presence.certificates,
+        port=config.https_port,
+        addresses=parts.addresses.bind,
+        # HTTP/2 would lower-case header names, which the C SDK cannot take (contract hub.md 1.3).
+        alpn=(b"http/1.1",),
+        grace=config.drain,
+    )
+    mqtt = Listener(
+        MqttServer(parts.sites, parts.clock),
+        parts.presence.certificates,
+        port=config.mqtt_port,
+        addresses=parts.addresses.bind,
+        grace=config.drain,
+    )
+    await stack.enter_async_context(https)
+    await stack.enter_async_context(mqtt)
+    # Both begin to drain together; each waits for its own connections.
+    stack.callback(mqtt.stop)
+    stack.callback(https.stop)
+    return https.addresses[0].port, mqtt.addresses[0].port
+
+
+@contextlib.asynccontextmanager
+async def _background(parts: Parts) -> AsyncIterator[None]:
+    """Run what is done beside answering; its failure ends the server."""
+    stopping = asyncio.Event()
+
+    async def until_stopped() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(work()) for work in parts.background]
+            await stopping.wait()
+            for task in running:
+                task.cancel()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(until_stopped())
+        await asyncio.sleep(0)
+        try:
+            yield
+        finally:
+            stopping.set()
+
+
+@contextlib.asynccontextmanager
+async def _portal(config: Config, parts: Parts) -> AsyncIterator[str]:
+    """Serve the portal in plain HTTP; it is for this machine unless told otherwise."""
+    runner = web.AppRunner(parts.portal, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, config.portal_bind, config.portal_port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise PortUnavailableError.of(config.portal_port, config.portal_bind, error) or error from error
+        port = runner.addresses[0][1]
+        yield f"http://{config.portal_bind}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,80 @@
+"""`homeport serve`: run the server in the foreground."""
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from homeport.app.config import ConfigError, load_config
+from homeport.app.serve import CannotStartError, Ready, run
+from homeport.cli.console import err, fail
+
+_LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+def serve(
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Data directory, created if missing.", show_default="XDG state directory"),
+    ] = None,
+    database: Annotated[
+        str | None, typer.Option("--database", help="postgresql://… instead of SQLite in the data directory.")
+    ] = None,
+    bind: Annotated[
+        list[str] | None, typer.Option("--bind", help="Address to listen on; repeatable.", show_default="all")
+    ] = None,
+    hostname: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--hostname",
+            help="Name of the provisioning service; repeatable, clients are told the first.",
+            show_default="localhost",
+        ),
+    ] = None,
+    https_port: Annotated[int | None, typer.Option("--https-port", show_default="443")] = None,
+    mqtt_port: Annotated[int | None, typer.Option("--mqtt-port", show_default="8883")] = None,
+    amqp_port: Annotated[
+        int | None, typer.Option("--amqp-port", help="Kept for AMQP, which is not served yet.", show_default="5671")
+    ] = None,
+    portal_port: Annotated[int | None, typer.Option("--portal-port", show_default="8080, on loopback")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="A homeport.toml.", envvar="HOMEPORT_CONFIG")] = None,
+    log_level: Annotated[str | None, typer.Option("--log-level", show_default="info")] = None,
+) -> None:
+    """Serve devices and operators until told to stop.
+
+    Prints one line starting with `ready` when every listener accepts. Stops within seconds on SIGTERM or Ctrl-C.
+    """
+    options = {
+        "data": data,
+        "database": database,
+        "bind": tuple(bind or ()),
+        "hostname": tuple(hostname or ()),
+        "https_port": https_port,
+        "mqtt_port": mqtt_port,
+        "amqp_port": amqp_port,
+        "portal_port": portal_port,
+        "log_level": log_level,
+    }
+    try:
+        settings = load_config(options, file=config)
+    except ConfigError as error:
+        raise fail(f"the configuration cannot be used:\n{error}", code=2) from error
+    logging.basicConfig(level=settings.log_level.upper(), format=_LOG_FORMAT)
+    try:
+        run(settings, announce=_announce)
+    except CannotStartError as error:
+        raise fail(str(error)) from error
+
+
+def _announce(ready: Ready) -> None:
+    err.print(f"[bold]Homeport[/]  id scope [bold]{ready.id_scope}[/]  data {ready.data}", soft_wrap=True)
+    err.print(f"  provisioning  {ready.global_endpoint}", soft_wrap=True)
+    for name, hosts in ready.hubs.items():
+        err.print(f"  hub           {', '.join(hosts)}  [dim]{name}[/]", soft_wrap=True)
+    err.print(f"  portal        {ready.portal_url}  sign in with [bold]{ready.portal_token}[/]", soft_wrap=True)
+    err.print("  clients       `homeport connection` prints what they need, `homeport trust` how they trust it")
+    # Standard output carries this one line, for people and for programs that wait for it.
+    typer.echo(
+        f"ready in {ready.seconds:.2f} s: https {ready.https_port}, mqtt {ready.mqtt_port}, portal {ready.portal_url}"
+    )
