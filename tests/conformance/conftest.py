@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import Certified, make_certificate
+from tests.conformance.matrix import Matrix
 from tests.server import HomeportServer
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-matrix", action="store_true", help="write docs/support-matrix.md from this run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--write-matrix", default=False):
+        config.pluginmanager.register(Matrix())
+
 
 ADDRESSES = ("127.0.53.1", "127.0.53.2", "127.0.53.3")
 

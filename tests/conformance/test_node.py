@@ -58,6 +58,9 @@ def device(service: Service, registration_id: str, transport: str, **more: Any) 
 
 
 @transports
+@pytest.mark.matrix(
+    sdk="Node: azure-iot-provisioning-device, azure-iot-device", feature="symmetric key: register, connect, telemetry"
+)
 def test_symmetric_key(service: Service, operator: ProvisioningServiceClient, device_key: str, transport: str) -> None:
     registration_id = unique("node-key")
     operator.create_or_update(IndividualEnrollment.create(registration_id, symmetric_key(device_key, device_key)))
@@ -73,6 +76,10 @@ def test_symmetric_key(service: Service, operator: ProvisioningServiceClient, de
 
 
 @transports
+@pytest.mark.matrix(
+    sdk="Node: azure-iot-provisioning-device, azure-iot-device",
+    feature="X.509, enrolled by {enrolled}: register, connect, telemetry",
+)
 @pytest.mark.parametrize("enrolled", ["leaf", "root"])
 def test_x509(service: Service, operator: ProvisioningServiceClient, transport: str, enrolled: str) -> None:
     registration_id = unique("node-x509")
@@ -90,6 +97,7 @@ def test_x509(service: Service, operator: ProvisioningServiceClient, transport: 
 
 
 @transports
+@pytest.mark.matrix(sdk="Node: azure-iot-provisioning-device, azure-iot-device", feature="refusal is reported")
 def test_a_refusal_reaches_the_device(
     service: Service, operator: ProvisioningServiceClient, device_key: str, transport: str
 ) -> None:
@@ -104,6 +112,9 @@ def test_a_refusal_reaches_the_device(
     assert why[0]["code"] == 401002
 
 
+@pytest.mark.matrix(
+    sdk="Node: azure-iot-provisioning-service", feature="enrollments, groups, queries", transport="https"
+)
 def test_service_client(service: Service, device_key: str) -> None:
     registration_id, group_id = unique("node-ind"), unique("node-grp")
     steps = run(

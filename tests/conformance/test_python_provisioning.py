@@ -87,6 +87,7 @@ def assert_at_home(service: Service, hub: str, device_id: str, client: IoTHubDev
 
 
 @transports
+@pytest.mark.matrix(sdk="Python: azure-iot-device", feature="symmetric key, individual: register, connect, telemetry")
 def test_individual_symmetric_key(
     service: Service, operator: ProvisioningServiceClient, device_key: str, websockets: bool
 ) -> None:
@@ -114,6 +115,7 @@ def test_individual_symmetric_key(
 
 
 @transports
+@pytest.mark.matrix(sdk="Python: azure-iot-device", feature="symmetric key, group: register, connect, telemetry")
 def test_group_symmetric_key(
     service: Service, operator: ProvisioningServiceClient, device_key: str, websockets: bool
 ) -> None:
@@ -132,6 +134,7 @@ def test_group_symmetric_key(
 
 
 @transports
+@pytest.mark.matrix(sdk="Python: azure-iot-device", feature="X.509, individual: register, connect, telemetry")
 def test_individual_x509(
     service: Service, operator: ProvisioningServiceClient, tmp_path: Path, websockets: bool
 ) -> None:
@@ -150,6 +153,7 @@ def test_individual_x509(
 
 
 @transports
+@pytest.mark.matrix(sdk="Python: azure-iot-device", feature="X.509, group by {signer}: register, connect, telemetry")
 @pytest.mark.parametrize("signer", ["root", "intermediate"])
 def test_group_x509(
     service: Service,
@@ -190,6 +194,7 @@ def test_devices_of_a_group_spread_over_the_hubs(
     assert len(hubs) == 3
 
 
+@pytest.mark.matrix(sdk="Python: azure-iot-device", feature="refusal is reported, with its why")
 def test_a_refused_device_is_told_little_and_the_operator_everything(
     service: Service, operator: ProvisioningServiceClient, device_key: str
 ) -> None:
@@ -206,6 +211,7 @@ def test_a_refused_device_is_told_little_and_the_operator_everything(
     assert device_key not in json.dumps(why)
 
 
+@pytest.mark.matrix(sdk="Python: azure-iot-device", feature="disabled enrollment")
 def test_a_disabled_enrollment_does_not_register(
     service: Service, operator: ProvisioningServiceClient, device_key: str
 ) -> None:
@@ -221,6 +227,7 @@ def test_a_disabled_enrollment_does_not_register(
     assert "disabled" in why[0]["reason"]
 
 
+@pytest.mark.matrix(sdk="Python: azure-iot-device", feature="registering again")
 def test_registering_again_keeps_the_hub(
     service: Service, operator: ProvisioningServiceClient, device_key: str
 ) -> None:

@@ -37,6 +37,9 @@ def key() -> str:
     return base64.b64encode(os.urandom(32)).decode()
 
 
+@pytest.mark.matrix(
+    sdk="Python: azure-iothub-provisioningserviceclient", feature="individual enrollments", transport="https"
+)
 def test_individual_enrollment_life_cycle(operator: ProvisioningServiceClient) -> None:
     registration_id = unique("ind")
     primary = key()
@@ -72,6 +75,9 @@ def test_individual_enrollment_life_cycle(operator: ProvisioningServiceClient) -
         operator.get_individual_enrollment(registration_id)
 
 
+@pytest.mark.matrix(
+    sdk="Python: azure-iothub-provisioningserviceclient", feature="enrollment groups", transport="https"
+)
 def test_enrollment_group_life_cycle(operator: ProvisioningServiceClient) -> None:
     group_id = unique("grp")
     root = make_certificate("life cycle root", ca=True)
@@ -86,6 +92,7 @@ def test_enrollment_group_life_cycle(operator: ProvisioningServiceClient) -> Non
         operator.get_enrollment_group(group_id)
 
 
+@pytest.mark.matrix(sdk="Python: azure-iothub-provisioningserviceclient", feature="conflicts", transport="https")
 def test_creating_twice_conflicts(operator: ProvisioningServiceClient) -> None:
     enrollment = IndividualEnrollment.create(unique("twice"), symmetric_key(key(), key()))
     operator.create_or_update(enrollment)
@@ -93,6 +100,9 @@ def test_creating_twice_conflicts(operator: ProvisioningServiceClient) -> None:
         operator.create_or_update(enrollment)
 
 
+@pytest.mark.matrix(
+    sdk="Python: azure-iothub-provisioningserviceclient", feature="queries with paging", transport="https"
+)
 def test_query_pages_through_all_enrollments(operator: ProvisioningServiceClient) -> None:
     ids = {unique("page") for _ in range(5)}
     for registration_id in ids:
@@ -106,6 +116,7 @@ def test_query_pages_through_all_enrollments(operator: ProvisioningServiceClient
     assert ids <= found
 
 
+@pytest.mark.matrix(sdk="Python: azure-iot-hub", feature="device identities with keys", transport="https")
 def test_device_identity_life_cycle(registry: IoTHubRegistryManager) -> None:
     device_id = unique("dev")
     primary, secondary = key(), key()
@@ -128,6 +139,7 @@ def test_device_identity_life_cycle(registry: IoTHubRegistryManager) -> None:
     assert missing.value.response.status_code == 404
 
 
+@pytest.mark.matrix(sdk="Python: azure-iot-hub", feature="device identities with certificates", transport="https")
 def test_x509_identities(registry: IoTHubRegistryManager) -> None:
     thumbprint = "ab" * 32
     device = registry.create_device_with_x509(unique("x509"), thumbprint, thumbprint.upper(), "enabled")
@@ -137,6 +149,7 @@ def test_x509_identities(registry: IoTHubRegistryManager) -> None:
     assert by_ca.authentication.type == "certificateAuthority"
 
 
+@pytest.mark.matrix(sdk="Python: azure-iot-hub", feature="twins, queries, statistics", transport="https")
 def test_twins_query_and_statistics(registry: IoTHubRegistryManager) -> None:
     before = registry.get_device_registry_statistics().total_device_count
     device_id = unique("twin")
