@@ -5,7 +5,9 @@ the column. A cell is what the run found: nothing is written by hand.
 """
 
 from collections import defaultdict
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,9 +17,9 @@ SIGNS = {True: "✓", False: "✗"}
 
 HEAD = """# What works with which SDK
 
-Filled by the conformance run (`make test ARGS="tests/conformance --write-matrix"`), in which Microsoft's own clients and
-ours speak to a real server on the real ports. ✓: every test of that cell passed. ✗: one failed. Empty: nothing tests it.
-AMQP is not served yet.
+Filled by the conformance run (`make test ARGS="tests/conformance --write-matrix"`), in which Microsoft's own clients
+and ours speak to a real server on the real ports. ✓: every test of that cell passed. ✗: one failed. Empty: nothing
+tests it. AMQP is not served yet.
 """
 
 
@@ -27,21 +29,20 @@ class Matrix:
     def __init__(self) -> None:
         self._cells: dict[tuple[str, str, str], bool] = {}
 
-    @pytest.hookimpl(hookwrapper=True)
-    def pytest_runtest_makereport(self, item, call):
-        outcome = yield
-        report = outcome.get_result()
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
         mark = item.get_closest_marker("matrix")
-        if mark is None or (report.passed and call.when != "call"):
-            return
-        parameters = getattr(item, "callspec", None)
-        values = parameters.params if parameters else {}
-        column = values.get("transport") or ("mqtt-ws" if values.get("websockets") else None)
-        column = {"http": "https", None: mark.kwargs.get("transport", "mqtt")}.get(column, column)
-        cell = (mark.kwargs["sdk"], mark.kwargs["feature"].format(**values), column)
-        self._cells[cell] = self._cells.get(cell, True) and report.passed
+        if mark is not None and (report.failed or call.when == "call"):
+            parameters = getattr(item, "callspec", None)
+            values: dict[str, Any] = parameters.params if parameters else {}
+            cell = (mark.kwargs["sdk"], mark.kwargs["feature"].format(**values), _column(mark, values))
+            self._cells[cell] = self._cells.get(cell, True) and report.passed
+        return report
 
-    def pytest_sessionfinish(self):
+    def pytest_sessionfinish(self) -> None:
         rows: dict[str, dict[str, dict[str, bool]]] = defaultdict(lambda: defaultdict(dict))
         for (sdk, feature, column), passed in self._cells.items():
             rows[sdk][feature][column] = passed
@@ -52,3 +53,11 @@ class Matrix:
                 signs = (SIGNS[cells[column]] if column in cells else "" for column in COLUMNS)
                 lines.append(f"| {feature} | {' | '.join(signs)} |")
         PAGE.write_text("\n".join(lines) + "\n")
+
+
+def _column(mark: pytest.Mark, values: dict[str, Any]) -> str:
+    if "transport" in values:
+        return "https" if values["transport"] == "http" else str(values["transport"])
+    if values.get("websockets"):
+        return "mqtt-ws"
+    return str(mark.kwargs.get("transport", "mqtt"))
