@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,17 @@ async def test_handshakes_wait_for_their_turn(certificates: ServerCertificates, 
         writer.close()
         for _, each in strangers:
             each.close()
+
+
+async def test_waiting_for_a_turn_has_an_end(certificates: ServerCertificates) -> None:
+    async with listen(Echo(), certificates, handshakes=1, queue_seconds=0.1) as listener:
+        first = await asyncio.open_connection(*listener.addresses[0])
+        second = await asyncio.open_connection(*listener.addresses[0])
+        with suppress(ConnectionResetError):
+            assert await asyncio.wait_for(second[0].read(), 5) == b""
+        assert listener.connections == 1
+        for _, writer in (first, second):
+            writer.close()
 
 
 async def test_many_clients_at_once_through_few_handshakes(

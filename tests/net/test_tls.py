@@ -490,3 +490,38 @@ async def test_no_server_name_and_a_strange_one(
             assert await say(reader, writer) == b"hello"
             writer.close()
     assert [peer.server_name for peer in echo.peers] == [None, "localhost", "hub.example"]
+
+
+async def test_renegotiation_is_refused(certificates: ServerCertificates) -> None:
+    """TLS 1.2 would let a client ask for handshakes without end."""
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    client = SSL.Connection(context, None)
+    client.set_connect_state()
+    async with listen(Echo(), certificates) as listener:
+        reader, writer = await asyncio.open_connection(*listener.addresses[0])
+
+        async def exchange() -> None:
+            with suppress(SSL.WantReadError):
+                writer.write(client.bio_read(65536))
+            data = await asyncio.wait_for(reader.read(65536), 5)
+            assert data
+            client.bio_write(data)
+
+        while True:
+            try:
+                client.do_handshake()
+                break
+            except SSL.WantReadError:
+                await exchange()
+        client.send(b"hello")
+        await exchange()
+        assert client.recv(10) == b"hello"
+        client.renegotiate()
+        with suppress(SSL.WantReadError):
+            client.do_handshake()
+        await exchange()
+        with pytest.raises(SSL.Error, match="no renegotiation"):
+            client.do_handshake()
+        assert client.total_renegotiations() <= 1
+        writer.close()

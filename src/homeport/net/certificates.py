@@ -22,7 +22,7 @@ _TLS12_SUITES: Final = ":".join(
 
 _OP_NO_RENEGOTIATION: Final = 1 << 30  # openssl/ssl.h; pyOpenSSL does not export it
 
-_SESSION_SECONDS: Final = 600
+_SESSION_SECONDS: Final = 300
 """How long a client may resume. The cache keeps each session's certificates, so not for hours."""
 
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey

@@ -29,6 +29,8 @@ Buffer = bytes | bytearray | memoryview
 class TlsLimits:
     """What a connection may cost before its client has proven anything; times in seconds, sizes in bytes."""
 
+    queue_seconds: float = 30.0
+    """How long a connection may wait while others shake hands."""
     handshake_seconds: float = 10.0
     handshake_bytes: int = 64 * 1024
     chain_certificates: int = 10
@@ -111,7 +113,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         lower.pause_reading()
         self._owner.arrived(self)
         if self._stage is _Stage.WAITING:
-            self._after(self._owner.limits.handshake_seconds, "too many handshakes were before it")
+            self._after(self._owner.limits.queue_seconds, "too many handshakes were before it")
 
     def begin(self) -> None:
         """Start the handshake."""
@@ -248,6 +250,8 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
             broken = True
         if chunks and self._upper is not None:
             self._upper.data_received(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+        else:
+            self._flush()  # records for OpenSSL itself may want an answer: a key update, a refused renegotiation
         if broken:
             self._flush()
             self.abort()
