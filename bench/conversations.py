@@ -1,0 +1,152 @@
+"""What devices say, and as little understanding of the answers as will do."""
+
+import json
+import time
+from collections.abc import Generator
+from typing import TypeVar
+from urllib.parse import quote
+
+from bench.devices import API_VERSION, Device
+from bench.link import Link, Steps
+from homeport.proto.mqtt import (
+    ConnAck,
+    Connect,
+    Disconnect,
+    PubAck,
+    Publish,
+    ReturnCode,
+    SubAck,
+    Subscribe,
+    Subscription,
+    decode,
+    encode,
+)
+from homeport.proto.mqtt.reader import read_header
+
+_ANSWERS = "$dps/registrations/res/"
+_SUBSCRIBE = encode(Subscribe(packet_id=1, subscriptions=(Subscription(topic_filter=f"{_ANSWERS}#", qos=1),)))
+_DISCONNECT = encode(Disconnect())
+_KEEP_ALIVE = 240
+
+PacketT = TypeVar("PacketT", ConnAck, SubAck, PubAck, Publish)
+
+
+class UnexpectedAnswerError(Exception):
+    """The server said something else than the measurement is about; the text is what it said."""
+
+
+def shake_hands(link: Link) -> Steps:
+    """Connect and leave."""
+    yield from link.open()
+    link.answered = time.perf_counter()
+    yield from link.close()
+
+
+def register_https(link: Link, device: Device, id_scope: str, host: str) -> Steps:
+    """Register with one request on a connection of its own (contract dps.md 3)."""
+    body = json.dumps({"registrationId": device.name}).encode()
+    authorization = f"Authorization: {device.token}\r\n" if device.token else ""
+    request = (
+        f"PUT /{id_scope}/registrations/{device.name}/register?api-version={API_VERSION} HTTP/1.1\r\n"
+        f"Host: {host}\r\n{authorization}User-Agent: bench\r\nAccept: application/json\r\n"
+        f"Content-Type: application/json; charset=utf-8\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+    yield from link.open()
+    yield from link.send(request)
+    status, answer = yield from _http_answer(link)
+    link.answered = time.perf_counter()
+    if status != 202 or b'"status":"assigned"' not in answer:
+        raise UnexpectedAnswerError(f"{status} {answer.decode(errors='replace')}")
+    yield from link.close()
+
+
+def _http_answer(link: Link) -> Generator[int, None, tuple[int, bytes]]:
+    received = yield from link.receive()
+    while b"\r\n\r\n" not in received:
+        received += yield from link.receive()
+    head, _, body = received.partition(b"\r\n\r\n")
+    _, found, rest = head.lower().partition(b"\r\ncontent-length:")
+    if not found:
+        raise UnexpectedAnswerError(f"an answer without Content-Length: {head.decode(errors='replace')}")
+    length = int(rest.partition(b"\r\n")[0])
+    while len(body) < length:
+        body += yield from link.receive()
+    return int(head[9:12]), body
+
+
+def register_mqtt(link: Link, device: Device, id_scope: str) -> Steps:
+    """Register the way the device SDKs do, waiting for each answer (contract dps.md 4)."""
+    user = f"{id_scope}/registrations/{device.name}/api-version=2019-03-31&ClientVersion=bench"
+    body = json.dumps({"registrationId": device.name}).encode()
+    request = Publish(topic="$dps/registrations/PUT/iotdps-register/?$rid=1", payload=body, qos=1, packet_id=2)
+    yield from link.open()
+    packets = MqttPackets(link)
+    yield from link.send(_connect(device.name, user, device.token))
+    yield from packets.accepted()
+    yield from link.send(_SUBSCRIBE)
+    yield from packets.expect(SubAck)
+    yield from link.send(encode(request))
+    yield from packets.expect(PubAck)
+    answer = yield from packets.expect(Publish)
+    link.answered = time.perf_counter()
+    if not answer.topic.startswith(f"{_ANSWERS}202/") or b'"status":"assigned"' not in answer.payload:
+        raise UnexpectedAnswerError(f"{answer.topic} {answer.payload.decode(errors='replace')}")
+    thanks = encode(PubAck(packet_id=answer.packet_id)) if answer.packet_id is not None else b""
+    yield from link.send(thanks + _DISCONNECT)
+    yield from link.close()
+
+
+def connect_hub(link: Link, name: str, host: str, token: str | None) -> Steps:
+    """Open a device's connection to its hub, and leave it open (contract hub.md 13.2)."""
+    yield from link.open()
+    yield from link.send(_connect(name, f"{host}/{name}/?api-version=2021-04-12", token))
+    yield from MqttPackets(link).accepted()
+
+
+def subscribe_and_leave(link: Link, name: str) -> Steps:
+    """Ask a broker to keep all devices' telemetry while away."""
+    subscription = Subscription(topic_filter="devices/#", qos=1)
+    packets = MqttPackets(link)
+    yield from link.open()
+    yield from link.send(encode(Connect(client_id=name, clean_session=False)))
+    yield from packets.accepted()
+    yield from link.send(encode(Subscribe(packet_id=1, subscriptions=(subscription,))))
+    yield from packets.expect(SubAck)
+    yield from link.send(_DISCONNECT)
+    yield from link.close()
+
+
+def events_topic(name: str) -> str:
+    """Return the topic of JSON telemetry (contract hub.md 13.4)."""
+    return f"devices/{quote(name)}/messages/events/%24.ct=application%2Fjson&%24.ce=utf-8"
+
+
+def _connect(client_id: str, user: str, password: str | None) -> bytes:
+    secret = password.encode() if password else None
+    return encode(Connect(client_id=client_id, user_name=user, password=secret, keep_alive=_KEEP_ALIVE))
+
+
+class MqttPackets:
+    """The server's packets, in their order."""
+
+    __slots__ = ("_link", "_received")
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._received = b""
+
+    def expect(self, kind: type[PacketT]) -> Generator[int, None, PacketT]:
+        """Return the next packet. Raises UnexpectedAnswerError if it is of another kind."""
+        while (header := read_header(self._received, 0)) is None or len(self._received) < sum(header):
+            self._received += yield from self._link.receive()
+        size = sum(header)
+        packet, self._received = decode(self._received[:size]), self._received[size:]
+        if not isinstance(packet, kind):
+            raise UnexpectedAnswerError(f"{type(packet).__name__} in place of {kind.__name__}")
+        return packet
+
+    def accepted(self) -> Steps:
+        """Read the answer to CONNECT. Raises UnexpectedAnswerError if it is a refusal."""
+        answer = yield from self.expect(ConnAck)
+        if answer.return_code is not ReturnCode.ACCEPTED:
+            raise UnexpectedAnswerError(f"CONNECT was refused: {answer.return_code.name}")

@@ -1,0 +1,111 @@
+"""Devices by the hundred, ready before the clock starts: names, tokens, certificates, and the groups they belong to."""
+
+import base64
+import hmac
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from OpenSSL import SSL
+
+from bench.link import Credential, Place, client_context
+from homeport.security import sas
+from tests.certificates import Certified, make_certificate
+
+API_VERSION = "2021-10-01"
+TOKEN_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One device with the proof it will offer."""
+
+    name: str
+    token: str | None = field(default=None, repr=False)
+    credential: Credential | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """Where the server under test listens, and the keys its operator has."""
+
+    address: str
+    https: Place
+    mqtt: Place
+    id_scope: str
+    connection_string: str = field(repr=False)
+
+    def put_group(self, name: str, attestation: dict[str, Any]) -> None:
+        """Create an enrollment group through the service API (contract dps.md 8.1)."""
+        fields = dict(part.split("=", 1) for part in self.connection_string.split(";"))
+        token = sas.sign(
+            sas.encode_resource(fields["HostName"]),
+            sas.decode_key(fields["SharedAccessKey"]),
+            int(time.time()) + TOKEN_SECONDS,
+            fields["SharedAccessKeyName"],
+        )
+        answer = httpx.put(
+            f"https://{self.https[0]}:{self.https[1]}/enrollmentGroups/{name}",
+            params={"api-version": API_VERSION},
+            headers={"Authorization": token, "Host": fields["HostName"]},
+            json={"enrollmentGroupId": name, "attestation": attestation},
+            verify=False,
+            timeout=10,
+        )
+        if answer.status_code != 200:
+            raise RuntimeError(f"the group {name} was not created: {answer.status_code} {answer.text}")
+
+
+class KeyGroup:
+    """Devices of a symmetric-key group."""
+
+    mechanism = "sas"
+
+    def __init__(self, service: Service, name: str, *, tls: str) -> None:
+        self._service = service
+        self._key = os.urandom(32)
+        self.context: SSL.Context = client_context(tls)
+        key = base64.b64encode(self._key).decode()
+        service.put_group(name, {"type": "symmetricKey", "symmetricKey": {"primaryKey": key}})
+
+    def device_key(self, name: str) -> bytes:
+        return hmac.digest(self._key, name.encode(), "sha256")
+
+    def devices(self, prefix: str, count: int) -> list[Device]:
+        expiry = int(time.time()) + TOKEN_SECONDS
+        names = (f"{prefix}-{number}" for number in range(count))
+        return [
+            Device(
+                name=name,
+                token=sas.sign(
+                    quote(f"{self._service.id_scope}/registrations/{name}", safe=""),
+                    self.device_key(name),
+                    expiry,
+                    "registration",
+                ),
+            )
+            for name in names
+        ]
+
+
+class CertificateGroup:
+    """Devices with certificates of their own, issued by an intermediate below the group's root."""
+
+    mechanism = "x509"
+
+    def __init__(self, service: Service, name: str, *, tls: str) -> None:
+        root = make_certificate("bench root", ca=True)
+        self._intermediate: Certified = root.issue("bench factory", ca=True)
+        self.context: SSL.Context = client_context(tls, self._intermediate)
+        signers = {"signingCertificates": {"primary": {"certificate": root.pem}}}
+        service.put_group(name, {"type": "x509", "x509": signers})
+
+    def devices(self, prefix: str, count: int) -> list[Device]:
+        names = (f"{prefix}-{number}" for number in range(count))
+        return [Device(name=name, credential=Credential.of(self._intermediate.issue(name))) for name in names]
+
+
+Group = KeyGroup | CertificateGroup

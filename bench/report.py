@@ -1,0 +1,129 @@
+"""Figures as tables for people, and as JSON to be kept."""
+
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.backends.openssl import backend
+from rich.console import Console
+from rich.table import Table
+
+from bench import registrations, startup, telemetry
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """What one run measured; None for a section that was left out."""
+
+    scale: str
+    registrations: registrations.Report | None = None
+    telemetry: telemetry.Report | None = None
+    startup: startup.Report | None = None
+
+
+def document(results: Results) -> dict[str, Any]:
+    """Return the results with what is needed to compare them; nothing that names the machine."""
+    return {
+        "format": FORMAT,
+        "taken": datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"),
+        "machine": {
+            "processors": os.cpu_count(),
+            "architecture": platform.machine(),
+            "python": platform.python_version(),
+            "openssl": backend.openssl_version_text(),
+        },
+        **asdict(results),
+    }
+
+
+def write(results: Results, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document(results), indent=1) + "\n")
+
+
+def show(results: Results, console: Console) -> None:
+    if results.registrations is not None:
+        _show_registrations(results.registrations, console)
+    if results.telemetry is not None:
+        _show_telemetry(results.telemetry, console)
+    if results.startup is not None:
+        _show_startup(results.startup, console)
+
+
+def _show_registrations(report: registrations.Report, console: Console) -> None:
+    table = _table(
+        f"Registrations: full TLS {report.tls} handshake each, {report.rounds} rounds of {report.count}",
+        ("proof", "work", "at once"),
+        ("per s", "p50 ms", "p90 ms", "p99 ms", "server CPU ms", "x handshake", "client CPU ms"),
+    )
+    section = ("", 0)
+    for cell in report.cells:
+        if section not in {("", 0), (cell.mechanism, cell.at_once)}:
+            table.add_section()
+        section = (cell.mechanism, cell.at_once)
+        bare = cell.work == "handshake"
+        name = "bare handshake" if bare else f"register, {cell.work.upper()}"
+        values = (cell.per_second, cell.p50_ms, cell.p90_ms, cell.p99_ms, cell.server_cpu_ms)
+        ratio = "1" if bare else f"[bold]{cell.ratio:.2f}[/]"
+        table.add_row(
+            cell.mechanism, name, str(cell.at_once), *map(_number, values), ratio, _number(cell.client_cpu_ms)
+        )
+    console.print(table)
+    engines = ", ".join(f"{name} {_number(value)} ms" for name, value in report.engine_cpu_ms.items())
+    console.print(f"Of a bare handshake, OpenSSL and its binding alone: {engines}\n", style="dim")
+
+
+def _show_telemetry(report: telemetry.Report, console: Console) -> None:
+    table = _table(
+        f"Telemetry, QoS 1, {report.payload_bytes} bytes, TLS {report.tls}: "
+        f"{report.rounds} rounds of {report.seconds:g} s",
+        ("server", "devices", "window"),
+        ("per s", "p50 ms", "p90 ms", "p99 ms", "server CPU us", "client CPU us"),
+    )
+    server = ""
+    for cell in report.cells:
+        if server not in {"", cell.server}:
+            table.add_section()
+        server = cell.server
+        values = (cell.per_second, cell.p50_ms, cell.p90_ms, cell.p99_ms, cell.server_cpu_us, cell.client_cpu_us)
+        table.add_row(cell.server, str(cell.devices), str(cell.window), *map(_number, values))
+    console.print(table)
+    for line in telemetry.NOTES if report.mosquitto else ("mosquitto is not installed: nothing to compare with",):
+        console.print(line, style="dim")
+    console.print()
+
+
+def _show_startup(report: startup.Report, console: Console) -> None:
+    table = _table(f"Start-up and rest: medians of {report.rounds}", ("what",), ("",))
+    for name, value, unit in (
+        ("an empty Python program", report.bare_python_seconds, "s"),
+        ("ready, new data directory", report.fresh_seconds, "s"),
+        ("ready, existing data directory", report.existing_seconds, "s"),
+        ("processor time of that", report.existing_cpu_seconds, "s"),
+        ("SIGTERM to end", report.stop_seconds, "s"),
+        ("resident memory, idle", report.idle_mib, "MiB"),
+        ("processor, idle", report.idle_cpu_percent, "%"),
+    ):
+        table.add_row(name, f"{_number(value)} {unit}")
+    console.print(table)
+
+
+def _table(title: str, words: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="")
+    for word in words:
+        table.add_column(word)
+    for number in numbers:
+        table.add_column(number, justify="right")
+    return table
+
+
+def _number(value: float) -> str:
+    if value >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"

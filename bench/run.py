@@ -1,0 +1,67 @@
+"""One run: which sections, how much of each, against servers started for it."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import registrations, startup, telemetry
+from bench.report import Results
+from bench.server import ServerUnderTest
+
+SECTIONS = ("registrations", "telemetry", "startup")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """How much of each section."""
+
+    name: str
+    registrations: registrations.Plan
+    telemetry: telemetry.Plan
+    startup: startup.Plan
+
+
+def full(tls: str) -> Scale:
+    """Enough for figures to be kept; under three minutes."""
+    return Scale(
+        name="full",
+        registrations=registrations.Plan(tls=tls),
+        telemetry=telemetry.Plan(tls=tls),
+        startup=startup.Plan(),
+    )
+
+
+def quick(tls: str) -> Scale:
+    """Does it run, and roughly how fast; under half a minute."""
+    return Scale(
+        name="quick",
+        registrations=registrations.Plan(tls=tls, at_once=(10,), rounds=2, count=100),
+        telemetry=telemetry.Plan(tls=tls, shapes=((20, 20),), rounds=1, seconds=0.5),
+        startup=startup.Plan(rounds=1),
+    )
+
+
+def smoke(tls: str) -> Scale:
+    """Just enough to see that every figure is produced; seconds."""
+    return Scale(
+        name="smoke",
+        registrations=registrations.Plan(tls=tls, at_once=(2,), rounds=1, count=4),
+        telemetry=telemetry.Plan(tls=tls, shapes=((2, 2),), rounds=1, seconds=0.1),
+        startup=startup.Plan(rounds=1),
+    )
+
+
+def measure(scale: Scale, sections: Collection[str], folder: Path, say: Callable[[str], None]) -> Results:
+    """Carry out the sections; servers keep their data below `folder`. Raises what a failed measurement raises."""
+    registered = told = started = None
+    if {"registrations", "telemetry"} & set(sections):
+        say("starting a server")
+        with ServerUnderTest(folder / "server") as server:
+            service = server.service()
+            if "registrations" in sections:
+                registered = registrations.measure(service, server.pid, scale.registrations, say)
+            if "telemetry" in sections:
+                told = telemetry.measure(service, server.pid, scale.telemetry, say)
+    if "startup" in sections:
+        started = startup.measure(folder, scale.startup, say)
+    return Results(scale=scale.name, registrations=registered, telemetry=told, startup=started)

@@ -1,0 +1,63 @@
+"""The load generator runs and produces every figure; what the figures are is not judged here."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.figures import latencies_ms, percentile
+
+LIMIT = 60
+
+
+@pytest.mark.parametrize(("percent", "expected"), [(1, 1), (50, 5), (90, 9), (99, 10), (100, 10)])
+def test_percentiles_are_values_that_occurred(percent: int, expected: int) -> None:
+    assert percentile([float(value) for value in range(1, 11)], percent) == expected
+
+
+def test_latencies_are_reported_in_milliseconds_whatever_their_order() -> None:
+    assert latencies_ms([0.003, 0.001, 0.002]) == {"p50_ms": 2, "p90_ms": 3, "p99_ms": 3}
+
+
+def test_every_figure_is_produced(tmp_path: Path) -> None:
+    output = tmp_path / "figures.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "--smoke", "--output", str(output)],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads(output.read_text())
+    cells = figures["registrations"]["cells"]
+    works = {(cell["mechanism"], cell["work"]) for cell in cells}
+    assert works == {(proof, work) for proof in ("sas", "x509") for work in ("handshake", "https", "mqtt")}
+    told = {cell["server"].split(",")[0] for cell in figures["telemetry"]["cells"]}
+    assert told == ({"homeport", "mosquitto"} if _has_mosquitto() else {"homeport"})
+    assert figures["startup"]["idle_mib"] > 0
+    for cell in cells + figures["telemetry"]["cells"]:
+        assert all(value > 0 for value in cell.values() if isinstance(value, float)), cell
+
+
+def _has_mosquitto() -> bool:
+    return any(shutil.which("mosquitto", path=path) for path in (None, "/usr/sbin:/usr/local/sbin"))
+
+
+def test_a_section_that_does_not_exist_is_named() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "speed"], capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+    assert done.returncode == 2
+    assert "speed" in done.stderr
+
+
+def test_the_kept_run_names_no_machine() -> None:
+    kept = Path(__file__).parents[3] / "bench" / "results" / "reference.json"
+    document: dict[str, Any] = json.loads(kept.read_text())
+    assert document["scale"] == "full"
+    assert set(document["machine"]) == {"processors", "architecture", "python", "openssl"}
