@@ -84,7 +84,7 @@ class DeviceResponder:
     async def _operation_status(
         self, claim: DeviceClaim, evidence: Evidence, operation_id: str, context: CallContext
     ) -> Reply:
-        _check(claim)
+        self._read(claim, evidence, b"", context)
         registration = await self._engine.operation_status(claim, evidence, operation_id, context)
         document = operation_document(registration)
         if registration.status is RegistrationStatus.ASSIGNING:

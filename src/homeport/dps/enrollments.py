@@ -1,0 +1,175 @@
+"""The administrator's questions: enrollments, groups, registration records (contract dps.md 8).
+
+ETag rules and what must agree with what; documents are translated before they get here.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from homeport.dps.allocation import by_host
+from homeport.dps.model import Enrollment, EnrollmentGroup, IndividualEnrollment, Registration
+from homeport.dps.ports import EnrollmentStore, LinkedHubStore, RegistrationStore
+from homeport.errors import Code, HomeportError
+from homeport.paging import Page
+
+T = TypeVar("T", IndividualEnrollment, EnrollmentGroup)
+
+ANY_VERSION = "*"
+_ROUNDS = 8
+"""How often an update of any version is tried anew when another one comes in between."""
+
+
+def parse_if_match(header: str | None) -> str | None:
+    """Read If-Match: an ETag as it is or in quotes, `*` in either form, or None (contract dps.md 8.5)."""
+    if header is None or not header.strip():
+        return None
+    text = header.strip()
+    return text[1:-1] if len(text) >= 2 and text[0] == text[-1] == '"' else text
+
+
+class EnrollmentService:
+    """Creates, changes and lists what lets devices in, and the records of those that came."""
+
+    def __init__(self, *, enrollments: EnrollmentStore, registrations: RegistrationStore, hubs: LinkedHubStore) -> None:
+        self._enrollments = enrollments
+        self._registrations = registrations
+        self._hubs = hubs
+
+    # ---------------------------------------------------------------- individual enrollments
+
+    async def get_individual(self, registration_id: str) -> IndividualEnrollment:
+        """Raise ENROLLMENT_NOT_FOUND."""
+        return _found(await self._enrollments.get_individual(registration_id), Code.ENROLLMENT_NOT_FOUND)
+
+    async def put_individual(
+        self,
+        registration_id: str,
+        build: Callable[[IndividualEnrollment | None], IndividualEnrollment],
+        *,
+        if_match: str | None,
+    ) -> IndividualEnrollment:
+        """Create without `if_match`, replace with it. `build` makes the new one from the stored one.
+
+        Raise ENROLLMENT_EXISTS, ENROLLMENT_NOT_FOUND, PRECONDITION_FAILED, or what `build` raises.
+        """
+        if if_match is None:
+            created = build(None)
+            await self._check_hubs(created)
+            await self._enrollments.create_individual(created)
+            return created
+        return await self._replace(
+            lambda: self.get_individual(registration_id),
+            build,
+            lambda changed, etag: self._enrollments.replace_individual(changed, expected_etag=etag),
+            if_match,
+        )
+
+    async def delete_individual(self, registration_id: str, *, if_match: str | None) -> None:
+        """Raise ENROLLMENT_NOT_FOUND or PRECONDITION_FAILED."""
+        await self._enrollments.delete_individual(registration_id, expected_etag=_expected(if_match))
+
+    async def page_individuals(self, *, after: str | None, limit: int) -> Page[IndividualEnrollment]:
+        """Return enrollments in id order."""
+        return await self._enrollments.page_individuals(after=after, limit=limit)
+
+    # ---------------------------------------------------------------- groups
+
+    async def get_group(self, group_id: str) -> EnrollmentGroup:
+        """Raise GROUP_NOT_FOUND."""
+        return _found(await self._enrollments.get_group(group_id), Code.GROUP_NOT_FOUND)
+
+    async def put_group(
+        self, group_id: str, build: Callable[[EnrollmentGroup | None], EnrollmentGroup], *, if_match: str | None
+    ) -> EnrollmentGroup:
+        """Do for a group what `put_individual` does; the codes are GROUP_EXISTS and GROUP_NOT_FOUND."""
+        if if_match is None:
+            created = build(None)
+            await self._check_hubs(created)
+            await self._enrollments.create_group(created)
+            return created
+        return await self._replace(
+            lambda: self.get_group(group_id),
+            build,
+            lambda changed, etag: self._enrollments.replace_group(changed, expected_etag=etag),
+            if_match,
+        )
+
+    async def delete_group(self, group_id: str, *, if_match: str | None) -> None:
+        """Raise GROUP_NOT_FOUND or PRECONDITION_FAILED."""
+        await self._enrollments.delete_group(group_id, expected_etag=_expected(if_match))
+
+    async def page_groups(self, *, after: str | None, limit: int) -> Page[EnrollmentGroup]:
+        """Return groups in id order."""
+        return await self._enrollments.page_groups(after=after, limit=limit)
+
+    # ---------------------------------------------------------------- registration records
+
+    async def get_registration(self, registration_id: str) -> Registration:
+        """Raise REGISTRATION_NOT_FOUND."""
+        return _found(await self._registrations.get(registration_id), Code.REGISTRATION_NOT_FOUND)
+
+    async def find_registration(self, registration_id: str) -> Registration | None:
+        """Return the record, or None for a device that never registered."""
+        return await self._registrations.get(registration_id)
+
+    async def delete_registration(self, registration_id: str, *, if_match: str | None) -> None:
+        """Forget the record; the hub keeps the device. Raise REGISTRATION_NOT_FOUND or PRECONDITION_FAILED."""
+        await self._registrations.delete(registration_id, expected_etag=_expected(if_match))
+
+    async def page_registrations(self, *, group_id: str | None, after: str | None, limit: int) -> Page[Registration]:
+        """Return records in id order; of one group, or of all."""
+        return await self._registrations.page(group_id=group_id, after=after, limit=limit)
+
+    # ---------------------------------------------------------------- rules
+
+    async def _replace(
+        self,
+        get: Callable[[], Awaitable[T]],
+        build: Callable[[T | None], T],
+        replace: Callable[[T, str], Awaitable[None]],
+        if_match: str,
+    ) -> T:
+        for _ in range(_ROUNDS):
+            stored = await get()
+            if if_match not in {ANY_VERSION, stored.etag}:
+                break
+            changed = build(stored)
+            await self._check_hubs(changed)
+            try:
+                # What was left out came from this very version, so only this one may be replaced.
+                await replace(changed, stored.etag)
+            except HomeportError as error:
+                if error.code is not Code.PRECONDITION_FAILED or if_match != ANY_VERSION:
+                    raise
+                continue
+            return changed
+        raise HomeportError(Code.PRECONDITION_FAILED, "Precondition failed: the enrollment has another etag.")
+
+    async def _check_hubs(self, enrollment: Enrollment) -> None:
+        """Refuse names of hubs that no device could be assigned to."""
+        named = [*(enrollment.iot_hubs or ()), *filter(None, (enrollment.iot_hub_host_name,))]
+        if not named:
+            return
+        linked = await self._hubs.all()
+        for host in named:
+            if by_host(linked, host) is None:
+                raise HomeportError(Code.INVALID_REQUEST, f"'{host[:255]}' is not the host name of a linked hub.")
+
+
+def _expected(if_match: str | None) -> str | None:
+    return None if if_match == ANY_VERSION else if_match
+
+
+_MISSING = {
+    Code.ENROLLMENT_NOT_FOUND: "Enrollment not found.",
+    Code.GROUP_NOT_FOUND: "EnrollmentGroup not found.",
+    Code.REGISTRATION_NOT_FOUND: "Registration not found.",
+}
+
+F = TypeVar("F")
+
+
+def _found(value: F | None, code: Code) -> F:
+    if value is None:
+        raise HomeportError(code, _MISSING[code])
+    return value

@@ -1,0 +1,1 @@
+"""Adapters: each joins the provisioning service to one transport, and is no more than an envelope."""

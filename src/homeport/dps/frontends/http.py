@@ -1,0 +1,74 @@
+"""What the HTTP envelopes share: the request's target and body on the way in, the reply's headers on the way out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, unquote
+
+from aiohttp import web
+
+from homeport.dps.reply import Reply
+from homeport.errors import Code, HomeportError
+from homeport.net.sites import raw_path
+from homeport.wire import JSON_CONTENT_TYPE, MAX_DOCUMENT_BYTES
+
+_MAX_PARAMETERS = 32
+_TRANSPORT_SECURITY = "max-age=31536000; includeSubDomains"
+_UNSECURED = frozenset({"localhost", ""})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a request line names: the path's decoded segments, and the first value of each query parameter."""
+
+    segments: tuple[str, ...]
+    parameters: Mapping[str, str]
+
+    @classmethod
+    def of(cls, request: web.BaseRequest) -> "Target":
+        """Read the target; trailing slashes do not count. Raises HomeportError INVALID_REQUEST."""
+        try:
+            pairs = parse_qsl(
+                request.raw_path.partition("?")[2], keep_blank_values=True, max_num_fields=_MAX_PARAMETERS
+            )
+        except ValueError:
+            raise HomeportError(Code.INVALID_REQUEST, "The query string has too many parameters.") from None
+        parameters: dict[str, str] = {}
+        for name, value in pairs:
+            parameters.setdefault(name.lower(), value)
+        return cls(segments=split_path(raw_path(request)), parameters=parameters)
+
+
+def split_path(path: str) -> tuple[str, ...]:
+    """Return a raw path's decoded segments; what is no UTF-8 becomes a character no id has."""
+    segments = [unquote(segment) for segment in path.split("/")[1:]]
+    while segments and not segments[-1]:
+        segments.pop()
+    return tuple(segments)
+
+
+async def read_body(request: web.BaseRequest) -> bytes:
+    """Return the whole body, also of a GET, so that a kept connection stays in step. Raises HomeportError TOO_LARGE."""
+    if request.content_length is not None and request.content_length > MAX_DOCUMENT_BYTES:
+        raise HomeportError(Code.TOO_LARGE, f"The body is larger than {MAX_DOCUMENT_BYTES} bytes.")
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise HomeportError(Code.TOO_LARGE, f"The body is larger than {MAX_DOCUMENT_BYTES} bytes.") from None
+
+
+def respond(reply: Reply, request: web.BaseRequest, *, location: str | None = None) -> web.Response:
+    """Put the reply into HTTP (contract dps.md 3.2, 3.6, 8.2)."""
+    headers = {"x-ms-request-id": reply.tracking_id, **reply.headers}
+    host = request.headers.get("Host", "").partition(":")[0].lower()
+    # A browser that met this on `localhost` would refuse the portal, which is served there without TLS.
+    if host not in _UNSECURED:
+        headers["Strict-Transport-Security"] = _TRANSPORT_SECURITY
+    if reply.body:
+        headers["Content-Type"] = JSON_CONTENT_TYPE
+    if reply.retry_after is not None:
+        headers["Retry-After"] = str(reply.retry_after)
+    if reply.code is not None:
+        headers["x-ms-error-code"] = str(reply.code)
+    if location is not None:
+        headers["Location"] = location
+    return web.Response(status=reply.status, body=reply.body or None, headers=headers)

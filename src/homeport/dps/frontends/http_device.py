@@ -1,0 +1,88 @@
+"""Devices over HTTPS: method, path and headers around the responder's calls (contract dps.md 3)."""
+
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from homeport.dps.frontends.http import Target, read_body, respond, split_path
+from homeport.dps.model import CallContext, CertificateEvidence, DeviceClaim, Evidence, NoEvidence, SasEvidence
+from homeport.dps.reply import Reply
+from homeport.dps.responder import DeviceResponder
+from homeport.errors import Code, HomeportError
+from homeport.net.sites import raw_path
+from homeport.net.stream import Peer
+
+_COLLECTION = "registrations"
+_NOT_SCOPES = frozenset({"", "registrations", "enrollments", "enrollmentgroups", "homeport"})
+_MAX_VERSION_TEXT = 256
+
+
+class DeviceFrontEnd:
+    """Answers `/{idScope}/registrations/…`; an id scope that is not ours is refused, with a record, by the engine."""
+
+    def __init__(self, responder: DeviceResponder) -> None:
+        self._responder = responder
+
+    def owns(self, method: str, path: str) -> bool:
+        del method
+        segments = split_path(path)
+        return len(segments) >= 2 and segments[1].lower() == _COLLECTION and segments[0].lower() not in _NOT_SCOPES
+
+    async def handle(self, request: web.BaseRequest, peer: Peer) -> web.StreamResponse:
+        context = CallContext(
+            tracking_id=self._responder.new_tracking_id(),
+            transport="https",
+            remote_address=peer.remote.host,
+            client_version=_client_version(request),
+        )
+        try:
+            reply = await self._answer(request, peer, context)
+        except HomeportError as error:
+            reply = self._responder.refuse(error, context)
+        return respond(reply, request, location=_location(request) if reply.status == 202 else None)
+
+    async def _answer(self, request: web.BaseRequest, peer: Peer, context: CallContext) -> Reply:
+        target = Target.of(request)
+        body = await read_body(request)
+        scope, rest = target.segments[0], target.segments[2:]
+        if not rest:
+            raise HomeportError(Code.METHOD_NOT_ALLOWED, "The registration id is missing.")
+        claim = DeviceClaim(
+            id_scope=scope, registration_id=rest[0], api_version=target.parameters.get("api-version", "")
+        )
+        evidence = _evidence(request, peer)
+        match request.method, [rest[1].lower(), *rest[2:]] if len(rest) > 1 else []:
+            case "PUT", ["register"]:
+                return await self._responder.register(claim, evidence, body, context)
+            case "GET", ["operations", operation_id]:
+                return await self._responder.operation_status(claim, evidence, operation_id, context)
+            case "POST", []:
+                return await self._responder.registration_state(claim, evidence, body, context)
+            case _, ([] | ["register"] | ["operations", _]):
+                raise HomeportError(Code.METHOD_NOT_ALLOWED, f"{_method_for(rest)} is the method here.")
+            case _:
+                raise HomeportError(Code.NOT_FOUND, "There is no such operation.")
+
+
+def _method_for(rest: Sequence[str]) -> str:
+    if len(rest) == 1:
+        return "POST"
+    return "PUT" if rest[1].lower() == "register" else "GET"
+
+
+def _evidence(request: web.BaseRequest, peer: Peer) -> Evidence:
+    """Take the token if there is one: a client may have a certificate for other purposes."""
+    token = request.headers.get("Authorization", "").strip()
+    if token:
+        return SasEvidence(token=token)
+    return CertificateEvidence(chain=peer.chain) if peer.chain else NoEvidence()
+
+
+def _client_version(request: web.BaseRequest) -> str | None:
+    # C spells the header without a hyphen (contract dps.md 3.1).
+    text = request.headers.get("UserAgent") or request.headers.get("User-Agent")
+    return text[:_MAX_VERSION_TEXT] if text else None
+
+
+def _location(request: web.BaseRequest) -> str:
+    return f"https://{request.headers.get('Host', '')}{raw_path(request)}"

@@ -1,0 +1,149 @@
+"""The hubs devices are assigned to: list, create here, link elsewhere, weigh, unlink (contract dps.md 8.10).
+
+A hub of our own is made by whoever serves it; this service only asks for it, and remembers the link.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from homeport.bus import Bus, HubsChanged
+from homeport.clock import Clock
+from homeport.dps.model import LinkedHub
+from homeport.dps.ports import LinkedHubStore
+from homeport.errors import Code, HomeportError
+from homeport.security.sas import SasError, decode_key
+
+MAX_HUBS = 50
+MAX_WEIGHT = 1000
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9\-]{0,61}[A-Za-z0-9])?")
+_HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9\-_.]*[A-Za-z0-9])?")
+_MAX_CONNECTION_STRING = 2048
+_MAX_CA_CERTIFICATES = 64 * 1024
+
+
+class HubAdministration(Protocol):
+    """Whoever serves hubs in this installation."""
+
+    async def create(self, name: str, host_names: Sequence[str]) -> str:
+        """Make a hub and serve it; return the host name devices are sent to.
+
+        May be repeated: an existing hub of that name with the same host names is left as it is. Raises
+        HomeportError HUB_EXISTS if name or host names are another hub's, INVALID_REQUEST if they cannot be served.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """How a hub takes part in allocation; None leaves a value as it is, or takes the default."""
+
+    allocation_weight: int | None = None
+    apply_allocation_policy: bool | None = None
+
+    def applied_to(self, hub: LinkedHub) -> LinkedHub:
+        """Return the hub with these values. Raises HomeportError INVALID_REQUEST for a weight out of range."""
+        weight, applies = self.allocation_weight, self.apply_allocation_policy
+        if weight is not None and not 1 <= weight <= MAX_WEIGHT:
+            raise HomeportError(Code.INVALID_REQUEST, f"allocationWeight is not between 1 and {MAX_WEIGHT}.")
+        return replace(
+            hub,
+            allocation_weight=hub.allocation_weight if weight is None else weight,
+            apply_allocation_policy=hub.apply_allocation_policy if applies is None else applies,
+        )
+
+
+class HubService:
+    """Answers administrators about linked hubs. `administration` None: this server serves no hubs of its own."""
+
+    def __init__(
+        self, *, hubs: LinkedHubStore, administration: HubAdministration | None, bus: Bus, clock: Clock
+    ) -> None:
+        self._hubs = hubs
+        self._administration = administration
+        self._bus = bus
+        self._clock = clock
+
+    async def all(self) -> Sequence[LinkedHub]:
+        """Return every linked hub in name order."""
+        return await self._hubs.all()
+
+    async def create(self, name: str, host_names: Sequence[str], share: Share) -> LinkedHub:
+        """Make a hub here and link it. Raises HUB_EXISTS or INVALID_REQUEST."""
+        if self._administration is None:
+            raise HomeportError(Code.INVALID_REQUEST, "This server serves no hubs of its own.")
+        if not host_names or any(_HOST.fullmatch(host) is None for host in host_names):
+            raise HomeportError(Code.INVALID_REQUEST, "hostNames is not a list of at least one host name.")
+        hub = share.applied_to(LinkedHub(name=name, host_name=host_names[0], created_at=self._clock.now()))
+        await self._check_new(hub)
+        primary = await self._administration.create(name, host_names)
+        return await self._link(replace(hub, host_name=primary))
+
+    async def link(
+        self, name: str, connection_string: str, share: Share, *, ca_certificates: str | None = None
+    ) -> LinkedHub:
+        """Link a hub that runs elsewhere. Raises HUB_EXISTS or INVALID_REQUEST, which never repeats the key."""
+        if ca_certificates is not None and len(ca_certificates) > _MAX_CA_CERTIFICATES:
+            raise HomeportError(Code.INVALID_REQUEST, "caCertificates is too long.")
+        hub = share.applied_to(
+            LinkedHub(
+                name=name,
+                host_name=_host_of(connection_string),
+                connection_string=connection_string.strip(),
+                ca_certificates=ca_certificates or None,
+                created_at=self._clock.now(),
+            )
+        )
+        await self._check_new(hub)
+        return await self._link(hub)
+
+    async def update(self, name: str, share: Share) -> LinkedHub:
+        """Change how a hub takes part. Raises NOT_FOUND or INVALID_REQUEST."""
+        for hub in await self._hubs.all():
+            if hub.name.lower() == name.lower():
+                changed = share.applied_to(hub)
+                await self._hubs.put(changed, create=False)
+                await self._bus.publish(HubsChanged(name=hub.name))
+                return changed
+        raise HomeportError(Code.NOT_FOUND, "No hub of that name is linked.")
+
+    async def unlink(self, name: str) -> None:
+        """Assign nothing more to a hub; the devices there stay. Raises NOT_FOUND."""
+        await self._hubs.delete(name)
+        await self._bus.publish(HubsChanged(name=name))
+
+    async def _link(self, hub: LinkedHub) -> LinkedHub:
+        await self._hubs.put(hub, create=True)
+        await self._bus.publish(HubsChanged(name=hub.name))
+        return hub
+
+    async def _check_new(self, hub: LinkedHub) -> None:
+        """Refuse early what the store would refuse later, before a hub is made for it."""
+        if _NAME.fullmatch(hub.name) is None:
+            raise HomeportError(
+                Code.INVALID_REQUEST, "A hub's name is 1 to 63 letters, digits and hyphens, none at either end."
+            )
+        linked = await self._hubs.all()
+        if len(linked) >= MAX_HUBS:
+            raise HomeportError(Code.INVALID_REQUEST, f"At most {MAX_HUBS} hubs can be linked.")
+        for other in linked:
+            if other.name.lower() == hub.name.lower() or other.host_name.lower() == hub.host_name.lower():
+                raise HomeportError(Code.HUB_EXISTS, f"The hub {other.name} ({other.host_name}) is linked already.")
+
+
+def _host_of(connection_string: str) -> str:
+    if len(connection_string) > _MAX_CONNECTION_STRING:
+        raise HomeportError(Code.INVALID_REQUEST, "The connection string is too long.")
+    parts = dict(part.split("=", 1) for part in connection_string.strip().split(";") if "=" in part)
+    for member in ("HostName", "SharedAccessKeyName", "SharedAccessKey"):
+        if not parts.get(member):
+            raise HomeportError(Code.INVALID_REQUEST, f"The connection string has no {member}.")
+    try:
+        decode_key(parts["SharedAccessKey"])
+    except SasError as error:
+        raise HomeportError(Code.INVALID_REQUEST, f"The connection string's SharedAccessKey: {error}.") from None
+    host = parts["HostName"]
+    if _HOST.fullmatch(host.partition(":")[0]) is None:
+        raise HomeportError(Code.INVALID_REQUEST, "The connection string's HostName is not a host name.")
+    return host
