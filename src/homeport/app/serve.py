@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import gc
 import logging
+import resource
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -13,14 +15,21 @@ from pathlib import Path
 
 from aiohttp import web
 
+from homeport import __version__
 from homeport.app.build import Parts, build
 from homeport.app.config import Config
 from homeport.app.directory import DataDirectory, DirectoryError
 from homeport.app.notify import notify
+from homeport.app.portal_access import ApiClients, load_token
 from homeport.net.http_server import HttpServer
 from homeport.net.listener import Listener, PortUnavailableError
 from homeport.net.mqtt_server import MqttServer
+from homeport.portal import create_portal
+from homeport.portal.context import About
 from homeport.store.database import DatabaseError, SchemaError
+
+PORTAL_GRACE = 1.0
+_PORT_OPTIONS = " The options are --https-port, --mqtt-port, --portal-port and --bind."
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +57,7 @@ class Ready:
 def run(config: Config, *, announce: Callable[[Ready], None]) -> None:
     """Serve until SIGTERM or SIGINT. Raises CannotStartError."""
     started = time.monotonic()
+    _allow_many_connections()
     try:
         import uvloop
 
@@ -58,7 +68,9 @@ def run(config: Config, *, announce: Callable[[Ready], None]) -> None:
         try:
             runner.run(_serve(config, announce, started))
         except* (DirectoryError, PortUnavailableError, DatabaseError, SchemaError) as group:
-            raise CannotStartError(str(_first(group))) from None
+            first = _first(group)
+            options = _PORT_OPTIONS if isinstance(first, PortUnavailableError) else ""
+            raise CannotStartError(f"{first}{options}") from None
 
 
 async def _serve(config: Config, announce: Callable[[Ready], None], started: float) -> None:
@@ -72,8 +84,11 @@ async def _serve(config: Config, announce: Callable[[Ready], None], started: flo
         # Inside out: listeners go first, then what works in the background, then the store.
         await stack.enter_async_context(_background(parts))
         https_port, mqtt_port = await _listen(config, parts, stack)
-        portal_url = await stack.enter_async_context(_portal(config, parts))
+        portal_socket = stack.enter_context(_portal_socket(config))
+        portal_url = f"http://{config.portal_bind}:{portal_socket.getsockname()[1]}"
+        # The portal's clients find the server by what is announced here, like everybody's.
         parts.presence.announce(https_port=https_port, portal_url=portal_url)
+        portal_token = await stack.enter_async_context(_portal(parts, directory, portal_socket))
         # What was built stays: no collection need look at it again.
         gc.collect()
         gc.freeze()
@@ -87,7 +102,7 @@ async def _serve(config: Config, announce: Callable[[Ready], None], started: flo
                 https_port=https_port,
                 mqtt_port=mqtt_port,
                 portal_url=portal_url,
-                portal_token=parts.portal_token,
+                portal_token=portal_token,
             )
         )
         notify("READY=1")
@@ -143,21 +158,36 @@ async def _background(parts: Parts) -> AsyncIterator[None]:
             stopping.set()
 
 
-@contextlib.asynccontextmanager
-async def _portal(config: Config, parts: Parts) -> AsyncIterator[str]:
-    """Serve the portal in plain HTTP; it is for this machine unless told otherwise."""
-    runner = web.AppRunner(parts.portal, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
+def _portal_socket(config: Config) -> socket.socket:
+    """Open the portal's port; it is for this machine unless told otherwise."""
     try:
-        site = web.TCPSite(runner, config.portal_bind, config.portal_port)
+        return socket.create_server((config.portal_bind, config.portal_port))
+    except OSError as error:
+        raise PortUnavailableError.of(config.portal_port, config.portal_bind, error) or error from error
+
+
+@contextlib.asynccontextmanager
+async def _portal(parts: Parts, directory: DataDirectory, place: socket.socket) -> AsyncIterator[str]:
+    """Serve the portal in plain HTTP; gives the token to sign in with."""
+    token = load_token(directory)
+    about = About(id_scope=parts.identity.id_scope, global_endpoint=parts.addresses.host_names[0], version=__version__)
+    async with ApiClients(directory) as clients:
+        application = create_portal(clients.api(), token=token, about=about, clock=parts.clock)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=PORTAL_GRACE)
+        await runner.setup()
         try:
-            await site.start()
-        except OSError as error:
-            raise PortUnavailableError.of(config.portal_port, config.portal_bind, error) or error from error
-        port = runner.addresses[0][1]
-        yield f"http://{config.portal_bind}:{port}"
-    finally:
-        await runner.cleanup()
+            await web.SockSite(runner, place).start()
+            yield token
+        finally:
+            await runner.cleanup()
+
+
+def _allow_many_connections() -> None:
+    """Raise the limit of open files as far as this process may: each connection is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Where the hard limit cannot be taken as it is (macOS), the soft one stays.
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -1,0 +1,209 @@
+"""Puts the parts together: one function makes everything from a configuration. No globals, no import-time work."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from homeport.app.addresses import Addresses
+from homeport.app.config import Config
+from homeport.app.directory import DataDirectory
+from homeport.app.hub_administration import LocalHubAdministration
+from homeport.app.hub_links import HubLinkDirectory
+from homeport.app.identity import ServiceIdentity, load_or_create
+from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
+from homeport.app.presence import Presence
+from homeport.bus import LocalBus
+from homeport.clock import Clock, SystemClock
+from homeport.dps import engine as dps
+from homeport.dps.administration import AdminResponder
+from homeport.dps.assigner import Assigner
+from homeport.dps.enrollments import EnrollmentService
+from homeport.dps.frontends.site import dps_site
+from homeport.dps.hubs import HubService, Share
+from homeport.dps.responder import DeviceResponder
+from homeport.dps.service_responder import ServiceResponder
+from homeport.errors import Code, HomeportError
+from homeport.hub.frontends.http_admin import TelemetryFrontEnd
+from homeport.hub.frontends.site import hub_site
+from homeport.hub.hubs import Hubs, ServedHub
+from homeport.hub.registry import Registry
+from homeport.net.sites import Site, Sites
+from homeport.security.policies import Random
+from homeport.store import Stores, open_stores
+
+FIRST_HUB = "hub1"
+LEASE = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """A server that is complete but listens to nobody yet."""
+
+    addresses: Addresses
+    clock: Clock
+    identity: ServiceIdentity
+    hubs: Hubs
+    sites: Sites
+    presence: Presence
+    background: Sequence[Callable[[], Coroutine[Any, Any, None]]]
+    """What must run beside the listeners, each until cancelled."""
+
+
+@contextlib.asynccontextmanager
+async def build(
+    config: Config,
+    directory: DataDirectory,
+    *,
+    clock: Clock | None = None,
+    random: Random = secrets.token_bytes,
+) -> AsyncIterator[Parts]:
+    """Open the store and make every part; close them at the end.
+
+    Raises DatabaseError or SchemaError if the store cannot be used.
+    """
+    clock = clock or SystemClock()
+    addresses = Addresses.of(config)
+    async with contextlib.AsyncExitStack() as stack:
+        stores = await stack.enter_async_context(open_stores(config.database or directory.database_file))
+        identity = await load_or_create(stores.settings, now=clock.now(), random=random)
+        bus = LocalBus()
+        hubs = Hubs(
+            store=stores.hubs,
+            devices=stores.devices,
+            log=stores.events,
+            bus=bus,
+            clock=clock,
+            random=random,
+            opened=lambda served: opened(served),  # noqa: PLW0108 - defined below, out of what is made until then
+        )
+        sites = Sites(default=addresses.host_names[0])
+        links = HubLinkDirectory(local=lambda name: _registry(hubs, name), clock=clock)
+        stack.push_async_callback(links.close)
+        metrics = Metrics()
+        assigner = Assigner(
+            registrations=stores.registrations,
+            hubs=stores.linked_hubs,
+            links=links,
+            bus=bus,
+            clock=clock,
+            random=random,
+            owner=f"{os.getpid()}-{random(8).hex()}",
+            lease=LEASE,
+        )
+        hub_service = HubService(
+            hubs=stores.linked_hubs, administration=LocalHubAdministration(hubs), bus=bus, clock=clock
+        )
+        presence: Presence | None = None
+
+        def opened(served: ServedHub) -> None:
+            """Serve a hub that was created or loaded, by its names, with a certificate that has them."""
+            telemetry = TelemetryFrontEnd(
+                hub=served.name,
+                audience=served.audience,
+                telemetry=served.telemetry,
+                identity=served.registry.get,
+                bus=bus,
+                clock=clock,
+            )
+            sites.add(hub_site(served, clock, http=(telemetry,)))
+            if presence is not None:
+                presence.refresh()
+
+        sites.add(
+            _provisioning_site(
+                config, addresses, stores, identity, assigner, hub_service, metrics, bus=bus, clock=clock, random=random
+            )
+        )
+        await hubs.load(alone=config.database is None)
+        await _first_hub(hub_service, hubs, stores, addresses)
+        presence = Presence(
+            directory,
+            identity,
+            clock,
+            host_names=addresses.host_names,
+            admin_host=addresses.admin_host,
+            hubs=lambda: (served.hub for served in hubs),
+        )
+        yield Parts(
+            addresses=addresses,
+            clock=clock,
+            identity=identity,
+            hubs=hubs,
+            sites=sites,
+            presence=presence,
+            background=(assigner.run, hubs.run, presence.keep_fresh),
+        )
+
+
+def _provisioning_site(
+    config: Config,
+    addresses: Addresses,
+    stores: Stores,
+    identity: ServiceIdentity,
+    assigner: Assigner,
+    hub_service: HubService,
+    metrics: Metrics,
+    *,
+    bus: LocalBus,
+    clock: Clock,
+    random: Random,
+) -> Site:
+    attempts = MeasuredAttempts(stores.attempts, metrics)
+    engine = dps.Engine(
+        id_scope=identity.id_scope,
+        stores=dps.Stores(
+            enrollments=stores.enrollments,
+            registrations=stores.registrations,
+            challenges=stores.challenges,
+            attempts=attempts,
+            hubs=stores.linked_hubs,
+        ),
+        assigner=assigner,
+        bus=bus,
+        clock=clock,
+        random=random,
+        patience=config.register_budget,
+        time_limit=timedelta(seconds=config.operation_deadline),
+    )
+    enrollments = EnrollmentService(
+        enrollments=stores.enrollments, registrations=stores.registrations, hubs=stores.linked_hubs
+    )
+
+    async def is_healthy() -> bool:
+        try:
+            await stores.settings.get("service-identity")
+        except HomeportError:
+            return False
+        return True
+
+    return dps_site(
+        names=addresses.host_names,
+        devices=DeviceResponder(engine, clock, random),
+        service=ServiceResponder(enrollments, clock, random),
+        admin=AdminResponder(attempts=attempts, enrollments=enrollments, hubs=hub_service),
+        policies=identity.policies,
+        clock=clock,
+        random=random,
+        http=(OperationsFrontEnd(metrics, is_healthy),),
+    )
+
+
+async def _first_hub(service: HubService, hubs: Hubs, stores: Stores, addresses: Addresses) -> None:
+    """Make and link the first hub of a new service; another process may be about to do the same."""
+    if any(True for _ in hubs) or await stores.linked_hubs.all():
+        return
+    try:
+        await service.create(FIRST_HUB, [addresses.first_hub_host], Share())
+    except HomeportError as error:
+        if error.code is not Code.HUB_EXISTS:
+            raise
+        await hubs.load(alone=False)
+
+
+def _registry(hubs: Hubs, name: str) -> Registry | None:
+    served = hubs.get(name)
+    return None if served is None else served.registry
