@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from homeport.client import AttestationMechanism, InitialTwin, models
-from homeport.wire import dps_service
+from homeport.client import AttestationMechanism, InitialTwin, admin_models, models
+from homeport.wire import dps_admin, dps_service
 
 PAIRS = [
     (models.IndividualEnrollment, dps_service.IndividualEnrollment),
@@ -21,6 +21,10 @@ PAIRS = [
     (models.ReprovisionPolicy, dps_service.ReprovisionPolicy),
     (models.CustomAllocationDefinition, dps_service.CustomAllocationDefinition),
     (models.RegistrationState, dps_service.DeviceRegistrationState),
+    (admin_models.Check, dps_admin.Check),
+    (admin_models.Attempt, dps_admin.Attempt),
+    (admin_models.Registration, dps_admin.Registration),
+    (admin_models.LinkedHub, dps_admin.LinkedHub),
 ]
 
 
