@@ -1,0 +1,6 @@
+"""The portal: pages for administrators. A user of the public API through `homeport.client`; it owns no data."""
+
+from homeport.portal.app import create_portal
+from homeport.portal.context import About, PortalApi
+
+__all__ = ["About", "PortalApi", "create_portal"]

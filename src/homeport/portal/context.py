@@ -1,0 +1,97 @@
+"""What every page works with: the API's clients, the templates, the session. No page and no route lives here."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from homeport.client.aio import HomeportAdminClient, HubRegistryClient, ProvisioningServiceClient
+from homeport.clock import Clock
+from homeport.portal.rendering import Templates
+from homeport.portal.sessions import Doorkeeper, Session, Sessions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortalApi:
+    """The public API, through the clients anybody may use. `hubs` returns those this Homeport serves, by name."""
+
+    service: ProvisioningServiceClient
+    admin: HomeportAdminClient
+    hubs: Callable[[], Mapping[str, HubRegistryClient]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What the portal tells about the service it stands in front of."""
+
+    id_scope: str
+    global_endpoint: str
+    version: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Portal:
+    """One portal; held by the application under `PORTAL`."""
+
+    api: PortalApi
+    about: About
+    clock: Clock
+    doorkeeper: Doorkeeper
+    sessions: Sessions
+    templates: Templates
+    secure: bool
+    streams: set["StreamHandle"] = field(default_factory=set)
+
+    @property
+    def cookie(self) -> str:
+        """Cookies are shared by all ports of a host, so each installation has its own name."""
+        return f"homeport_{self.doorkeeper.name}"
+
+
+class StreamHandle:
+    """An open live stream, which ends early when the portal stops."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+
+    def end(self) -> None:
+        self.ended.set()
+
+
+PORTAL = web.AppKey("PORTAL", Portal)
+SESSION = web.RequestKey("SESSION", Session)
+
+
+def portal(request: web.Request) -> Portal:
+    return request.app[PORTAL]
+
+
+def session(request: web.Request) -> Session:
+    return request[SESSION]
+
+
+def page(request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
+    """Render a page for who is signed in, or for nobody (then without navigation)."""
+    here = portal(request)
+    now = here.clock.now()
+    signed_in = request.get(SESSION)
+    text = here.templates.render(
+        template,
+        now=now,
+        about=here.about,
+        path=request.path,
+        session=signed_in,
+        csrf=signed_in.csrf if signed_in else "",
+        notice=signed_in.take_notice() if signed_in else None,
+        **values,
+    )
+    return web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
+
+
+def see(request: web.Request, location: str, notice: str | None = None) -> web.Response:
+    """Answer a form: go and look there."""
+    if notice is not None:
+        session(request).notice = notice
+    return web.Response(status=303, headers={"Location": location})

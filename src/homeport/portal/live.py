@@ -1,0 +1,153 @@
+"""Live telemetry and connection states: relays a hub's stream to a browser as server-sent events, bounded both ways."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any, cast
+
+import msgspec
+from aiohttp import web
+
+from homeport.client import ClientError
+from homeport.client.telemetry import ConnectionChange, HubEvent, TelemetryMessage
+from homeport.portal.context import PORTAL, Portal, StreamHandle, portal, session
+from homeport.portal.rendering import iso, pretty, visible
+from homeport.portal.sessions import Session
+
+routes = web.RouteTableDef()
+
+REPLAYED = 50
+"""Past messages a page starts with."""
+MAX_BODY = 8192
+"""Characters of a message that are shown."""
+MAX_PROPERTIES = 64
+MAX_STREAMS = 32
+HEARTBEAT = 15.0
+WRITE_SECONDS = 30.0
+_QUEUED = 64
+
+
+def message_document(message: TelemetryMessage) -> dict[str, Any]:
+    """Return a message as pages and scripts show it: texts only, made visible, cut to size."""
+    body = pretty(message.body, MAX_BODY) if message.body_encoding == "json" else visible(message.body, MAX_BODY)
+    return {
+        "id": f"{message.partition}:{message.offset}",
+        "at": iso(message.enqueued_time),
+        "partition": message.partition,
+        "offset": message.offset,
+        "size": message.size,
+        "encoding": message.body_encoding,
+        "body": body,
+        "system": _texts(message.system_properties),
+        "properties": _texts(message.properties),
+    }
+
+
+def _texts(properties: dict[str, str | None]) -> dict[str, str]:
+    first = list(properties.items())[:MAX_PROPERTIES]
+    return {visible(name, 128): "(no value)" if value is None else visible(value) for name, value in first}
+
+
+@routes.get("/live/{hub}/{device}")
+async def device(request: web.Request) -> web.StreamResponse:
+    """Stream one device: `telemetry` and `connection` events."""
+    return await _relay(request, request.match_info["device"])
+
+
+@routes.get("/live/{hub}")
+async def hub(request: web.Request) -> web.StreamResponse:
+    """Stream the connection changes of a hub's devices."""
+    return await _relay(request, None)
+
+
+async def end_streams(application: web.Application) -> None:
+    """End every live stream, so that the portal can stop."""
+    for stream in tuple(application[PORTAL].streams):
+        stream.end()
+
+
+async def _relay(request: web.Request, device_id: str | None) -> web.StreamResponse:
+    here, signed_in = portal(request), session(request)
+    client = here.api.hubs().get(request.match_info["hub"])
+    if client is None:
+        raise web.HTTPNotFound(text="No hub with this name is served here.")
+    if len(here.streams) >= MAX_STREAMS:
+        raise web.HTTPTooManyRequests(text="Too many pages watch live. Close some.")
+    replay = REPLAYED if device_id is not None else 0
+    events = client.telemetry_stream(device_id, replay=replay, telemetry=device_id is not None)
+    stream = StreamHandle()
+    here.streams.add(stream)
+    try:
+        async with aclosing(cast("AsyncGenerator[HubEvent, None]", events)):
+            return await _stream(request, here, signed_in, events, stream)
+    finally:
+        here.streams.discard(stream)
+
+
+async def _stream(
+    request: web.Request, here: Portal, signed_in: Session, events: AsyncIterator[HubEvent], stream: StreamHandle
+) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    queue: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUED)
+    try:
+        await response.prepare(request)
+        await _write(response, b"retry: 3000\n\n")
+        async with asyncio.TaskGroup() as tasks:
+            pump = tasks.create_task(_pump(events, queue))
+            ending = tasks.create_task(_announce(stream, queue))
+            try:
+                while here.sessions.is_open(signed_in, here.clock.now()):
+                    data = await _next(queue)
+                    if data is None:
+                        break
+                    await _write(response, data)
+            except (ConnectionError, TimeoutError):
+                pass  # the browser left, or does not read
+            pump.cancel()
+            ending.cancel()
+    except ConnectionError:
+        pass
+    return response
+
+
+async def _pump(events: AsyncIterator[HubEvent], queue: asyncio.Queue[bytes | None]) -> None:
+    try:
+        async for event in events:
+            await queue.put(_event(event))
+    except ClientError as error:
+        # The browser learns that it sees nothing new, and comes back by itself.
+        await queue.put(_data("trouble", {"message": visible(error, 200)}))
+    await queue.put(None)
+
+
+async def _announce(stream: StreamHandle, queue: asyncio.Queue[bytes | None]) -> None:
+    await stream.ended.wait()
+    await queue.put(None)
+
+
+async def _next(queue: asyncio.Queue[bytes | None]) -> bytes | None:
+    try:
+        async with asyncio.timeout(HEARTBEAT):
+            return await queue.get()
+    except TimeoutError:
+        return b": alive\n\n"
+
+
+async def _write(response: web.StreamResponse, data: bytes) -> None:
+    async with asyncio.timeout(WRITE_SECONDS):
+        await response.write(data)
+
+
+def _event(event: HubEvent) -> bytes:
+    if isinstance(event, ConnectionChange):
+        document = {
+            "device": visible(event.device_id),
+            "state": "Connected" if event.connection_state == "Connected" else "Disconnected",
+            "active": iso(event.last_activity_time),
+        }
+        return _data("connection", document)
+    return _data("telemetry", message_document(event))
+
+
+def _data(name: str, document: dict[str, Any]) -> bytes:
+    return f"event: {name}\ndata: ".encode() + msgspec.json.encode(document) + b"\n\n"

@@ -1,0 +1,76 @@
+"""The first page: how much there is, what has just happened, and what to do next."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from homeport.client import ClientError
+from homeport.client.aio import HubRegistryClient
+from homeport.client.models import Page
+from homeport.portal.context import page, portal
+
+routes = web.RouteTableDef()
+
+_COUNTED = 1000
+_RECENT = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """How many there are; `more` when counting stopped there."""
+
+    number: int
+    more: bool
+
+    @classmethod
+    def of(cls, page: Page[Any]) -> "Count":
+        return cls(number=len(page.items), more=page.continuation is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubCounts:
+    """Devices of a hub; None when the hub does not say."""
+
+    devices: int | None = None
+    connected: int | None = None
+
+
+@routes.get("/")
+async def overview(request: web.Request) -> web.Response:
+    api = portal(request).api
+    individual, groups, registrations, attempts, hubs, counts = await asyncio.gather(
+        api.service.page_individual_enrollments(page_size=_COUNTED),
+        api.service.page_enrollment_groups(page_size=_COUNTED),
+        api.admin.page_registrations(page_size=_COUNTED),
+        api.admin.page_attempts(page_size=_RECENT),
+        api.admin.hubs(),
+        hub_counts(api.hubs()),
+    )
+    return page(
+        request,
+        "overview.html",
+        individual=Count.of(individual),
+        groups=Count.of(groups),
+        registrations=Count.of(registrations),
+        attempts=attempts.items,
+        hubs=hubs,
+        counts=counts,
+        most=max((count.devices or 0 for count in counts.values()), default=0),
+    )
+
+
+async def hub_counts(clients: Mapping[str, HubRegistryClient]) -> dict[str, HubCounts]:
+    """Ask every hub that is served here for its numbers; one that does not answer has none."""
+    numbers = await asyncio.gather(*(_counts(client) for client in clients.values()))
+    return dict(zip(clients, numbers, strict=True))
+
+
+async def _counts(client: HubRegistryClient) -> HubCounts:
+    try:
+        registry, service = await asyncio.gather(client.get_registry_statistics(), client.get_service_statistics())
+    except ClientError:
+        return HubCounts()
+    return HubCounts(devices=registry.total_device_count, connected=service.connected_device_count)

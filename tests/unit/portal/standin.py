@@ -1,0 +1,292 @@
+"""A small service that speaks the public API from memory, so that pages can be tested without a server.
+
+It knows the contract's shapes (dps.md 8, hub.md 4 to 6) and Homeport's own endpoints, and no more rules than pages need.
+"""
+
+import asyncio
+import base64
+import json
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import unquote
+
+import httpx
+
+from homeport.client import NO_RETRY
+from homeport.client.aio import HomeportAdminClient, HubRegistryClient, ProvisioningServiceClient
+from homeport.portal import PortalApi
+
+NOW = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
+KEY = base64.b64encode(bytes(range(32))).decode()
+OWNER = f"HostName=localhost;SharedAccessKeyName=provisioningserviceowner;SharedAccessKey={KEY}"
+
+
+def stamp(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%S.0000000Z")
+
+
+def check(name: str, detail: str, *, passed: bool = True) -> dict[str, Any]:
+    return {"name": name, "passed": passed, "detail": detail}
+
+
+class Standin:
+    """The service's memory; `down` makes every request fail as if nothing listened."""
+
+    def __init__(self) -> None:
+        self.enrollments: dict[str, dict[str, Any]] = {}
+        self.groups: dict[str, dict[str, Any]] = {}
+        self.registrations: dict[str, dict[str, Any]] = {}
+        self.attempts: list[dict[str, Any]] = []
+        self.hubs: dict[str, dict[str, Any]] = {}
+        self.devices: dict[str, dict[str, dict[str, Any]]] = {}
+        self.messages: dict[str, list[dict[str, Any]]] = {}
+        self.listeners: list[asyncio.Queue[tuple[str, dict[str, Any]]]] = []
+        self.served: dict[str, HubRegistryClient] = {}
+        self.down = False
+        self.transport = httpx.MockTransport(self.answer)
+
+    def api(self) -> PortalApi:
+        made: dict[str, Any] = {"retry": NO_RETRY, "transport": self.transport, "verify": False}
+        return PortalApi(
+            service=ProvisioningServiceClient.create_from_connection_string(OWNER, **made),
+            admin=HomeportAdminClient.create_from_connection_string(OWNER, **made),
+            hubs=lambda: self.served,
+        )
+
+    def add_hub(self, name: str, host: str, *, local: bool = True, weight: int = 1) -> None:
+        self.hubs[name] = {
+            "name": name,
+            "hostName": host,
+            "allocationWeight": weight,
+            "applyAllocationPolicy": True,
+            "local": local,
+            "createdDateTimeUtc": stamp(NOW),
+        }
+        if local:
+            self.devices[name] = {}
+            text = f"HostName={host};SharedAccessKeyName=iothubowner;SharedAccessKey={KEY}"
+            self.served[name] = HubRegistryClient.create_from_connection_string(
+                text, retry=NO_RETRY, transport=self.transport, verify=False
+            )
+
+    def add_device(self, hub: str, device_id: str, *, connected: bool = False, **twin: Any) -> None:
+        self.devices[hub][device_id] = {
+            "deviceId": device_id,
+            "connectionState": "Connected" if connected else "Disconnected",
+            "lastActivityTime": stamp(NOW - timedelta(seconds=40)) if connected else "0001-01-01T00:00:00Z",
+            "tags": twin.get("tags", {}),
+            "properties": {"desired": twin.get("desired", {}), "reported": twin.get("reported", {})},
+        }
+
+    def add_attempt(self, registration_id: str, *, outcome: str = "assigned", minutes: float = 0, **more: Any) -> str:
+        tracking_id = str(uuid.uuid4())
+        self.attempts.insert(
+            0,
+            {
+                "trackingId": tracking_id,
+                "registrationId": registration_id,
+                "at": stamp(NOW - timedelta(minutes=minutes)),
+                "transport": "mqtt",
+                "remoteAddress": "192.0.2.7",
+                "idScope": "0ne00000001",
+                "apiVersion": "2021-10-01",
+                "evidence": "SAS token",
+                "checks": [check("enrollment", "group 'line' covers it")],
+                "outcome": outcome,
+                "reason": "",
+                "advice": "",
+                **more,
+            },
+        )
+        self.attempts.sort(key=lambda attempt: str(attempt["at"]), reverse=True)
+        return tracking_id
+
+    def add_message(self, hub: str, device_id: str, body: Any, *, encoding: str = "json", **more: Any) -> None:
+        kept = self.messages.setdefault(hub, [])
+        message = {
+            "deviceId": device_id,
+            "partition": 0,
+            "offset": len(kept),
+            "enqueuedTime": stamp(NOW + timedelta(seconds=len(kept))),
+            "size": len(str(body)),
+            "bodyEncoding": encoding,
+            "body": body,
+            "systemProperties": {"contentType": "application/json"},
+            "properties": {},
+            "annotations": {},
+            **more,
+        }
+        kept.append(message)
+        for listener in self.listeners:
+            listener.put_nowait(("telemetry", message))
+
+    # ------------------------------------------------------------ answers
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        if self.down:
+            raise httpx.ConnectError("connection refused", request=request)
+        assert request.headers["Authorization"].startswith("SharedAccessSignature ")
+        parts = [unquote(part) for part in request.url.raw_path.decode().partition("?")[0].split("/") if part]
+        host = request.url.host
+        match request.method, parts:
+            case _, ["homeport", "telemetry", *rest]:
+                return await self._telemetry(request, self._hub(host), rest)
+            case _, ["homeport", *rest]:
+                return self._homeport(request, rest)
+            case _, ["enrollments", *rest]:
+                return self._stored(request, rest, self.enrollments, "registrationId", (404201, 409201))
+            case _, ["enrollmentGroups", *rest]:
+                return self._stored(request, rest, self.groups, "enrollmentGroupId", (404202, 409202))
+            case "POST", ["registrations", group, "query"]:
+                found = [r for r in self.registrations.values() if r.get("enrollmentGroupId") == group]
+                return _page(request, found)
+            case "GET", ["registrations", name]:
+                state = self.registrations.get(name)
+                return _json(state) if state else _refuse(404203, "Registration not found.")
+            case "DELETE", ["registrations", name]:
+                return httpx.Response(204) if self.registrations.pop(name, None) else _refuse(404203, "Not found.")
+            case "POST", ["devices", "query"]:
+                return _page(request, sorted(self.devices[self._hub(host)].values(), key=lambda d: str(d["deviceId"])))
+            case "GET", ["devices" | "twins", name]:
+                device = self.devices[self._hub(host)].get(name)
+                headers = {"iothub-errorcode": "DeviceNotFound"}
+                body = {"Message": f"ErrorCode:DeviceNotFound;{name}", "ExceptionMessage": "Tracking ID:abc"}
+                return _json(device) if device else httpx.Response(404, json=body, headers=headers)
+            case "GET", ["statistics", "devices"]:
+                number = len(self.devices[self._hub(host)])
+                return _json({"totalDeviceCount": number, "enabledDeviceCount": number, "disabledDeviceCount": 0})
+            case "GET", ["statistics", "service"]:
+                devices = self.devices[self._hub(host)].values()
+                return _json({"connectedDeviceCount": sum(d["connectionState"] == "Connected" for d in devices)})
+        return _refuse(404000, "No such path.")
+
+    def _hub(self, host: str) -> str:
+        return next(name for name, hub in self.hubs.items() if hub["hostName"] == host)
+
+    def _homeport(self, request: httpx.Request, parts: list[str]) -> httpx.Response:
+        match request.method, parts:
+            case "GET", ["why", name]:
+                limit = int(request.url.params["limit"])
+                return _json([a for a in self.attempts if a["registrationId"] == name][:limit])
+            case "GET", ["attempts"]:
+                return _page(request, self.attempts)
+            case "GET", ["attempts", tracking_id]:
+                found = next((a for a in self.attempts if a["trackingId"] == tracking_id), None)
+                return _json(found) if found else _refuse(404000, "No such attempt.")
+            case "GET", ["registrations"]:
+                return _page(request, list(self.registrations.values()))
+            case "GET", ["hubs"]:
+                return _json(list(self.hubs.values()))
+            case "PUT", ["hubs", name]:
+                if name in self.hubs:
+                    return _refuse(409204, "A linked hub with that name or host name exists.")
+                wanted = json.loads(request.content)
+                local = "hostNames" in wanted
+                host = wanted["hostNames"][0] if local else wanted["connectionString"].split(";")[0].partition("=")[2]
+                self.add_hub(name, host, local=local, weight=wanted["allocationWeight"])
+                return _json(self.hubs[name])
+            case "PATCH", ["hubs", name]:
+                self.hubs[name] |= json.loads(request.content)
+                return _json(self.hubs[name])
+            case "DELETE", ["hubs", name]:
+                return httpx.Response(204) if self.hubs.pop(name, None) else _refuse(404000, "No such hub.")
+        return _refuse(404000, "No such path.")
+
+    def _stored(
+        self, request: httpx.Request, parts: list[str], kept: dict[str, Any], key: str, codes: tuple[int, int]
+    ) -> httpx.Response:
+        match request.method, parts:
+            case "POST", ["query"]:
+                shown = [_without_secrets(e) for _, e in sorted(kept.items(), key=lambda item: item[0].lower())]
+                return _page(request, shown)
+            case "POST", [name, "attestationmechanism"] if name in kept:
+                return _json(kept[name]["attestation"])
+            case "GET", [name] if name in kept:
+                return _json(_without_secrets(kept[name]))
+            case "DELETE", [name] if name in kept:
+                del kept[name]
+                return httpx.Response(204)
+            case "PUT", [name]:
+                return self._put(request, name, kept, codes)
+        return _refuse(codes[0], "Enrollment not found.")
+
+    def _put(self, request: httpx.Request, name: str, kept: dict[str, Any], codes: tuple[int, int]) -> httpx.Response:
+        wanted, stored = json.loads(request.content), kept.get(name)
+        expected = request.headers.get("If-Match")
+        if stored and expected is None:
+            return _refuse(codes[1], "Enrollment already exists.")
+        if stored and expected not in ("*", stored["etag"]):
+            return _refuse(412000, "Precondition failed.")
+        if wanted["attestation"].get("tpm", {}).get("endorsementKey") == "AAAA":
+            return _refuse(400000, "The endorsement key is no TPM2B_PUBLIC.")
+        if wanted["attestation"]["type"] == "symmetricKey":
+            before = stored["attestation"].get("symmetricKey", {}) if stored else {}
+            given = wanted["attestation"].get("symmetricKey", {})
+            keys = {"primaryKey": KEY, "secondaryKey": KEY[::-1]} | before | given
+            wanted["attestation"]["symmetricKey"] = keys
+        made = stored["createdDateTimeUtc"] if stored else stamp(NOW)
+        kept[name] = wanted | {
+            "etag": uuid.uuid4().hex,
+            "createdDateTimeUtc": made,
+            "lastUpdatedDateTimeUtc": stamp(NOW),
+        }
+        return _json(kept[name])
+
+    async def _telemetry(self, request: httpx.Request, hub: str, rest: list[str]) -> httpx.Response:
+        device_id = request.url.params.get("deviceId")
+        kept = [m for m in self.messages.get(hub, []) if device_id in (None, m["deviceId"])]
+        if rest == ["count"]:
+            return _json({"deviceId": device_id, "count": len(kept)})
+        if not rest:
+            return _json(kept[::-1][: int(request.url.params["limit"])])
+        queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue()
+        if device_id is not None:
+            device = self.devices[hub][device_id]
+            queue.put_nowait(
+                ("connection", {k: device[k] for k in ("deviceId", "connectionState", "lastActivityTime")})
+            )
+        for message in kept[-int(request.url.params["replay"]) or len(kept) :]:
+            queue.put_nowait(("telemetry", message))
+        self.listeners.append(queue)
+
+        async def lines() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    name, document = await queue.get()
+                    if document.get("deviceId") == (device_id or document.get("deviceId")):
+                        yield f"event: {name}\ndata: {json.dumps(document)}\n\n".encode()
+            finally:
+                self.listeners.remove(queue)
+
+        return httpx.Response(200, content=lines(), headers={"Content-Type": "text/event-stream"})
+
+    def connect(self, hub: str, device_id: str, *, connected: bool = True) -> None:
+        device = self.devices[hub][device_id]
+        device["connectionState"] = "Connected" if connected else "Disconnected"
+        device["lastActivityTime"] = stamp(NOW)
+        event = {key: device[key] for key in ("deviceId", "connectionState", "lastActivityTime")}
+        for listener in self.listeners:
+            listener.put_nowait(("connection", event))
+
+
+def _without_secrets(enrollment: dict[str, Any]) -> dict[str, Any]:
+    attestation = {name: value for name, value in enrollment["attestation"].items() if name != "symmetricKey"}
+    return enrollment | {"attestation": attestation}
+
+
+def _json(document: Any) -> httpx.Response:
+    return httpx.Response(200, json=document)
+
+
+def _page(request: httpx.Request, items: list[Any]) -> httpx.Response:
+    size = int(request.headers.get("x-ms-max-item-count", "100"))
+    start = int(request.headers.get("x-ms-continuation", "0"))
+    more = {"x-ms-continuation": str(start + size)} if len(items) > start + size else {}
+    return httpx.Response(200, json=items[start : start + size], headers=more)
+
+
+def _refuse(code: int, message: str) -> httpx.Response:
+    body = {"errorCode": code, "message": message, "trackingId": "tracking-of-the-refusal"}
+    return httpx.Response(code // 1000, json=body)
