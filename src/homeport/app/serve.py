@@ -7,7 +7,6 @@ import logging
 import resource
 import signal
 import socket
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -42,7 +41,6 @@ class CannotStartError(Exception):
 class Ready:
     """What a person is told when everything accepts."""
 
-    seconds: float
     data: Path
     id_scope: str
     global_endpoint: str
@@ -56,7 +54,6 @@ class Ready:
 
 def run(config: Config, *, announce: Callable[[Ready], None]) -> None:
     """Serve until SIGTERM or SIGINT. Raises CannotStartError."""
-    started = time.monotonic()
     _allow_many_connections()
     try:
         import uvloop
@@ -66,14 +63,14 @@ def run(config: Config, *, announce: Callable[[Ready], None]) -> None:
         factory = None
     with asyncio.Runner(loop_factory=factory) as runner:
         try:
-            runner.run(_serve(config, announce, started))
+            runner.run(_serve(config, announce))
         except* (DirectoryError, PortUnavailableError, DatabaseError, SchemaError) as group:
             first = _first(group)
             options = _PORT_OPTIONS if isinstance(first, PortUnavailableError) else ""
             raise CannotStartError(f"{first}{options}") from None
 
 
-async def _serve(config: Config, announce: Callable[[Ready], None], started: float) -> None:
+async def _serve(config: Config, announce: Callable[[Ready], None]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -94,7 +91,6 @@ async def _serve(config: Config, announce: Callable[[Ready], None], started: flo
         gc.freeze()
         announce(
             Ready(
-                seconds=time.monotonic() - started,
                 data=config.data,
                 id_scope=parts.identity.id_scope,
                 global_endpoint=parts.addresses.host_names[0],

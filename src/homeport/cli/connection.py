@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.markup import escape
 
 from homeport.app.directory import ConnectionInfo
 from homeport.cli.console import DataOption, connection_info, out
@@ -32,12 +32,10 @@ def connection(
         case Shape.JSON:
             typer.echo(json.dumps(values, indent=2))
         case Shape.TABLE:
-            table = Table(show_header=False, box=None, pad_edge=False)
-            table.add_column(style="bold", no_wrap=True)
-            table.add_column(overflow="fold")
+            width = max(map(len, values))
             for name, value in values.items():
-                table.add_row(name, value)
-            out.print(table)
+                # One line each, however long: keys are copied from here.
+                out.print(f"[bold]{name:<{width}}[/]  {escape(value)}", soft_wrap=True)
 
 
 def variables(info: ConnectionInfo) -> dict[str, str]:

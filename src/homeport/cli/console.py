@@ -4,14 +4,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from homeport.app.config import default_data_directory
 from homeport.app.directory import ConnectionInfo, DataDirectory, DirectoryError
-from homeport.client import HomeportAdminClient, ProvisioningServiceError
+
+if TYPE_CHECKING:
+    from homeport.client import HomeportAdminClient
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -48,8 +50,11 @@ def connection_info(data: Path | None) -> ConnectionInfo:
 
 
 @contextmanager
-def admin(data: Path | None) -> Iterator[HomeportAdminClient]:
+def admin(data: Path | None) -> Iterator["HomeportAdminClient"]:
     """Speak to the running server's API; says so plainly when no server answers."""
+    # Commands that only read a file need not wait for an HTTP client to load.
+    from homeport.client import ClientError, HomeportAdminClient
+
     info = connection_info(data)
     directory = DataDirectory(data or default_data_directory())
     if not directory.is_served():
@@ -61,5 +66,5 @@ def admin(data: Path | None) -> Iterator[HomeportAdminClient]:
             info.admin_connection_string, ca_file=info.ca_file
         ) as client:
             yield client
-    except ProvisioningServiceError as error:
+    except ClientError as error:
         raise fail(str(error)) from error

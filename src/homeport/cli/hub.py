@@ -9,7 +9,9 @@ from rich.table import Table
 
 from homeport.cli.console import DataOption, Output, OutputOption, admin, fail, out
 
-app = typer.Typer(help="Hubs: create one here, link one elsewhere, list them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Hubs: create one here, link one elsewhere, list them.", no_args_is_help=True, add_completion=False
+)
 
 WeightOption = Annotated[
     int, typer.Option("--weight", min=1, max=1000, help="Share of the devices, relative to the other hubs.")

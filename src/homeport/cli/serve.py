@@ -73,8 +73,8 @@ def _announce(ready: Ready) -> None:
     for name, hosts in ready.hubs.items():
         err.print(f"  hub           {', '.join(hosts)}  [dim]{name}[/]", soft_wrap=True)
     err.print(f"  portal        {ready.portal_url}  sign in with [bold]{ready.portal_token}[/]", soft_wrap=True)
-    err.print("  clients       `homeport connection` prints what they need, `homeport trust` how they trust it")
-    # Standard output carries this one line, for people and for programs that wait for it.
-    typer.echo(
-        f"ready in {ready.seconds:.2f} s: https {ready.https_port}, mqtt {ready.mqtt_port}, portal {ready.portal_url}"
+    err.print(
+        "  clients       `homeport connection` says what they need, `homeport trust` how they trust it", soft_wrap=True
     )
+    # Standard output carries this one line, for people and for programs that wait for it.
+    typer.echo(f"ready: https {ready.https_port}, mqtt {ready.mqtt_port}, portal {ready.portal_url}")
