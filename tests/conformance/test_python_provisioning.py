@@ -52,7 +52,12 @@ def with_key(service: Service, registration_id: str, key: str, *, websockets: bo
 
 def register(client: ProvisioningDeviceClient) -> Any:
     """Register and return the state: `assigned_hub`, `device_id`, `sub_status`."""
-    result = client.register()
+    try:
+        result = client.register()
+    except Exception:
+        # After a refusal the SDK leaves its timers running, and has no public call to end them.
+        client._pipeline.shutdown(callback=lambda **_: None)
+        raise
     assert result.status == "assigned"
     return result.registration_state
 
@@ -82,8 +87,10 @@ def assert_at_home(service: Service, hub: str, device_id: str, client: IoTHubDev
         message.custom_properties["plant"] = "north & south"
         client.send_message(message)
         assert registry.get_device(device_id).connection_state == "Connected"
-    finally:
-        client.shutdown()
+    except Exception:
+        # After a refusal the SDK leaves its timers running, and has no public call to end them.
+        client._pipeline.shutdown(callback=lambda **_: None)
+        raise
 
 
 @transports
@@ -203,11 +210,11 @@ def test_a_refused_device_is_told_little_and_the_operator_everything(
 
     with pytest.raises(ClientError):
         # The classic mistake: the group key itself instead of the key derived from it.
-        with_key(service, registration_id, device_key, websockets=False).register()
+        register(with_key(service, registration_id, device_key, websockets=False))
 
     why = json.loads(service.server.run("why", registration_id, "-o", "json").stdout)
     assert why[0]["code"] in {401000, 401002}
-    assert "group key" in why[0]["reason"]
+    assert "instead of the device key" in why[0]["reason"]
     assert device_key not in json.dumps(why)
 
 
@@ -222,7 +229,7 @@ def test_a_disabled_enrollment_does_not_register(
         )
     )
     with pytest.raises(ClientError):
-        with_key(service, registration_id, device_key, websockets=False).register()
+        register(with_key(service, registration_id, device_key, websockets=False))
     why = json.loads(service.server.run("why", registration_id, "-o", "json").stdout)
     assert "disabled" in why[0]["reason"]
 

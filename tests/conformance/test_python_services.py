@@ -56,7 +56,7 @@ def test_individual_enrollment_life_cycle(operator: ProvisioningServiceClient) -
 
     read = operator.get_individual_enrollment(registration_id)
     assert read.device_id == "wanted-name"
-    assert read.initial_twin.tags.additional_properties == {"site": "north"}
+    assert read.initial_twin.tags == {"site": "north"}
     assert read.attestation.symmetric_key is None
     assert (
         operator.get_individual_enrollment_attestation_mechanism(registration_id).symmetric_key.primary_key == primary

@@ -43,7 +43,7 @@ async function main() {
   steps.queried = [];
   do {
     const page = await query.next();
-    steps.queried.push(...page.result.map((enrollment) => enrollment.registrationId));
+    steps.queried.push(...page.responseBody.map((enrollment) => enrollment.registrationId));
   } while (query.hasMoreResults);
 
   await client.deleteIndividualEnrollment(steps.updated);

@@ -100,7 +100,6 @@ class Fleet:
 
     async def _register(self, journey: Journey, provisioning: Any) -> Any:
         result = await provisioning.register()
-        await provisioning.shutdown()
         if result.status != "assigned":
             raise RuntimeError(f"registration ended as {result.status}")
         journey.registered(result.registration_state.assigned_hub)
