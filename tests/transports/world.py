@@ -1,0 +1,294 @@
+"""A provisioning service over a database in memory, with hubs that can be told to fail."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from homeport.bus import LocalBus
+from homeport.dps.administration import AdminResponder
+from homeport.dps.assigner import Assigner
+from homeport.dps.engine import Engine, Stores
+from homeport.dps.enrollments import EnrollmentService
+from homeport.dps.hubs import HubService
+from homeport.dps.model import (
+    Attestation,
+    CallContext,
+    DeviceClaim,
+    DeviceSpec,
+    EnrollmentGroup,
+    HubDevice,
+    IndividualEnrollment,
+    LinkedHub,
+    SasEvidence,
+    SymmetricKeyAttestation,
+    TwinContent,
+    TwinWrite,
+)
+from homeport.dps.responder import DeviceResponder
+from homeport.dps.service_responder import ServiceResponder
+from homeport.security import sas
+from homeport.store.stores import Stores as Database
+from homeport.store.stores import open_stores
+
+SCOPE = "0ne00111111"
+EPOCH = datetime(2024, 6, 1, 12, 0, tzinfo=UTC)
+GROUP_KEY = bytes(range(64))
+KEY = bytes(range(32))
+OTHER_KEY = bytes(range(100, 132))
+
+
+class PowerCut(BaseException):
+    """The process dies here."""
+
+
+@dataclass
+class ManualClock:
+    """A clock that is moved by hand; sleeping takes real, but little, time."""
+
+    time: datetime = EPOCH
+
+    def now(self) -> datetime:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+        await asyncio.sleep(0)
+
+    def advance(self, **span: float) -> None:
+        self.time += timedelta(**span)
+
+
+@dataclass
+class FakeHub:
+    """A hub's registry in memory. `trouble` is asked before (and, told so, after) every call and may raise."""
+
+    devices: dict[str, HubDevice] = field(default_factory=dict)
+    specs: dict[str, DeviceSpec] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    before: Callable[[str], None] = lambda _: None
+    after: Callable[[str], None] = lambda _: None
+    delay: float = 0.0
+
+    async def provision(self, spec: DeviceSpec) -> None:
+        await self._enter("provision")
+        known = self.devices.get(spec.device_id)
+        twin = spec.twin
+        if known is not None:
+            if spec.twin_write is TwinWrite.IF_CREATED:
+                twin = known.twin
+            elif twin.reported is None:
+                twin = replace(twin, reported=known.twin.reported)
+        edge = spec.iot_edge if spec.iot_edge is not None else bool(known and known.iot_edge)
+        self.devices[spec.device_id] = HubDevice(
+            device_id=spec.device_id, iot_edge=edge, twin=replace(twin, reported=twin.reported or {})
+        )
+        self.specs[spec.device_id] = spec
+        self.after("provision")
+
+    async def read(self, device_id: str) -> HubDevice | None:
+        await self._enter("read")
+        self.after("read")
+        return self.devices.get(device_id)
+
+    async def remove(self, device_id: str) -> None:
+        await self._enter("remove")
+        self.devices.pop(device_id, None)
+        self.after("remove")
+
+    async def _enter(self, call: str) -> None:
+        self.calls.append(call)
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        else:
+            await asyncio.sleep(0)
+        self.before(call)
+
+
+class FakeLinks:
+    """The hubs by host name."""
+
+    def __init__(self) -> None:
+        self.hubs: dict[str, FakeHub] = {}
+
+    def link(self, hub: LinkedHub) -> FakeHub:
+        return self.hubs.setdefault(hub.host_name.lower(), FakeHub())
+
+
+@dataclass
+class World:
+    """One process of the service. `restart` makes the next one, over the same database and hubs."""
+
+    database: Database
+    links: FakeLinks
+    clock: ManualClock
+    bus: LocalBus
+    assigner: Assigner
+    engine: Engine
+    responder: DeviceResponder
+    service: ServiceResponder
+    admin: AdminResponder
+    enrollments: EnrollmentService
+    hubs: HubService
+
+    def hub(self, host: str) -> FakeHub:
+        return self.links.hubs.setdefault(host.lower(), FakeHub())
+
+    async def link_hub(self, name: str, *, weight: int = 1) -> str:
+        host = f"{name}.example"
+        await self.database.linked_hubs.put(
+            LinkedHub(name=name, host_name=host, allocation_weight=weight, created_at=self.clock.now()), create=True
+        )
+        return host
+
+    async def enroll(self, registration_id: str, attestation: Attestation | None = None, **options: Any) -> None:
+        await self.database.enrollments.create_individual(individual(registration_id, attestation, **options))
+
+    async def enroll_group(self, group_id: str, attestation: Attestation | None = None, **options: Any) -> None:
+        await self.database.enrollments.create_group(group(group_id, attestation, **options))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["World"]:
+        """Keep the assigner running meanwhile."""
+        task = asyncio.get_running_loop().create_task(self.assigner.run())
+        await asyncio.sleep(0)
+        try:
+            yield self
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError, PowerCut, BaseExceptionGroup):
+                await task
+
+
+def process(
+    database: Database,
+    links: FakeLinks,
+    clock: ManualClock,
+    *,
+    patience: float = 2.0,
+    lease: timedelta = timedelta(seconds=10),
+    poll: float = 0.02,
+) -> World:
+    """Build a process of the service."""
+    bus = LocalBus()
+    assigner = Assigner(
+        registrations=database.registrations,
+        hubs=database.linked_hubs,
+        links=links,
+        bus=bus,
+        clock=clock,
+        random=secrets.token_bytes,
+        owner=secrets.token_hex(4),
+        poll=poll,
+        lease=lease,
+    )
+    engine = Engine(
+        id_scope=SCOPE,
+        stores=Stores(
+            enrollments=database.enrollments,
+            registrations=database.registrations,
+            challenges=database.challenges,
+            attempts=database.attempts,
+            hubs=database.linked_hubs,
+        ),
+        assigner=assigner,
+        bus=bus,
+        clock=clock,
+        random=secrets.token_bytes,
+        patience=patience,
+    )
+    enrollments = EnrollmentService(
+        enrollments=database.enrollments, registrations=database.registrations, hubs=database.linked_hubs
+    )
+    hubs = HubService(hubs=database.linked_hubs, administration=None, bus=bus, clock=clock)
+    return World(
+        database=database,
+        links=links,
+        clock=clock,
+        bus=bus,
+        assigner=assigner,
+        engine=engine,
+        responder=DeviceResponder(engine, clock, secrets.token_bytes),
+        service=ServiceResponder(enrollments, clock, secrets.token_bytes),
+        admin=AdminResponder(attempts=database.attempts, enrollments=enrollments, hubs=hubs),
+        enrollments=enrollments,
+        hubs=hubs,
+    )
+
+
+@asynccontextmanager
+async def new_world(hubs: Sequence[str] = ("alpha",), **options: Any) -> AsyncIterator[World]:
+    """A fresh service whose assigner runs."""
+    async with open_stores(":memory:") as database:
+        world = process(database, FakeLinks(), ManualClock(), **options)
+        for name in hubs:
+            await world.link_hub(name)
+        async with world.running():
+            yield world
+
+
+# ---------------------------------------------------------------- devices and enrollments
+
+
+def symmetric(primary: bytes = KEY, secondary: bytes = OTHER_KEY) -> SymmetricKeyAttestation:
+    return SymmetricKeyAttestation(primary_key=primary, secondary_key=secondary)
+
+
+def individual(registration_id: str, attestation: Attestation | None = None, **options: Any) -> IndividualEnrollment:
+    return replace(
+        IndividualEnrollment(
+            registration_id=registration_id,
+            attestation=attestation or symmetric(),
+            etag=secrets.token_hex(4),
+            created_at=EPOCH,
+            updated_at=EPOCH,
+        ),
+        **options,
+    )
+
+
+def group(group_id: str, attestation: Attestation | None = None, **options: Any) -> EnrollmentGroup:
+    return replace(
+        EnrollmentGroup(
+            group_id=group_id,
+            attestation=attestation or symmetric(GROUP_KEY, OTHER_KEY),
+            etag=secrets.token_hex(4),
+            created_at=EPOCH,
+            updated_at=EPOCH,
+        ),
+        **options,
+    )
+
+
+def claim(registration_id: str, *, scope: str = SCOPE, api_version: str = "2019-03-31") -> DeviceClaim:
+    return DeviceClaim(id_scope=scope, registration_id=registration_id, api_version=api_version)
+
+
+def token(
+    registration_id: str, key: bytes = KEY, *, now: datetime = EPOCH, life: int = 3600, scope: str = SCOPE
+) -> str:
+    resource = sas.encode_resource(f"{scope}/registrations/{registration_id}")
+    return sas.sign(resource, key, int(now.timestamp()) + life, "registration")
+
+
+def evidence(registration_id: str, key: bytes = KEY, **options: Any) -> SasEvidence:
+    return SasEvidence(token=token(registration_id, key, **options))
+
+
+def context(tracking_id: str | None = None) -> CallContext:
+    return CallContext(tracking_id=tracking_id or secrets.token_hex(8), transport="https", remote_address="192.0.2.1")
+
+
+def twin(**desired: object) -> dict[str, object]:
+    return {"tags": {"site": "north"}, "properties": {"desired": desired}}
+
+
+def reported(hub: FakeHub, device_id: str, **properties: object) -> None:
+    """Let the device report."""
+    device = hub.devices[device_id]
+    hub.devices[device_id] = replace(
+        device, twin=TwinContent(tags=device.twin.tags, desired=device.twin.desired, reported=properties)
+    )
