@@ -45,7 +45,7 @@ class Certified:
     def write(self, folder: Path) -> tuple[Path, Path]:
         """Write the chain and the key as files; return their paths."""
         folder.mkdir(parents=True, exist_ok=True)
-        name = self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+        name = str(self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
         chain, key = folder / f"{name}.pem", folder / f"{name}.key"
         chain.write_text(self.chain_pem if self.issuers else self.pem)
         key.write_text(self.key_pem)

@@ -1,7 +1,6 @@
 """The demo's script, told top to bottom: the server, enrollments, devices, verification."""
 
 import asyncio
-import base64
 import importlib.util
 import shutil
 import tempfile
@@ -107,7 +106,6 @@ def _tell(folder: Path, stack: ExitStack, *, devices: int, portal_port: int, lea
     seconds = time.monotonic() - began
     with asyncio.Runner() as runner:
         fleet = Fleet(Address(host=info.global_endpoint, id_scope=info.id_scope, ca_file=Path(info.ca_file)))
-        stack.callback(lambda: None)
         try:
             runner.run(_power_on(fleet, plan))
 
@@ -140,12 +138,11 @@ def _enroll_tpm(service: ProvisioningServiceClient, plan: Plan, folder: Path, st
     tpm = stack.enter_context(SoftwareTpm(folder / "tpm"))
     plan.tpm = stack.enter_context(TpmSecurityProvider(tpm.tcti))
     registration_id = plan.tpm.registration_id
-    endorsement_key = base64.b64encode(plan.tpm.endorsement_key).decode()
     service.create_or_update_individual_enrollment(
         IndividualEnrollment(
             registration_id=registration_id,
             device_id="tpm-device",
-            attestation=AttestationMechanism.for_tpm(endorsement_key=endorsement_key),
+            attestation=AttestationMechanism.for_tpm(endorsement_key=plan.tpm.endorsement_key),
             initial_twin=InitialTwin.of(tags={"line": "security"}),
         )
     )

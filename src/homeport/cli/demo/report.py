@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from homeport.cli.console import out
@@ -19,7 +19,6 @@ def progress() -> Progress:
         TextColumn("{task.description}"),
         BarColumn(BAR_WIDTH),
         TextColumn("{task.completed}/{task.total}"),
-        TimeElapsedColumn(),
         console=out,
     )
 
@@ -69,4 +68,6 @@ def summary(journeys: Sequence[Journey], seconds: float) -> None:
     home = [journey for journey in journeys if journey.held]
     times = [journey.connected_after for journey in home if journey.connected_after is not None]
     typical = f", {median(times) * 1000:,.0f} ms from power-on to connected (median)" if times else ""
-    out.print(f"\n[bold]{len(home)} of {len(journeys)} devices are home[/] after {seconds:.1f} s{typical}.")
+    out.print(
+        f"\n[bold]{len(home)} of {len(journeys)} devices are home[/] after {seconds:.1f} s{typical}.", soft_wrap=True
+    )
