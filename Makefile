@@ -3,6 +3,9 @@
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
+# An ordinary user's path on Debian lacks the folder of the brokers and daemons that tests start.
+export PATH := $(PATH):/usr/sbin:/sbin
+
 BIN := .venv/bin
 LOW_PORTS := scripts/low-ports.sh
 ARGS ?=

@@ -15,7 +15,7 @@ readonly OLDEST_PYTHON=3.11 OLDEST_NODE=18
 DEMO_PACKAGES=(swtpm libtss2-dev build-essential pkg-config ca-certificates)
 # The databases, brokers and browsers that the tests and the benchmark use as yardsticks; iproute2 raises
 # the loopback interface of the tests' own network.
-TEST_PACKAGES=(postgresql mosquitto mosquitto-clients openssl iproute2 chromium chromium-driver)
+TEST_PACKAGES=(postgresql mosquitto mosquitto-clients openssl iproute2 chromium)
 # uamqp, below Microsoft's service client, has wheels for this architecture only.
 [[ $(uname -m) == x86_64 ]] || TEST_PACKAGES+=(cmake libssl-dev)
 

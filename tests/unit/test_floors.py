@@ -1,8 +1,11 @@
 """What import-linter's contracts cannot say: which packages each room may know, and that pure code cannot wait."""
 
 import ast
+import re
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import grimp
@@ -31,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": {"asyncpg", "msgspec"},
     "hublinks": {"msgspec"},
     "client": {"azure", "cryptography", "httpx", "msgspec", "tpm2_pytss"},
-    "portal": {"aiohttp", "jinja2"},
+    "portal": {"aiohttp", "jinja2", "msgspec"},
     "app": {"aiohttp", "cryptography", "jinja2", "msgspec", "prometheus_client", "uvloop"},
     "cli": {"azure", "cryptography", "httpx", "msgspec", "rich", "typer"},
 }
@@ -90,6 +93,30 @@ def test_every_room_is_on_the_plan() -> None:
     assert {room_of(module) for module, _ in modules()} - MAY_IMPORT.keys() == set()
 
 
+def canonical(distribution: str) -> str:
+    return distribution.lower().replace("_", "-")
+
+
+def test_what_is_imported_is_declared() -> None:
+    """A package that comes with another one by chance goes with it, too."""
+    project = tomllib.loads((SOURCE.parent.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = [
+        *project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"]["tpm"],
+        *project["dependency-groups"]["demo"],
+    ]
+    declared = {canonical(re.split(r"[^\w.-]", requirement, maxsplit=1)[0]) for requirement in wanted}
+    providers = packages_distributions()
+    undeclared = {
+        f"{file.relative_to(SOURCE)}:{line}: {package}"
+        for _, file in modules()
+        for line, package in imports(file)
+        if package not in sys.stdlib_module_names | {"homeport"}
+        and declared.isdisjoint(canonical(name) for name in providers.get(package, []))
+    }
+    assert not undeclared
+
+
 def test_only_storage_speaks_to_sqlite() -> None:
     users = {room_of(module) for module, file in modules() if "sqlite3" in {name for _, name in imports(file)}}
     assert users == {"store"}
@@ -115,7 +142,7 @@ def test_pure_code_cannot_wait(name: str, graph: grimp.ImportGraph) -> None:
 
 # Adapters know the domain's words, and nothing of how it thinks.
 KNOWN_TO_ADAPTERS = {
-    "store": {"dps.model", "dps.ports", "hub.model", "hub.ports"},
+    "store": {"dps.model", "dps.ports", "hub.errors", "hub.model", "hub.ports"},
     "hublinks": {"dps.model", "dps.ports", "net.http_client"},
 }
 
