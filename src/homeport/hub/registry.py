@@ -162,7 +162,7 @@ class Registry:
 
         `iot_edge` None leaves the capability as it is. Of an existing device the status stays, and so does the
         twin unless `overwrite_twin`; `reported` None is never written. Nothing is written, and no etag changes,
-        when the device is already as wished. Raises TwinContentError, and PRECONDITION_FAILED if others keep
+        when the device is already as wished. Raises TwinContentError, and SERVICE_UNAVAILABLE if others keep
         writing.
         """
         write = IdentityWrite(device_id=device_id, authentication=authentication, iot_edge=bool(iot_edge))
@@ -182,7 +182,7 @@ class Registry:
             except HubError as race:
                 if race.code is not HubCode.PRECONDITION_FAILED:
                     raise
-        raise stale(device_id)
+        raise HubError(HubCode.SERVICE_UNAVAILABLE, f"Others keep writing {device_id}.")
 
     async def read(self, device_id: str) -> Device | None:
         """Return identity and twin, or None."""
