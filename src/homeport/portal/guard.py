@@ -92,7 +92,12 @@ def check_host(names: frozenset[str]) -> Middleware:
 
 def is_our_name(host: str, names: frozenset[str]) -> bool:
     """Tell whether a Host header names the loopback, or one of `names` (lower case)."""
-    bare = urlsplit(f"//{host}").hostname if host and "@" not in host and "/" not in host else None
+    if "@" in host or "/" in host:
+        return False
+    try:
+        bare = urlsplit(f"//{host}").hostname
+    except ValueError:  # brackets that hold no address
+        return False
     if not bare:
         return False
     bare = bare.rstrip(".")
@@ -114,7 +119,7 @@ async def check_origin(request: web.Request, handler: Handler) -> web.StreamResp
         if site is not None and site not in {"same-origin", "none"}:
             raise web.HTTPForbidden(text="This form was sent by another site.")
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("Host", "").lower():
+        if origin is not None and origin.partition("://")[2].lower() != request.headers.get("Host", "").lower():
             raise web.HTTPForbidden(text="This form was sent by another site.")
     return await handler(request)
 

@@ -1,6 +1,7 @@
 """Live telemetry and connection states: relays a hub's stream to a browser as server-sent events, bounded both ways."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any, cast
@@ -11,7 +12,7 @@ from aiohttp import web
 from homeport.client import ClientError
 from homeport.client.telemetry import ConnectionChange, HubEvent, TelemetryMessage
 from homeport.portal.context import PORTAL, Portal, StreamHandle, portal, session
-from homeport.portal.rendering import iso, pretty, visible
+from homeport.portal.rendering import compact, iso, visible
 from homeport.portal.sessions import Session
 
 routes = web.RouteTableDef()
@@ -26,10 +27,12 @@ HEARTBEAT = 15.0
 WRITE_SECONDS = 30.0
 _QUEUED = 64
 
+_log = logging.getLogger(__name__)
+
 
 def message_document(message: TelemetryMessage) -> dict[str, Any]:
     """Return a message as pages and scripts show it: texts only, made visible, cut to size."""
-    body = pretty(message.body, MAX_BODY) if message.body_encoding == "json" else visible(message.body, MAX_BODY)
+    body = compact(message.body, MAX_BODY) if message.body_encoding == "json" else visible(message.body, MAX_BODY)
     return {
         "id": f"{message.partition}:{message.offset}",
         "at": iso(message.enqueued_time),
@@ -117,6 +120,10 @@ async def _pump(events: AsyncIterator[HubEvent], queue: asyncio.Queue[bytes | No
     except ClientError as error:
         # The browser learns that it sees nothing new, and comes back by itself.
         await queue.put(_data("trouble", {"message": visible(error, 200)}))
+    except Exception:
+        # The answer has begun: no error page can be made of it any more.
+        _log.exception("portal: a live stream failed")
+        await queue.put(_data("trouble", {"message": "A fault of the portal; its log has the details."}))
     await queue.put(None)
 
 

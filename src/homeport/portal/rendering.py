@@ -17,6 +17,7 @@ import jinja2
 _NEVER = 1970
 """Times before this year stand for what has not happened (contract hub.md 4.1)."""
 _SHOWN = 512
+_LINE = 140
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -96,6 +97,15 @@ def pretty(value: Any, limit: int = 65536) -> str:
     except (TypeError, ValueError, RecursionError):
         return "(cannot be shown)"
     return visible(text, limit)
+
+
+def compact(value: Any, limit: int) -> str:
+    """Return JSON on one line if it is short, else the way people read it."""
+    try:
+        line = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        return "(cannot be shown)"
+    return visible(line, limit) if len(line) <= _LINE else pretty(value, limit)
 
 
 def ago(at: datetime | None, now: datetime) -> str:

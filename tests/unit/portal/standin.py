@@ -1,6 +1,7 @@
 """A small service that speaks the public API from memory, so that pages can be tested without a server.
 
-It knows the contract's shapes (dps.md 8, hub.md 4 to 6) and Homeport's own endpoints, and no more rules than pages need.
+It knows the contract's shapes (dps.md 8, hub.md 4 to 6) and Homeport's own endpoints, and no more rules than pages
+need.
 """
 
 import asyncio
@@ -43,6 +44,8 @@ class Standin:
         self.devices: dict[str, dict[str, dict[str, Any]]] = {}
         self.messages: dict[str, list[dict[str, Any]]] = {}
         self.listeners: list[asyncio.Queue[tuple[str, dict[str, Any]]]] = []
+        self.names: dict[str, str] = {}
+        """Hubs by host name, also after they were unlinked: they go on answering."""
         self.served: dict[str, HubRegistryClient] = {}
         self.down = False
         self.transport = httpx.MockTransport(self.answer)
@@ -66,6 +69,7 @@ class Standin:
         }
         if local:
             self.devices[name] = {}
+            self.names[host] = name
             text = f"HostName={host};SharedAccessKeyName=iothubowner;SharedAccessKey={KEY}"
             self.served[name] = HubRegistryClient.create_from_connection_string(
                 text, retry=NO_RETRY, transport=self.transport, verify=False
@@ -151,9 +155,7 @@ class Standin:
                 return _page(request, sorted(self.devices[self._hub(host)].values(), key=lambda d: str(d["deviceId"])))
             case "GET", ["devices" | "twins", name]:
                 device = self.devices[self._hub(host)].get(name)
-                headers = {"iothub-errorcode": "DeviceNotFound"}
-                body = {"Message": f"ErrorCode:DeviceNotFound;{name}", "ExceptionMessage": "Tracking ID:abc"}
-                return _json(device) if device else httpx.Response(404, json=body, headers=headers)
+                return _json(device) if device else _no_device(name)
             case "GET", ["statistics", "devices"]:
                 number = len(self.devices[self._hub(host)])
                 return _json({"totalDeviceCount": number, "enabledDeviceCount": number, "disabledDeviceCount": 0})
@@ -163,7 +165,7 @@ class Standin:
         return _refuse(404000, "No such path.")
 
     def _hub(self, host: str) -> str:
-        return next(name for name, hub in self.hubs.items() if hub["hostName"] == host)
+        return self.names[host]
 
     def _homeport(self, request: httpx.Request, parts: list[str]) -> httpx.Response:
         match request.method, parts:
@@ -243,7 +245,9 @@ class Standin:
             return _json(kept[::-1][: int(request.url.params["limit"])])
         queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue()
         if device_id is not None:
-            device = self.devices[hub][device_id]
+            device = self.devices[hub].get(device_id)
+            if device is None:
+                return _no_device(device_id)
             queue.put_nowait(
                 ("connection", {k: device[k] for k in ("deviceId", "connectionState", "lastActivityTime")})
             )
@@ -274,6 +278,11 @@ class Standin:
 def _without_secrets(enrollment: dict[str, Any]) -> dict[str, Any]:
     attestation = {name: value for name, value in enrollment["attestation"].items() if name != "symmetricKey"}
     return enrollment | {"attestation": attestation}
+
+
+def _no_device(name: str) -> httpx.Response:
+    body = {"Message": f"ErrorCode:DeviceNotFound;{name}", "ExceptionMessage": "Tracking ID:abc"}
+    return httpx.Response(404, json=body, headers={"iothub-errorcode": "DeviceNotFound"})
 
 
 def _json(document: Any) -> httpx.Response:

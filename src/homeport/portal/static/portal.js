@@ -33,6 +33,9 @@ function tickTimes() {
 }
 setInterval(tickTimes, 10000);
 
+// On a narrow screen the navigation scrolls: show where one is.
+document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // --- copy
 
 document.addEventListener("click", async (event) => {
