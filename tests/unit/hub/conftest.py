@@ -21,7 +21,7 @@ from homeport.net.http_server import HttpServer
 from homeport.net.listener import Listener, Service
 from homeport.net.mqtt_server import MqttServer
 from homeport.net.sites import Sites
-from homeport.store import open_stores
+from homeport.store import Stores, open_stores
 from tests.net.certs import Identity, issue
 from tests.unit.hub.clients import RestClient
 
@@ -94,16 +94,37 @@ def calls() -> Calls:
 
 
 @pytest.fixture
-async def hubs(clock: ManualClock, bus: LocalBus, calls: Calls) -> AsyncIterator[Hubs]:
+async def stores() -> AsyncIterator[Stores]:
     async with open_stores(":memory:") as stores:
-        yield Hubs(
-            store=stores.hubs,
-            devices=lambda name: cast("DeviceStore", Recorded(stores.devices(name), calls)),
-            log=lambda name: cast("EventLog", Recorded(stores.events(name), calls)),
-            bus=bus,
-            clock=clock,
-            random=os.urandom,
+        yield stores
+
+
+MakeHubs = Callable[..., Hubs]
+
+
+@pytest.fixture
+def make_hubs(stores: Stores, clock: ManualClock, bus: LocalBus, calls: Calls) -> MakeHubs:
+    """Make what one process has of the hubs; all share the store and, unless told otherwise, the bus."""
+
+    def make(**parts: Any) -> Hubs:
+        return Hubs(
+            **{
+                "store": stores.hubs,
+                "devices": lambda name: cast("DeviceStore", Recorded(stores.devices(name), calls)),
+                "log": lambda name: cast("EventLog", Recorded(stores.events(name), calls)),
+                "bus": bus,
+                "clock": clock,
+                "random": os.urandom,
+                **parts,
+            }
         )
+
+    return make
+
+
+@pytest.fixture
+def hubs(make_hubs: MakeHubs) -> Hubs:
+    return make_hubs()
 
 
 @pytest.fixture
