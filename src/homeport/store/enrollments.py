@@ -1,0 +1,145 @@
+"""Enrollments and groups in SQL."""
+
+from collections.abc import Sequence
+
+from homeport.dps.model import Enrollment, EnrollmentGroup, IndividualEnrollment
+from homeport.errors import Code, HomeportError
+from homeport.paging import Page
+from homeport.store.cached import CachedTable
+from homeport.store.database import Database, Transaction, Value
+from homeport.store.enrollment_rows import encode_enrollment, group_of, individual_of
+from homeport.store.rows import key_of
+
+
+class _Table:
+    """The statements over one of the two tables, and how its refusals are called."""
+
+    def __init__(self, name: str, *, missing: Code, exists: Code, noun: str) -> None:
+        self.get = f"SELECT id, etag, data FROM {name} WHERE id_key = :id_key"
+        self.all = f"SELECT id, etag, data FROM {name} ORDER BY id_key"
+        self.page = f"SELECT id_key, id, etag, data FROM {name} WHERE id_key > :after ORDER BY id_key LIMIT :limit"
+        self.create = (
+            f"INSERT INTO {name} (id_key, id, etag, data) VALUES (:id_key, :id, :etag, :data) "
+            "ON CONFLICT (id_key) DO NOTHING"
+        )
+        # The spelling of the creation stays.
+        self.replace = f"UPDATE {name} SET etag = :etag, data = :data WHERE id_key = :id_key"
+        self.delete = f"DELETE FROM {name} WHERE id_key = :id_key"
+        self._missing, self._exists, self._noun = missing, exists, noun
+
+    def taken(self, identifier: str) -> HomeportError:
+        return HomeportError(self._exists, f"The {self._noun} '{identifier}' exists already.")
+
+    async def refusal(self, transaction: Transaction, identifier: str) -> HomeportError:
+        """Say why a statement that names an etag changed nothing."""
+        if await transaction.fetch_one(self.get, {"id_key": key_of(identifier)}) is None:
+            return HomeportError(self._missing, f"There is no {self._noun} '{identifier}'.")
+        return HomeportError(
+            Code.PRECONDITION_FAILED, f"The {self._noun} '{identifier}' was changed since it was read."
+        )
+
+    async def change(
+        self, transaction: Transaction, statement: str, identifier: str, values: dict[str, Value], etag: str | None
+    ) -> None:
+        """Run `replace` or `delete` under the etag it expects."""
+        if etag is not None:
+            statement += " AND etag = :expected"
+        parameters = {**values, "id_key": key_of(identifier), "expected": etag}
+        if not await transaction.execute(statement, parameters):
+            raise await self.refusal(transaction, identifier)
+
+
+# One table name each, from here: nothing that a caller wrote enters a statement.
+_INDIVIDUALS = _Table(
+    "individual_enrollments", missing=Code.ENROLLMENT_NOT_FOUND, exists=Code.ENROLLMENT_EXISTS, noun="enrollment"
+)
+_GROUPS = _Table("enrollment_groups", missing=Code.GROUP_NOT_FOUND, exists=Code.GROUP_EXISTS, noun="enrollment group")
+
+
+class SqlEnrollmentStore:
+    """EnrollmentStore over a Database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._groups = CachedTable(database, "enrollment_groups", _load_groups)
+
+    async def get_individual(self, registration_id: str) -> IndividualEnrollment | None:
+        row = await self._database.fetch_one(_INDIVIDUALS.get, {"id_key": key_of(registration_id)})
+        return None if row is None else individual_of(*row)
+
+    async def get_group(self, group_id: str) -> EnrollmentGroup | None:
+        row = await self._database.fetch_one(_GROUPS.get, {"id_key": key_of(group_id)})
+        return None if row is None else group_of(*row)
+
+    async def groups(self) -> Sequence[EnrollmentGroup]:
+        return await self._groups.content()
+
+    async def create_individual(self, enrollment: IndividualEnrollment) -> None:
+        identifier = enrollment.registration_id
+        if not await self._database.execute(_INDIVIDUALS.create, _values(identifier, enrollment)):
+            raise _INDIVIDUALS.taken(identifier)
+
+    async def create_group(self, group: EnrollmentGroup) -> None:
+        async def work(transaction: Transaction) -> None:
+            if not await transaction.execute(_GROUPS.create, _values(group.group_id, group)):
+                raise _GROUPS.taken(group.group_id)
+            await self._groups.changed(transaction)
+
+        await self._database.write(work)
+
+    async def replace_individual(self, enrollment: IndividualEnrollment, *, expected_etag: str | None) -> None:
+        identifier = enrollment.registration_id
+        await self._database.write(
+            lambda transaction: _INDIVIDUALS.change(
+                transaction, _INDIVIDUALS.replace, identifier, _values(identifier, enrollment), expected_etag
+            )
+        )
+
+    async def replace_group(self, group: EnrollmentGroup, *, expected_etag: str | None) -> None:
+        await self._change_group(_GROUPS.replace, group.group_id, _values(group.group_id, group), expected_etag)
+
+    async def delete_individual(self, registration_id: str, *, expected_etag: str | None) -> None:
+        await self._database.write(
+            lambda transaction: _INDIVIDUALS.change(
+                transaction, _INDIVIDUALS.delete, registration_id, {}, expected_etag
+            )
+        )
+
+    async def delete_group(self, group_id: str, *, expected_etag: str | None) -> None:
+        await self._change_group(_GROUPS.delete, group_id, {}, expected_etag)
+
+    async def page_individuals(self, *, after: str | None, limit: int) -> Page[IndividualEnrollment]:
+        rows = await self._database.fetch_all(_INDIVIDUALS.page, {"after": after or "", "limit": limit + 1})
+        return Page(
+            items=[individual_of(*row[1:]) for row in rows[:limit]],
+            after=rows[limit - 1][0] if len(rows) > limit else None,
+        )
+
+    async def page_groups(self, *, after: str | None, limit: int) -> Page[EnrollmentGroup]:
+        rows = await self._database.fetch_all(_GROUPS.page, {"after": after or "", "limit": limit + 1})
+        return Page(
+            items=[group_of(*row[1:]) for row in rows[:limit]],
+            after=rows[limit - 1][0] if len(rows) > limit else None,
+        )
+
+    async def _change_group(
+        self, statement: str, group_id: str, values: dict[str, Value], expected_etag: str | None
+    ) -> None:
+        async def work(transaction: Transaction) -> None:
+            await _GROUPS.change(transaction, statement, group_id, values, expected_etag)
+            await self._groups.changed(transaction)
+
+        await self._database.write(work)
+
+
+async def _load_groups(transaction: Transaction) -> Sequence[EnrollmentGroup]:
+    return [group_of(*row) for row in await transaction.fetch_all(_GROUPS.all)]
+
+
+def _values(identifier: str, enrollment: Enrollment) -> dict[str, Value]:
+    return {
+        "id_key": key_of(identifier),
+        "id": identifier,
+        "etag": enrollment.etag,
+        "data": encode_enrollment(enrollment),
+    }

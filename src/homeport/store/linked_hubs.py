@@ -1,0 +1,72 @@
+"""The hubs provisioning may use, in SQL; few, and asked for at every registration."""
+
+from collections.abc import Sequence
+
+from homeport.dps.model import LinkedHub
+from homeport.errors import Code, HomeportError
+from homeport.store.cached import CachedTable
+from homeport.store.database import Database, Transaction, Value
+from homeport.store.rows import Codec, key_of
+
+_ALL = "SELECT data FROM linked_hubs ORDER BY name_key"
+
+_CREATE = """
+    INSERT INTO linked_hubs (name_key, host_key, data) VALUES (:name_key, :host_key, :data) ON CONFLICT DO NOTHING"""
+
+_HOST_TAKEN = "SELECT 1 FROM linked_hubs WHERE host_key = :host_key AND name_key <> :name_key"
+
+_PUT = """
+    INSERT INTO linked_hubs (name_key, host_key, data) VALUES (:name_key, :host_key, :data)
+    ON CONFLICT (name_key) DO UPDATE SET host_key = excluded.host_key, data = excluded.data"""
+
+_DELETE = "DELETE FROM linked_hubs WHERE name_key = :name_key"
+
+codec = Codec(LinkedHub)
+
+
+class SqlLinkedHubStore:
+    """LinkedHubStore over a Database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._hubs = CachedTable(database, "linked_hubs", _load)
+
+    async def all(self) -> Sequence[LinkedHub]:
+        return await self._hubs.content()
+
+    async def put(self, hub: LinkedHub, *, create: bool) -> None:
+        """Without `create`, an existing hub of that name is replaced, a new one added."""
+        values: dict[str, Value] = {
+            "name_key": key_of(hub.name),
+            "host_key": key_of(hub.host_name),
+            "data": codec.encode(hub),
+        }
+
+        async def work(transaction: Transaction) -> None:
+            # First, because it is the lock that lets one writer at a time look at the host names.
+            await self._hubs.changed(transaction)
+            if create:
+                if not await transaction.execute(_CREATE, values):
+                    raise _taken(hub)
+            else:
+                if await transaction.fetch_one(_HOST_TAKEN, values) is not None:
+                    raise _taken(hub)
+                await transaction.execute(_PUT, values)
+
+        await self._database.write(work)
+
+    async def delete(self, name: str) -> None:
+        async def work(transaction: Transaction) -> None:
+            if not await transaction.execute(_DELETE, {"name_key": key_of(name)}):
+                raise HomeportError(Code.NOT_FOUND, f"There is no linked hub '{name}'.")
+            await self._hubs.changed(transaction)
+
+        await self._database.write(work)
+
+
+async def _load(transaction: Transaction) -> Sequence[LinkedHub]:
+    return [codec.decode(data) for (data,) in await transaction.fetch_all(_ALL)]
+
+
+def _taken(hub: LinkedHub) -> HomeportError:
+    return HomeportError(Code.HUB_EXISTS, f"A linked hub '{hub.name}', or one at '{hub.host_name}', exists already.")

@@ -1,0 +1,210 @@
+"""How registrations and their operations are kept: ids, etag, deadline and lease in columns, the rest here."""
+
+from datetime import datetime
+from typing import assert_never
+
+from msgspec import Struct
+
+from homeport.dps.model import (
+    Assignment,
+    AttestationKind,
+    DeviceSpec,
+    EnrollmentRef,
+    Failure,
+    HubCredential,
+    Operation,
+    Registration,
+    RegistrationStatus,
+    SasCredential,
+    Step,
+    Substatus,
+    ThumbprintCredential,
+    TwinContent,
+    TwinWrite,
+)
+from homeport.store.database import Row, Value
+from homeport.store.rows import Codec, from_micros, key_of, to_micros
+
+
+class SasRow(Struct, tag="sas"):
+    primary_key: bytes
+    secondary_key: bytes
+
+
+class ThumbprintRow(Struct, tag="thumbprint"):
+    primary: str
+    secondary: str
+
+
+class SpecRow(Struct, kw_only=True):
+    device_id: str
+    credential: SasRow | ThumbprintRow
+    iot_edge: bool | None
+    twin: TwinContent
+    twin_write: TwinWrite
+
+
+class OperationRow(Struct, kw_only=True, omit_defaults=True):
+    status: RegistrationStatus
+    step: Step
+    target: Assignment | None = None
+    leaves: Assignment | None = None
+    migrate_from: Assignment | None = None
+    spec: SpecRow | None = None
+    success: Substatus | None = None
+    attempts: int = 0
+    tracking_id: str = ""
+    identity_digest: str = ""
+
+
+class RegistrationRow(Struct, kw_only=True, omit_defaults=True):
+    group_id: str | None = None
+    attestation: AttestationKind
+    status: RegistrationStatus
+    substatus: Substatus | None = None
+    assignment: Assignment | None = None
+    failure: Failure | None = None
+    payload: bytes | None = None
+    device_payload: bytes | None = None
+    tpm_key_blob: bytes | None = None
+    operation: OperationRow
+    created_at: datetime
+    updated_at: datetime
+
+
+_codec = Codec(RegistrationRow)
+
+COLUMNS = "id, etag, operation_id, deadline, retry_at, lease_owner, lease_until, data"
+"""The columns `registration_of` expects, in its order."""
+
+
+def is_open(operation: Operation) -> bool:
+    """Whether somebody must still work on the operation: a step is left, and it has not failed."""
+    ended = operation.status in (RegistrationStatus.FAILED, RegistrationStatus.DISABLED)
+    return operation.step is not Step.DONE and not ended
+
+
+def registration_values(registration: Registration) -> dict[str, Value]:
+    """Return every column of a registration's row by name."""
+    operation = registration.operation
+    group_id = registration.enrollment.group_id
+    return {
+        "id_key": key_of(registration.registration_id),
+        "id": registration.registration_id,
+        "group_key": None if group_id is None else key_of(group_id),
+        "etag": registration.etag,
+        "operation_id": operation.id,
+        "is_open": int(is_open(operation)),
+        "deadline": to_micros(operation.deadline),
+        "retry_at": to_micros(operation.retry_at),
+        "lease_owner": operation.lease_owner,
+        "lease_until": to_micros(operation.lease_until),
+        "data": _codec.encode(_row(registration)),
+    }
+
+
+def registration_of(columns: Row) -> Registration:
+    registration_id, etag, operation_id, deadline, retry_at, lease_owner, lease_until, data = columns
+    row = _codec.decode(data)
+    operation = row.operation
+    return Registration(
+        registration_id=registration_id,
+        enrollment=EnrollmentRef(group_id=row.group_id),
+        attestation=row.attestation,
+        status=row.status,
+        substatus=row.substatus,
+        assignment=row.assignment,
+        failure=row.failure,
+        payload=row.payload,
+        device_payload=row.device_payload,
+        tpm_key_blob=row.tpm_key_blob,
+        operation=Operation(
+            id=operation_id,
+            status=operation.status,
+            step=operation.step,
+            deadline=from_micros(deadline),
+            target=operation.target,
+            leaves=operation.leaves,
+            migrate_from=operation.migrate_from,
+            spec=None if operation.spec is None else _spec(operation.spec),
+            success=operation.success,
+            attempts=operation.attempts,
+            retry_at=from_micros(retry_at),
+            lease_owner=lease_owner,
+            lease_until=from_micros(lease_until),
+            tracking_id=operation.tracking_id,
+            identity_digest=operation.identity_digest,
+        ),
+        etag=etag,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def _row(registration: Registration) -> RegistrationRow:
+    operation = registration.operation
+    return RegistrationRow(
+        group_id=registration.enrollment.group_id,
+        attestation=registration.attestation,
+        status=registration.status,
+        substatus=registration.substatus,
+        assignment=registration.assignment,
+        failure=registration.failure,
+        payload=registration.payload,
+        device_payload=registration.device_payload,
+        tpm_key_blob=registration.tpm_key_blob,
+        operation=OperationRow(
+            status=operation.status,
+            step=operation.step,
+            target=operation.target,
+            leaves=operation.leaves,
+            migrate_from=operation.migrate_from,
+            spec=None if operation.spec is None else _spec_row(operation.spec),
+            success=operation.success,
+            attempts=operation.attempts,
+            tracking_id=operation.tracking_id,
+            identity_digest=operation.identity_digest,
+        ),
+        created_at=registration.created_at,
+        updated_at=registration.updated_at,
+    )
+
+
+def _spec_row(spec: DeviceSpec) -> SpecRow:
+    return SpecRow(
+        device_id=spec.device_id,
+        credential=_credential_row(spec.credential),
+        iot_edge=spec.iot_edge,
+        twin=spec.twin,
+        twin_write=spec.twin_write,
+    )
+
+
+def _spec(row: SpecRow) -> DeviceSpec:
+    return DeviceSpec(
+        device_id=row.device_id,
+        credential=_credential(row.credential),
+        iot_edge=row.iot_edge,
+        twin=row.twin,
+        twin_write=row.twin_write,
+    )
+
+
+def _credential_row(credential: HubCredential) -> SasRow | ThumbprintRow:
+    match credential:
+        case SasCredential(primary_key=primary_key, secondary_key=secondary_key):
+            return SasRow(primary_key, secondary_key)
+        case ThumbprintCredential(primary=primary, secondary=secondary):
+            return ThumbprintRow(primary, secondary)
+        case _:
+            assert_never(credential)
+
+
+def _credential(row: SasRow | ThumbprintRow) -> HubCredential:
+    match row:
+        case SasRow():
+            return SasCredential(primary_key=row.primary_key, secondary_key=row.secondary_key)
+        case ThumbprintRow():
+            return ThumbprintCredential(primary=row.primary, secondary=row.secondary)
+        case _:
+            assert_never(row)

@@ -1,0 +1,117 @@
+"""Registration records in SQL: who may open, continue and end an operation is decided inside single statements."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from homeport.dps.model import Registration
+from homeport.errors import Code, ConflictError, HomeportError
+from homeport.paging import Page
+from homeport.store.database import Database, Parameters, Transaction
+from homeport.store.registration_rows import COLUMNS, registration_of, registration_values
+from homeport.store.rows import key_of, to_micros
+
+_GET = f"SELECT {COLUMNS} FROM registrations WHERE id_key = :id_key"
+
+_CREATE = """
+    INSERT INTO registrations (
+        id_key, id, group_key, etag, operation_id, is_open, deadline, retry_at, lease_owner, lease_until, data
+    ) VALUES (
+        :id_key, :id, :group_key, :etag, :operation_id, :is_open, :deadline, :retry_at, :lease_owner, :lease_until,
+        :data
+    ) ON CONFLICT (id_key) DO NOTHING RETURNING id"""
+
+# The spelling of the first registration stays.
+_SET = """
+    UPDATE registrations SET
+        group_key = :group_key, etag = :etag, operation_id = :operation_id, is_open = :is_open, deadline = :deadline,
+        retry_at = :retry_at, lease_owner = :lease_owner, lease_until = :lease_until, data = :data"""
+
+_REOPEN = f"{_SET} WHERE id_key = :id_key AND is_open = 0 AND etag = :expected RETURNING id"
+
+_SAVE = f"""{_SET}
+    WHERE id_key = :id_key AND operation_id = :operation_id AND is_open = 1
+    AND (lease_owner IS NULL OR lease_owner = :saver)"""
+
+_CLAIM = f"""
+    WITH due AS MATERIALIZED (
+        SELECT id_key FROM registrations
+        WHERE is_open = 1 AND (lease_until IS NULL OR lease_until <= :now) AND (retry_at IS NULL OR retry_at <= :now)
+        ORDER BY deadline, id_key LIMIT :limit /*postgres FOR UPDATE SKIP LOCKED*/
+    )
+    UPDATE registrations SET lease_owner = :owner, lease_until = :until
+    WHERE id_key IN (SELECT id_key FROM due) RETURNING {COLUMNS}"""
+
+_PAGE = f"SELECT id_key, {COLUMNS} FROM registrations WHERE id_key > :after ORDER BY id_key LIMIT :limit"
+
+_PAGE_OF_GROUP = f"""
+    SELECT id_key, {COLUMNS} FROM registrations
+    WHERE group_key = :group_key AND id_key > :after ORDER BY id_key LIMIT :limit"""
+
+_DELETE = "DELETE FROM registrations WHERE id_key = :id_key"
+
+
+class SqlRegistrationStore:
+    """RegistrationStore over a Database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, registration_id: str) -> Registration | None:
+        row = await self._database.fetch_one(_GET, {"id_key": key_of(registration_id)})
+        return None if row is None else registration_of(row)
+
+    async def open(self, registration: Registration, *, expected_etag: str | None) -> Registration:
+        values = {**registration_values(registration), "expected": expected_etag}
+        statement = _CREATE if expected_etag is None else _REOPEN
+        opened = await self._database.write(lambda transaction: transaction.fetch_one(statement, values))
+        if opened is not None:
+            return replace(registration, registration_id=opened[0])
+        row = await self._database.fetch_one(
+            f"SELECT {COLUMNS} FROM registrations WHERE id_key = :id_key AND is_open = 1",
+            {"id_key": values["id_key"]},
+        )
+        if row is None:
+            raise ConflictError("The registration was changed since it was read.")
+        return registration_of(row)
+
+    async def save(self, registration: Registration, *, lease_owner: str) -> None:
+        if not await self._database.execute(_SAVE, {**registration_values(registration), "saver": lease_owner}):
+            raise ConflictError("The operation is not this process's to continue.")
+
+    async def claim(self, *, now: datetime, lease: timedelta, owner: str, limit: int) -> Sequence[Registration]:
+        parameters: Parameters = {
+            "now": to_micros(now),
+            "until": to_micros(now + lease),
+            "owner": owner,
+            "limit": limit,
+        }
+        rows = await self._database.write(lambda transaction: transaction.fetch_all(_CLAIM, parameters))
+        claimed = [registration_of(row) for row in rows]
+        # RETURNING promises no order.
+        return sorted(claimed, key=lambda each: (each.operation.deadline, key_of(each.registration_id)))
+
+    async def delete(self, registration_id: str, *, expected_etag: str | None) -> None:
+        key = key_of(registration_id)
+
+        async def work(transaction: Transaction) -> None:
+            matching = "" if expected_etag is None else " AND etag = :expected"
+            if not await transaction.execute(_DELETE + matching, {"id_key": key, "expected": expected_etag}):
+                if await transaction.fetch_one(_GET, {"id_key": key}) is None:
+                    raise HomeportError(Code.REGISTRATION_NOT_FOUND, f"'{registration_id}' has no registration.")
+                raise HomeportError(
+                    Code.PRECONDITION_FAILED, f"The registration '{registration_id}' was changed since it was read."
+                )
+
+        await self._database.write(work)
+
+    async def page(self, *, group_id: str | None, after: str | None, limit: int) -> Page[Registration]:
+        group_key = None if group_id is None else key_of(group_id)
+        rows = await self._database.fetch_all(
+            _PAGE if group_id is None else _PAGE_OF_GROUP,
+            {"group_key": group_key, "after": after or "", "limit": limit + 1},
+        )
+        return Page(
+            items=[registration_of(row[1:]) for row in rows[:limit]],
+            after=rows[limit - 1][0] if len(rows) > limit else None,
+        )

@@ -1,0 +1,361 @@
+"""Driver for one SQLite file: statements run on the event loop, commits in one thread, whole batches at a time.
+
+A statement takes microseconds, a durable commit waits for the disk. Running both in a thread would pay for a change
+of thread at every statement; under a saturated event loop that was measured to be three times slower (and without
+`_lend_the_interpreter` both come to a standstill). Only one process may write a file; others may read it.
+"""
+
+import asyncio
+import logging
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from homeport.store.database import DatabaseError, Parameters, Row, Work
+
+T = TypeVar("T")
+
+MEMORY = ":memory:"
+
+_log = logging.getLogger(__name__)
+
+_NOTHING: Mapping[str, Any] = {}
+_BATCH_JOBS = 512
+_BATCH_SECONDS = 0.01
+"""A batch runs on the event loop: when it has taken this long, the rest waits for the next."""
+_BUSY_MILLISECONDS = 10_000
+_STATEMENTS = 256
+_LEND_EVERY = 0.001
+_LEND_FOR = 0.00005
+
+_OUT_OF_REACH = frozenset({
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_PROTOCOL,
+})  # fmt: skip
+
+
+class SqliteTransaction:
+    """Statements on one connection. The methods never suspend: `drive` relies on it."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    async def execute(self, sql: str, parameters: Parameters = _NOTHING) -> int:
+        return self._connection.execute(sql, parameters).rowcount
+
+    async def execute_many(self, sql: str, parameters: Sequence[Parameters]) -> None:
+        self._connection.executemany(sql, parameters)
+
+    async def fetch_one(self, sql: str, parameters: Parameters = _NOTHING) -> Row | None:
+        # All rows are fetched: a half-read statement would keep its snapshot open.
+        rows = self._connection.execute(sql, parameters).fetchall()
+        return rows[0] if rows else None
+
+    async def fetch_all(self, sql: str, parameters: Parameters = _NOTHING) -> Sequence[Row]:
+        return self._connection.execute(sql, parameters).fetchall()
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends to its end and return its result."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    coroutine.close()
+    raise RuntimeError("A transaction may await nothing but its own statements.")
+
+
+class SqliteDatabase:
+    """One file, or a database in memory; belongs to the event loop it was opened in."""
+
+    def __init__(self, path: str | Path, *, read_only: bool = False, queue_limit: int = 10_000) -> None:
+        """Open the file, or create it for its owner alone. Raises DatabaseError."""
+        self._name = str(path)
+        self._loop = asyncio.get_running_loop()
+        self._limit = queue_limit
+        self._in_memory = self._name == MEMORY
+        try:
+            if not self._in_memory and not read_only:
+                _create_private(Path(path))
+            self._writer = _connect(self._name, read_only=read_only)
+            self._reader = self._writer if self._in_memory or read_only else _connect(self._name, read_only=True)
+        except (sqlite3.Error, OSError) as error:
+            raise self._failure(error) from error
+        self._transaction = SqliteTransaction(self._writer)
+        self._read_transaction = SqliteTransaction(self._reader)
+        self._read_only = read_only
+        self._queue: deque[tuple[Work[Any], asyncio.Future[Any]]] = deque()
+        self._batch: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._busy = False
+        self._closed = False
+        self._lending = False
+        self._handed_over = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._orders: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    # ------------------------------------------------------------ reading
+
+    async def fetch_one(self, sql: str, parameters: Parameters = _NOTHING) -> Row | None:
+        rows = await self.fetch_all(sql, parameters)
+        return rows[0] if rows else None
+
+    async def fetch_all(self, sql: str, parameters: Parameters = _NOTHING) -> Sequence[Row]:
+        try:
+            return self._reader.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise self._failure(error) from error
+
+    async def read(self, work: Work[T]) -> T:
+        try:
+            self._reader.execute("BEGIN")
+            try:
+                return drive(work(self._read_transaction))
+            finally:
+                if self._reader.in_transaction:
+                    self._reader.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise self._failure(error) from error
+
+    # ------------------------------------------------------------ writing
+
+    async def execute(self, sql: str, parameters: Parameters = _NOTHING) -> int:
+        return await self.write(lambda transaction: transaction.execute(sql, parameters))
+
+    async def write(self, work: Work[T]) -> T:
+        while len(self._queue) >= self._limit:
+            await self._wait_for_room()
+        return await self.start(work)
+
+    def start(self, work: Work[T]) -> asyncio.Future[T]:
+        if self._closed or self._read_only:
+            raise DatabaseError(f"{self._name} is {'closed' if self._closed else 'open for reading only'}.")
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._queue.append((work, future))
+        if not self._busy:
+            self._busy = True
+            self._idle.clear()
+            # Not now but soon: everything that starts in this turn of the loop shares the commit.
+            self._loop.call_soon(self._begin)
+        return future
+
+    async def _wait_for_room(self) -> None:
+        room: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.append(room)
+        try:
+            await room
+        except asyncio.CancelledError:
+            self._make_room()
+            raise
+
+    def _make_room(self) -> None:
+        room = self._limit - len(self._queue)
+        while room > 0 and self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                room -= 1
+
+    def _begin(self) -> None:
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY and not self._in_memory:
+                # Another process writes: wait for it in the thread, not here.
+                self._hand_over("BEGIN IMMEDIATE")
+            else:
+                self._refuse(error)
+        except sqlite3.Error as error:
+            self._refuse(error)
+        else:
+            self._run()
+
+    def _refuse(self, error: sqlite3.Error) -> None:
+        """Fail everything that is queued: not even a transaction can begin."""
+        self._batch = [(future, None, None) for _, future in self._queue]
+        self._queue.clear()
+        self._finish(error)
+
+    def _run(self) -> None:
+        """Run queued work, each job under its own savepoint, until the batch is full; then commit."""
+        deadline = time.monotonic() + _BATCH_SECONDS
+        jobs = self._queue
+        batch = self._batch
+        execute = self._writer.execute
+        while jobs and len(batch) < _BATCH_JOBS:
+            work, future = jobs.popleft()
+            if future.cancelled():
+                continue
+            try:
+                execute("SAVEPOINT job")
+                result = drive(work(self._transaction))
+                execute("RELEASE job")
+                batch.append((future, result, None))
+            except Exception as error:
+                batch.append((future, None, error))
+                if not self._undo_job(error):
+                    return
+            if time.monotonic() > deadline:
+                break
+        self._make_room()
+        if self._in_memory:
+            self._answer(_try(self._writer, "COMMIT"))
+        else:
+            self._hand_over("COMMIT")
+
+    def _undo_job(self, error: Exception) -> bool:
+        """Roll one job back; False if the whole transaction is gone, and the batch with it."""
+        undone: sqlite3.Error | None = None
+        if self._writer.in_transaction:
+            undone = _try(self._writer, "ROLLBACK TO job") or _try(self._writer, "RELEASE job")
+            if undone is None:
+                return True
+        cause = undone or (error if isinstance(error, sqlite3.Error) else sqlite3.OperationalError(str(error)))
+        self._finish(cause)
+        return False
+
+    # ------------------------------------------------------------ the thread
+
+    def _hand_over(self, order: str) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._obey, name="homeport-sqlite", daemon=True)
+            self._thread.start()
+        self._handed_over = True
+        self._orders.put(order)
+        if not self._lending:
+            self._lending = True
+            self._loop.call_later(_LEND_EVERY, self._lend_the_interpreter)
+
+    def _lend_the_interpreter(self) -> None:
+        """Let the thread in while it has an order.
+
+        A busy event loop gives the interpreter lock away only for microseconds at a time, less than the thread needs
+        to wake up, so it could starve for seconds: a real sleep is the one way to let it in.
+        """
+        if self._handed_over:
+            time.sleep(_LEND_FOR)
+            self._loop.call_later(_LEND_EVERY, self._lend_the_interpreter)
+        else:
+            self._lending = False
+
+    def _obey(self) -> None:
+        while (order := self._orders.get()) is not None:
+            if order == "COMMIT":
+                error = _try(self._writer, order)
+            else:
+                _try(self._writer, f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
+                error = _try(self._writer, order)
+                _try(self._writer, "PRAGMA busy_timeout = 0")
+            done = self._answer if order == "COMMIT" else self._begun
+            try:
+                self._loop.call_soon_threadsafe(done, error)
+            except RuntimeError:  # the loop was closed before the database
+                return
+
+    def _begun(self, error: sqlite3.Error | None) -> None:
+        self._handed_over = False
+        if error is None:
+            self._run()
+        else:
+            self._refuse(error)
+
+    def _answer(self, error: sqlite3.Error | None) -> None:
+        self._handed_over = False
+        self._finish(error)
+
+    def _finish(self, error: sqlite3.Error | None) -> None:
+        """Tell everyone in the batch, and go on with what has been queued meanwhile."""
+        failure: Exception | None = None
+        if error is not None:
+            if self._writer.in_transaction:
+                _try(self._writer, "ROLLBACK")
+            failure = self._failure(error)
+            _log.error("Writes failed: %s", failure)
+        batch, self._batch = self._batch, []
+        for future, result, refusal in batch:
+            if future.done():
+                continue
+            if failure is not None:
+                future.set_exception(failure)
+            elif refusal is not None:
+                future.set_exception(self._failure(refusal) if isinstance(refusal, sqlite3.Error) else refusal)
+            else:
+                future.set_result(result)
+        if self._queue:
+            self._loop.call_soon(self._begin)
+        else:
+            self._busy = False
+            self._idle.set()
+        self._make_room()
+
+    # ------------------------------------------------------------ the end
+
+    async def close(self) -> None:
+        self._closed = True
+        await self._idle.wait()
+        if self._thread is not None:
+            self._orders.put(None)
+            self._thread.join()
+            self._thread = None
+        if self._reader is not self._writer:
+            self._reader.close()
+        self._writer.close()
+
+    def _failure(self, error: Exception) -> Exception:
+        """Return the error a caller gets: faults of the file as DatabaseError, faults of our SQL as they are."""
+        if isinstance(error, OSError):
+            return DatabaseError(f"{self._name}: {error.strerror}")
+        if isinstance(error, sqlite3.ProgrammingError) and self._closed:
+            return DatabaseError(f"{self._name} is closed.")
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF
+        return DatabaseError(f"{self._name}: {error}") if code in _OUT_OF_REACH else error
+
+
+def _try(connection: sqlite3.Connection, sql: str) -> sqlite3.Error | None:
+    try:
+        connection.execute(sql)
+    except sqlite3.Error as error:
+        return error
+    return None
+
+
+def _create_private(path: Path) -> None:
+    """Create folder and file for their owner alone; SQLite gives its side files the same mode."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _connect(name: str, *, read_only: bool) -> sqlite3.Connection:
+    location = name if name == MEMORY else f"{Path(name).absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
+    connection = sqlite3.connect(
+        location,
+        uri=True,
+        timeout=_BUSY_MILLISECONDS / 1000,
+        isolation_level=None,
+        check_same_thread=False,  # the writer belongs to loop and thread in turn, never to both
+        cached_statements=_STATEMENTS,
+    )
+    try:
+        connection.execute("PRAGMA cache_size = -16384")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        if not read_only:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA wal_autocheckpoint = 4000")
+            connection.execute("PRAGMA journal_size_limit = 67108864")
+            connection.execute("PRAGMA busy_timeout = 0")
+        connection.execute("SELECT 1 FROM sqlite_schema").fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,92 @@
+"""Every store over one database, and how a database is opened."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from homeport.store.attempts import SqlAttemptStore
+from homeport.store.challenges import SqlChallengeStore
+from homeport.store.database import Database
+from homeport.store.devices import SqlDeviceStore
+from homeport.store.dialect import Dialect
+from homeport.store.enrollments import SqlEnrollmentStore
+from homeport.store.event_log import SqlEventLog
+from homeport.store.hubs import SqlHubStore
+from homeport.store.linked_hubs import SqlLinkedHubStore
+from homeport.store.migration import check, migrate
+from homeport.store.postgres import PostgresDatabase
+from homeport.store.registrations import SqlRegistrationStore
+from homeport.store.settings import SettingsStore
+from homeport.store.sqlite import SqliteDatabase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """What one Homeport remembers."""
+
+    database: Database
+    settings: SettingsStore
+    enrollments: SqlEnrollmentStore
+    registrations: SqlRegistrationStore
+    challenges: SqlChallengeStore
+    attempts: SqlAttemptStore
+    linked_hubs: SqlLinkedHubStore
+    hubs: SqlHubStore
+
+    @classmethod
+    def over(cls, database: Database) -> "Stores":
+        """Build every store over the database; needs its event loop."""
+        return cls(
+            database=database,
+            settings=SettingsStore(database),
+            enrollments=SqlEnrollmentStore(database),
+            registrations=SqlRegistrationStore(database),
+            challenges=SqlChallengeStore(database),
+            attempts=SqlAttemptStore(database),
+            linked_hubs=SqlLinkedHubStore(database),
+            hubs=SqlHubStore(database),
+        )
+
+    def devices(self, hub: str) -> SqlDeviceStore:
+        """Return the registry of the hub with this name."""
+        return SqlDeviceStore(self.database, hub)
+
+    def events(self, hub: str, *, partitions: int = 4) -> SqlEventLog:
+        """Return the telemetry of the hub with this name; one object per hub gathers what is appended."""
+        return SqlEventLog(self.database, hub, partitions=partitions)
+
+    async def close(self) -> None:
+        """Write what was recorded, and close the database."""
+        await self.attempts.flush()
+        await self.database.close()
+
+
+async def open_database(location: str | Path, *, read_only: bool = False, pool_size: int = 10) -> Database:
+    """Open a database and bring it to the program's schema.
+
+    `location` is a `postgresql://` URL, a file (created if missing) or `:memory:`. `read_only` opens a file that
+    another process writes. Raises DatabaseError (out of reach) or SchemaError (another version's).
+    """
+    if str(location).startswith(("postgresql://", "postgres://")):
+        database: Database = await PostgresDatabase.connect(str(location), pool_size=pool_size, read_only=read_only)
+        dialect: Dialect = "postgres"
+    else:
+        database = SqliteDatabase(location, read_only=read_only)
+        dialect = "sqlite"
+    try:
+        await (check(database) if read_only else migrate(database, dialect))
+    except BaseException:
+        await database.close()
+        raise
+    return database
+
+
+@asynccontextmanager
+async def open_stores(location: str | Path, *, read_only: bool = False, pool_size: int = 10) -> AsyncIterator[Stores]:
+    """Open a database as `open_database` does, and close it, with everything written, at the end."""
+    stores = Stores.over(await open_database(location, read_only=read_only, pool_size=pool_size))
+    try:
+        yield stores
+    finally:
+        await stores.close()
