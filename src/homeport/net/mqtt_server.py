@@ -274,6 +274,9 @@ class _Conversation:
         assert self._session is not None
         try:
             await self._session.publish(message, ack)
+        except RemoteProtocolError as fault:
+            _log.info("MQTT client %s closed: %s", self._stream.peer.remote.host, fault)
+            self.close()
         except Exception:
             _log.exception("An MQTT front-end failed on a message; its connection is closed")
             self.close()
