@@ -1,6 +1,7 @@
 """`python -m bench`: what to measure, and where the figures go."""
 
 import argparse
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,7 +16,8 @@ SCALES = {"full": run.full, "quick": run.quick, "smoke": run.smoke}
 
 def main() -> None:
     options = _options()
-    console = Console()
+    # Beside a pipe as wide as the widest table.
+    console = Console(width=None if sys.stdout.isatty() else 120)
     scale = SCALES[options.scale](options.tls)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, console.status("") as status:
         results = run.measure(scale, options.sections or run.SECTIONS, Path(folder), status.update)

@@ -80,7 +80,10 @@ class Broker:
                 "autosave_interval 1",
             ]
         (folder / "mosquitto.conf").write_text("\n".join(settings) + "\n")
-        self._process = subprocess.Popen([_PROGRAM, "-c", str(folder / "mosquitto.conf")])
+        self._process = subprocess.Popen(
+            [_PROGRAM, "-c", str(folder / "mosquitto.conf")],
+            stderr=subprocess.DEVNULL,  # it warns of being root
+        )
         self._wait_until_it_listens()
         return self
 

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.backends.openssl import backend
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from bench import registrations, startup, telemetry
+from bench.registrations import Report as Registrations
+from bench.startup import Report as Startup
+from bench.telemetry import NOTES
+from bench.telemetry import Report as Telemetry
 
 FORMAT = 1
 
@@ -22,9 +26,9 @@ class Results:
     """What one run measured; None for a section that was left out."""
 
     scale: str
-    registrations: registrations.Report | None = None
-    telemetry: telemetry.Report | None = None
-    startup: startup.Report | None = None
+    registrations: Registrations | None = None
+    telemetry: Telemetry | None = None
+    startup: Startup | None = None
 
 
 def document(results: Results) -> dict[str, Any]:
@@ -56,7 +60,7 @@ def show(results: Results, console: Console) -> None:
         _show_startup(results.startup, console)
 
 
-def _show_registrations(report: registrations.Report, console: Console) -> None:
+def _show_registrations(report: Registrations, console: Console) -> None:
     table = _table(
         f"Registrations: full TLS {report.tls} handshake each, {report.rounds} rounds of {report.count}",
         ("proof", "work", "at once"),
@@ -79,7 +83,7 @@ def _show_registrations(report: registrations.Report, console: Console) -> None:
     console.print(f"Of a bare handshake, OpenSSL and its binding alone: {engines}\n", style="dim")
 
 
-def _show_telemetry(report: telemetry.Report, console: Console) -> None:
+def _show_telemetry(report: Telemetry, console: Console) -> None:
     table = _table(
         f"Telemetry, QoS 1, {report.payload_bytes} bytes, TLS {report.tls}: "
         f"{report.rounds} rounds of {report.seconds:g} s",
@@ -94,12 +98,12 @@ def _show_telemetry(report: telemetry.Report, console: Console) -> None:
         values = (cell.per_second, cell.p50_ms, cell.p90_ms, cell.p99_ms, cell.server_cpu_us, cell.client_cpu_us)
         table.add_row(cell.server, str(cell.devices), str(cell.window), *map(_number, values))
     console.print(table)
-    for line in telemetry.NOTES if report.mosquitto else ("mosquitto is not installed: nothing to compare with",):
+    for line in NOTES if report.mosquitto else ("mosquitto is not installed: nothing to compare with",):
         console.print(line, style="dim")
     console.print()
 
 
-def _show_startup(report: startup.Report, console: Console) -> None:
+def _show_startup(report: Startup, console: Console) -> None:
     table = _table(f"Start-up and rest: medians of {report.rounds}", ("what",), ("",))
     for name, value, unit in (
         ("an empty Python program", report.bare_python_seconds, "s"),
@@ -115,7 +119,9 @@ def _show_startup(report: startup.Report, console: Console) -> None:
 
 
 def _table(title: str, words: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="")
+    table = Table(
+        title=title, title_justify="left", title_style="bold", header_style="", box=SIMPLE_HEAD, pad_edge=False
+    )
     for word in words:
         table.add_column(word)
     for number in numbers:
