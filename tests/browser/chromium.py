@@ -134,7 +134,7 @@ class Tab:
     async def picture(self, file: Path, *, whole: bool = False) -> None:
         """Write a PNG of the window, or of the whole page."""
         answer = await self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        file.write_bytes(base64.b64decode(answer["data"]))
+        await asyncio.to_thread(file.write_bytes, base64.b64decode(answer["data"]))
 
 
 @asynccontextmanager
@@ -170,9 +170,16 @@ async def _port(file: Path, process: asyncio.subprocess.Process) -> int:
         while True:
             if process.returncode is not None:
                 raise BrowserError(f"chromium ended with status {process.returncode}")
-            if file.exists() and (lines := file.read_text().splitlines()):
-                return int(lines[0])
+            if number := _first_line(file):
+                return int(number)
             await asyncio.sleep(0.05)
+
+
+def _first_line(file: Path) -> str:
+    try:
+        return file.read_text().partition("\n")[0]
+    except FileNotFoundError:
+        return ""
 
 
 @asynccontextmanager

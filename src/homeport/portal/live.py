@@ -24,6 +24,8 @@ MAX_BODY = 8192
 MAX_PROPERTIES = 64
 MAX_STREAMS = 32
 HEARTBEAT = 15.0
+GLANCE = 1.0
+"""Seconds between two looks whether browser and session are still there."""
 WRITE_SECONDS = 30.0
 _QUEUED = 64
 
@@ -99,11 +101,18 @@ async def _stream(
             pump = tasks.create_task(_pump(events, queue))
             ending = tasks.create_task(_announce(stream, queue))
             try:
-                while here.sessions.is_open(signed_in, here.clock.now()):
-                    data = await _next(queue)
+                silence = 0.0
+                while request.transport is not None and here.sessions.is_open(signed_in, here.clock.now()):
+                    try:
+                        data = await _next(queue)
+                    except TimeoutError:
+                        if (silence := silence + GLANCE) < HEARTBEAT:
+                            continue
+                        data = b": alive\n\n"
                     if data is None:
                         break
                     await _write(response, data)
+                    silence = 0.0
             except (ConnectionError, TimeoutError):
                 pass  # the browser left, or does not read
             pump.cancel()
@@ -133,11 +142,9 @@ async def _announce(stream: StreamHandle, queue: asyncio.Queue[bytes | None]) ->
 
 
 async def _next(queue: asyncio.Queue[bytes | None]) -> bytes | None:
-    try:
-        async with asyncio.timeout(HEARTBEAT):
-            return await queue.get()
-    except TimeoutError:
-        return b": alive\n\n"
+    """Return the next data, None at the end. Raises TimeoutError if there is nothing in a while."""
+    async with asyncio.timeout(GLANCE):
+        return await queue.get()
 
 
 async def _write(response: web.StreamResponse, data: bytes) -> None:

@@ -127,7 +127,7 @@ async def test_streams_are_counted(admin: Visitor, hub: Standin, monkeypatch: py
 
 
 async def test_signing_out_ends_the_stream(admin: Visitor, hub: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "HEARTBEAT", 0.05)
+    monkeypatch.setattr(live, "GLANCE", 0.05)
     async with admin.client.get("/live/hub1") as answer:
         await admin.send("/logout")
         with pytest.raises(EOFError):
@@ -135,7 +135,7 @@ async def test_signing_out_ends_the_stream(admin: Visitor, hub: Standin, monkeyp
 
 
 async def test_a_browser_that_left_is_noticed(admin: Visitor, hub: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "HEARTBEAT", 0.05)
+    monkeypatch.setattr(live, "GLANCE", 0.05)
     answer = await admin.open("/live/hub1")
     await _until(lambda: hub.listeners)
     answer.close()

@@ -36,6 +36,8 @@ STREAM_LIFE = timedelta(hours=1)
 """A stream proves itself once, so it ends like a token does; its reader comes back with a new one."""
 HEARTBEAT_SECONDS = 15.0
 """How soon a reader that left without a word is noticed."""
+GLANCE_SECONDS = 1.0
+"""How soon one that closed its connection is."""
 WRITE_SECONDS = 30.0
 
 MAX_JSON_DEPTH = 32
@@ -146,7 +148,7 @@ class TelemetryFrontEnd:
         try:
             await response.prepare(request)
             if request.method == "GET":
-                await self._follow(response, query.device_id, kinds, replay, first)
+                await self._follow(request, response, query.device_id, kinds, replay, first)
         except (ConnectionError, TimeoutError):
             pass  # the reader left, or reads too slowly to be worth waiting for
         finally:
@@ -155,6 +157,7 @@ class TelemetryFrontEnd:
 
     async def _follow(
         self,
+        request: web.BaseRequest,
         response: web.StreamResponse,
         device_id: str | None,
         kinds: frozenset[str],
@@ -181,8 +184,14 @@ class TelemetryFrontEnd:
             async with asyncio.TaskGroup() as tasks:
                 pumps = [tasks.create_task(_pump(source, queue)) for source in sources]
                 try:
-                    while self._clock.now() < end:
-                        await _write(response, await _next(queue, self._heartbeat))
+                    silence = 0.0
+                    while self._clock.now() < end and request.transport is not None:
+                        if (event := await _next(queue, min(GLANCE_SECONDS, self._heartbeat))) is not None:
+                            await _write(response, event)
+                            silence = 0.0
+                        elif (silence := silence + GLANCE_SECONDS) >= self._heartbeat:
+                            await _write(response, b": alive\n\n")
+                            silence = 0.0
                 except (ConnectionError, TimeoutError) as error:
                     failure = error
                 for pump in pumps:
@@ -306,12 +315,13 @@ async def _pump(source: AsyncIterator[Event], queue: asyncio.Queue[Event]) -> No
         await queue.put(event)
 
 
-async def _next(queue: asyncio.Queue[Event], seconds: float) -> bytes:
+async def _next(queue: asyncio.Queue[Event], seconds: float) -> bytes | None:
+    """Return the next event, None if there is none in that time."""
     try:
         async with asyncio.timeout(seconds):
             return _event(*await queue.get())
     except TimeoutError:
-        return b": alive\n\n"
+        return None
 
 
 def _event(name: str, identifier: str | None, data: bytes) -> bytes:
