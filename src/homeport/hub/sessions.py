@@ -139,11 +139,6 @@ class Sessions:
         """Write what is pending now; what cannot be written stays pending and is logged."""
         await self._flush(activity=True)
 
-    def end_all(self, why: str) -> None:
-        """End every connection, as when the hub is removed."""
-        for session in tuple(self._open.values()):
-            self._end(session, why)
-
     def _note(self, device_id: str, state: ConnectionState, now: datetime) -> None:
         self._states[device_id] = (state, now)
         self._state_changed.set()
@@ -160,7 +155,6 @@ class Sessions:
             self._state_changed.clear()
             if not await self._flush(activity=False):
                 await self._clock.sleep(RETRY_DELAY)
-                self._state_changed.set()
 
     async def _write_activity(self) -> None:
         while True:
@@ -183,6 +177,8 @@ class Sessions:
                 _log.exception("hub %s: connection states could not be written; trying again", self._hub)
                 self._states = self._writing_states | self._states
                 self._activity = self._writing_activity | self._activity
+                if self._states:
+                    self._state_changed.set()
                 return False
             finally:
                 self._writing_states, self._writing_activity = {}, {}
