@@ -40,7 +40,10 @@ class AdminResponder:
         return success(200, attempt_document(found), tracking_id)
 
     async def attempts(self, paging: Paging, tracking_id: str) -> Reply:
-        page = await self._attempts.page(after=paging.after("attempts"), limit=paging.limit)
+        after = paging.after("attempts")
+        if after is not None and not (after.isascii() and after.isdigit() and len(after) < 19):
+            raise HomeportError(Code.INVALID_REQUEST, "The continuation token is not one of this server.")
+        page = await self._attempts.page(after=after, limit=paging.limit)
         return listing(page, [attempt_document(item) for item in page.items], "attempts", tracking_id)
 
     async def registrations(self, paging: Paging, tracking_id: str) -> Reply:

@@ -144,9 +144,13 @@ class Paging:
         if self._continuation is None:
             return None
         try:
-            return decode_token(self._continuation, query)
+            key = decode_token(self._continuation, query)
         except TokenError as error:
             raise HomeportError(Code.INVALID_REQUEST, str(error)) from None
+        if not key.isprintable():
+            # Tokens are checked, not signed, and what continues here goes to a database.
+            raise HomeportError(Code.INVALID_REQUEST, "The continuation token is not one of this server.")
+        return key
 
 
 def listing(

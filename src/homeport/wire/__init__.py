@@ -80,7 +80,6 @@ def format_seconds(moment: datetime) -> str:
 
 
 def parse_time(text: str) -> datetime:
-    """Read a time with any number of fraction digits. Raises ValueError."""
-    whole, dot, fraction = text.removesuffix("Z").partition(".")
-    moment = datetime.fromisoformat(f"{whole}.{fraction[:6]:0<6}" if dot else whole)
+    """Read an ISO 8601 time, seven fraction digits included; one without a zone is UTC. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
