@@ -7,7 +7,6 @@ began. What was decided stands in the record; nothing is decided here.
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from homeport.bus import Bus, RegistrationFinished, RegistrationOpened
@@ -57,14 +56,15 @@ class Assigner:
         """Who waits for the outcome of a registration, by its lower-cased id."""
         self._wake = asyncio.Event()
 
-    def lease(self, registration: Registration, now: datetime) -> Registration:
-        """Return the record with its operation leased to this process, if `begin` could carry it at once."""
-        if self._tasks is None or registration.operation.status is not RegistrationStatus.ASSIGNING:
-            return registration
-        leased = replace(
-            registration.operation, lease_owner=self._settings.owner, lease_until=now + self._settings.lease
-        )
-        return replace(registration, operation=leased)
+    @property
+    def owner(self) -> str | None:
+        """The name to lease a new operation to, so that `begin` carries it; None while `run` is not running."""
+        return None if self._tasks is None else self._settings.owner
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a lease lasts."""
+        return self._settings.lease
 
     def begin(self, registration: Registration) -> None:
         """Carry an operation that was stored with our lease, apart from the caller. Others are left to `run`."""

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from homeport.clock import Clock
 from homeport.dps.allocation import by_host
@@ -142,38 +142,33 @@ class Carrying:
     # ---------------------------------------------------------------- outcomes
 
     async def _succeed(self) -> Registration:
-        return await self._conclude(
-            replace(
-                self._registration,
-                status=RegistrationStatus.ASSIGNED,
-                substatus=self._operation.success,
-                assignment=self._target,
-                failure=None,
-            )
+        return await self._store(
+            self._ended(RegistrationStatus.ASSIGNED),
+            status=RegistrationStatus.ASSIGNED,
+            substatus=self._operation.success,
+            assignment=self._target,
+            failure=None,
         )
 
     async def _fail(self, code: Code, message: str) -> Registration:
-        return await self._conclude(
-            replace(
-                self._registration,
-                status=RegistrationStatus.FAILED,
-                substatus=None,
-                failure=Failure(code=code, message=message),
-                tpm_key_blob=None,
-            )
+        return await self._store(
+            self._ended(RegistrationStatus.FAILED),
+            status=RegistrationStatus.FAILED,
+            substatus=None,
+            failure=Failure(code=code, message=message),
+            tpm_key_blob=None,
         )
 
-    async def _conclude(self, registration: Registration) -> Registration:
-        operation = replace(
-            registration.operation,
-            status=registration.status,
+    def _ended(self, status: RegistrationStatus) -> Operation:
+        return replace(
+            self._operation,
+            status=status,
             step=Step.DONE,
             spec=None,
             retry_at=None,
             lease_owner=None,
             lease_until=None,
         )
-        return await self._store(replace(registration, operation=operation))
 
     async def _try_later(self, error: HubUnavailableError) -> Registration:
         operation = self._operation
@@ -191,12 +186,7 @@ class Carrying:
                 Code.ASSIGNMENT_TIMED_OUT, f"The hub did not answer before the operation's deadline: {error}"
             )
         return await self._store(
-            replace(
-                self._registration,
-                operation=replace(
-                    operation, attempts=operation.attempts + 1, retry_at=retry_at, lease_owner=None, lease_until=None
-                ),
-            )
+            replace(operation, attempts=operation.attempts + 1, retry_at=retry_at, lease_owner=None, lease_until=None)
         )
 
     # ---------------------------------------------------------------- record and lease
@@ -204,11 +194,17 @@ class Carrying:
     async def _save(self, operation: Operation) -> None:
         """Record progress and renew the lease with it."""
         until = self._settings.clock.now() + self._settings.lease
-        await self._store(replace(self._registration, operation=replace(operation, lease_until=until)))
+        await self._store(replace(operation, lease_until=until))
 
-    async def _store(self, registration: Registration) -> Registration:
+    async def _store(self, operation: Operation, **changes: Any) -> Registration:
         settings = self._settings
-        changed = replace(registration, etag=new_etag(settings.random), updated_at=settings.clock.now())
+        changed = replace(
+            self._registration,
+            operation=operation,
+            etag=new_etag(settings.random),
+            updated_at=settings.clock.now(),
+            **changes,
+        )
         await settings.registrations.save(changed, lease_owner=settings.owner)
         self._registration = changed
         return changed

@@ -78,6 +78,7 @@ class _Call:
 
     claim: DeviceClaim
     attested: Attested
+    digest: str
     payload: bytes | None
     context: CallContext
     findings: Findings
@@ -131,7 +132,14 @@ class Engine:
                     return ChallengeIssued(blob=verdict.blob)
                 case Attested():
                     registration = await self._register(
-                        _Call(claim=claim, attested=verdict, payload=payload, context=context, findings=findings)
+                        _Call(
+                            claim=claim,
+                            attested=verdict,
+                            digest=identity_digest(verdict.identity),
+                            payload=payload,
+                            context=context,
+                            findings=findings,
+                        )
                     )
                     attempt.registered(registration)
                     return Registered(registration=registration)
@@ -233,7 +241,7 @@ class Engine:
         registrations = self._stores.registrations
         claim, findings = call.claim, call.findings
         patience = 0.0 if hears_assigning_first(claim.api_version, call.context.client_version) else self._patience
-        digest = identity_digest(call.attested.identity)
+        digest = call.digest
         so_far = len(findings.checks)
         current = await registrations.get(claim.registration_id)
         if not call.attested.enrollment.enabled:
@@ -276,7 +284,6 @@ class Engine:
         return wanted
 
     async def _decide(self, call: _Call, current: Registration | None) -> Registration:
-        now = self._clock.now()
         opening = Opening(
             claim=call.claim,
             attested=call.attested,
@@ -285,11 +292,17 @@ class Engine:
             device_payload=call.payload,
             tracking_id=call.context.tracking_id,
             default_policy=self._default_policy,
+            identity_digest=call.digest,
+            lease_owner=self._assigner.owner,
+            lease=self._assigner.lease,
         )
-        wanted = open_registration(
-            opening, now=now, time_limit=self._time_limit, random=self._random, findings=call.findings
+        return open_registration(
+            opening,
+            now=self._clock.now(),
+            time_limit=self._time_limit,
+            random=self._random,
+            findings=call.findings,
         )
-        return self._assigner.lease(wanted, now)
 
     async def _carry(self, registration: Registration, patience: float) -> Registration:
         if registration.status is not RegistrationStatus.ASSIGNING:

@@ -143,7 +143,8 @@ def _host_of(connection_string: str) -> str:
         decode_key(parts["SharedAccessKey"])
     except SasError as error:
         raise HomeportError(Code.INVALID_REQUEST, f"The connection string's SharedAccessKey: {error}.") from None
-    host = parts["HostName"]
-    if _HOST.fullmatch(host.partition(":")[0]) is None:
+    # Devices are told the bare name: their clients know the ports (contract dps.md 3.4).
+    host = parts["HostName"].partition(":")[0]
+    if _HOST.fullmatch(host) is None:
         raise HomeportError(Code.INVALID_REQUEST, "The connection string's HostName is not a host name.")
     return host

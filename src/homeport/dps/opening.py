@@ -5,7 +5,7 @@ Pure: attestation's verdict, the record so far and the linked hubs in; the new r
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
@@ -48,32 +48,61 @@ class Opening:
     device_payload: bytes | None
     tracking_id: str
     default_policy: AllocationPolicy
+    identity_digest: str
+    lease_owner: str | None
+    """Who carries the operation at once; None leaves it to whoever finds it."""
+    lease: timedelta
 
 
 def open_registration(
     opening: Opening, *, now: datetime, time_limit: timedelta, random: Random, findings: Findings
 ) -> Registration:
     """Return the record to store: with an open operation, or finished at once when there is nothing to carry out."""
-    enrollment = opening.attested.enrollment
-    if not enrollment.enabled:
+    enrollment, current = opening.attested.enrollment, opening.current
+    planned: Plan | Failure | None = None
+    if enrollment.enabled:
+        findings.passed("provisioning status", "the enrollment is enabled")
+        planned = _plan(opening, findings)
+    else:
         findings.failed("provisioning status", "the enrollment is disabled")
-        return _record(opening, RegistrationStatus.DISABLED, now=now, time_limit=time_limit, random=random)
-    findings.passed("provisioning status", "the enrollment is enabled")
-    planned = _plan(opening, findings)
-    if isinstance(planned, Failure):
-        failed = _record(opening, RegistrationStatus.FAILED, now=now, time_limit=time_limit, random=random)
-        return replace(failed, failure=planned)
-    record = _record(opening, RegistrationStatus.ASSIGNING, now=now, time_limit=time_limit, random=random)
-    credential, blob = _hub_credential(opening.attested.identity, planned.target, random)
-    operation = replace(
-        record.operation,
-        target=planned.target,
-        leaves=planned.leaves if isinstance(planned, Move | Reset) else None,
-        migrate_from=planned.leaves if isinstance(planned, Move) else None,
-        spec=_device_spec(enrollment, planned, credential),
-        success=planned.success,
+    blob = None
+    match planned:
+        case None:
+            operation = _operation(opening, RegistrationStatus.DISABLED, now + time_limit, random)
+        case Failure():
+            operation = _operation(opening, RegistrationStatus.FAILED, now + time_limit, random)
+        case _:
+            credential, blob = _hub_credential(opening.attested.identity, planned.target, random)
+            operation = _operation(
+                opening,
+                RegistrationStatus.ASSIGNING,
+                now + time_limit,
+                random,
+                target=planned.target,
+                leaves=planned.leaves if isinstance(planned, Move | Reset) else None,
+                migrate_from=planned.leaves if isinstance(planned, Move) else None,
+                spec=_device_spec(enrollment, planned, credential),
+                success=planned.success,
+                lease_owner=opening.lease_owner,
+                lease_until=now + opening.lease if opening.lease_owner is not None else None,
+            )
+    is_open = operation.status is RegistrationStatus.ASSIGNING
+    return Registration(
+        registration_id=current.registration_id if current else opening.claim.registration_id,
+        enrollment=EnrollmentRef(group_id=enrollment.group_id if isinstance(enrollment, EnrollmentGroup) else None),
+        attestation=opening.attested.kind,
+        status=operation.status,
+        # Until the new operation has ended, these speak of the one before.
+        substatus=current.substatus if current and is_open else None,
+        assignment=current.assignment if current else None,
+        failure=planned if isinstance(planned, Failure) else current.failure if current and is_open else None,
+        device_payload=opening.device_payload,
+        tpm_key_blob=blob,
+        operation=operation,
+        etag=new_etag(random),
+        created_at=current.created_at if current else now,
+        updated_at=now,
     )
-    return replace(record, operation=operation, tpm_key_blob=blob)
 
 
 def identity_digest(identity: Identity) -> str:
@@ -93,32 +122,17 @@ def identity_digest(identity: Identity) -> str:
     return digest.hexdigest()
 
 
-def _record(
-    opening: Opening, status: RegistrationStatus, *, now: datetime, time_limit: timedelta, random: Random
-) -> Registration:
-    current, attested = opening.current, opening.attested
-    finished = status is not RegistrationStatus.ASSIGNING
-    enrollment = attested.enrollment
-    return Registration(
-        registration_id=current.registration_id if current else opening.claim.registration_id,
-        enrollment=EnrollmentRef(group_id=enrollment.group_id if isinstance(enrollment, EnrollmentGroup) else None),
-        attestation=attested.kind,
+def _operation(
+    opening: Opening, status: RegistrationStatus, deadline: datetime, random: Random, **members: Any
+) -> Operation:
+    return Operation(
+        id=new_operation_id(opening.claim.id_scope, random),
         status=status,
-        substatus=current.substatus if current and not finished else None,
-        assignment=current.assignment if current else None,
-        failure=current.failure if current and not finished else None,
-        device_payload=opening.device_payload,
-        operation=Operation(
-            id=new_operation_id(opening.claim.id_scope, random),
-            status=status,
-            step=Step.DONE if finished else Step.PROVISION,
-            deadline=now + time_limit,
-            tracking_id=opening.tracking_id,
-            identity_digest=identity_digest(attested.identity),
-        ),
-        etag=new_etag(random),
-        created_at=current.created_at if current else now,
-        updated_at=now,
+        step=Step.PROVISION if status is RegistrationStatus.ASSIGNING else Step.DONE,
+        deadline=deadline,
+        tracking_id=opening.tracking_id,
+        identity_digest=opening.identity_digest,
+        **members,
     )
 
 
