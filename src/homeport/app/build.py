@@ -118,6 +118,9 @@ async def build(
                 config, addresses, stores, identity, assigner, hub_service, metrics, bus=bus, clock=clock, random=random
             )
         )
+        if config.database is None:
+            # Nobody else has the file: what a dead predecessor held need not wait for its leases to end.
+            await stores.registrations.release()
         await hubs.load(alone=config.database is None)
         await _first_hub(hub_service, hubs, stores, addresses)
         presence = Presence(

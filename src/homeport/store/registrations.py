@@ -42,6 +42,8 @@ _CLAIM = f"""
     UPDATE registrations SET lease_owner = :owner, lease_until = :until
     WHERE id_key IN (SELECT id_key FROM due) RETURNING {COLUMNS}"""
 
+_RELEASE = "UPDATE registrations SET lease_owner = NULL, lease_until = NULL WHERE is_open = 1"
+
 _PAGE = f"SELECT id_key, {COLUMNS} FROM registrations WHERE id_key > :after ORDER BY id_key LIMIT :limit"
 
 _PAGE_OF_GROUP = f"""
@@ -90,6 +92,10 @@ class SqlRegistrationStore:
         claimed = [registration_of(row) for row in rows]
         # RETURNING promises no order.
         return sorted(claimed, key=lambda each: (each.operation.deadline, key_of(each.registration_id)))
+
+    async def release(self) -> None:
+        """Give up every lease. Only for the sole process of a database, before it begins: all holders are dead."""
+        await self._database.execute(_RELEASE)
 
     async def delete(self, registration_id: str, *, expected_etag: str | None) -> None:
         key = key_of(registration_id)
