@@ -20,12 +20,19 @@ class HomeportServer:
     """`homeport serve` on loopback addresses; `addresses[0]` names the provisioning service and the first hub."""
 
     def __init__(
-        self, data: Path, addresses: tuple[str, ...], *options: str, env: dict[str, str] | None = None
+        self,
+        data: Path,
+        addresses: tuple[str, ...],
+        *options: str,
+        env: dict[str, str] | None = None,
+        program: tuple[str, ...] = HOMEPORT,
     ) -> None:
+        """`program` is what runs instead of `homeport`, with the same arguments."""
         self.data = data
         self.addresses = addresses
         self._options = options
         self._env = env or {}
+        self._program = program
         self._process: subprocess.Popen[str] | None = None
         self.log = data.parent / f"{data.name}.log"
 
@@ -36,7 +43,7 @@ class HomeportServer:
 
     def start(self) -> Self:
         binds = [option for address in self.addresses for option in ("--bind", address)]
-        arguments = [*HOMEPORT, "serve", "--data", str(self.data), "--hostname", self.addresses[0], *binds]
+        arguments = [*self._program, "serve", "--data", str(self.data), "--hostname", self.addresses[0], *binds]
         if "--portal-port" not in self._options:
             arguments += ["--portal-port", "0"]
         with self.log.open("a") as log:
@@ -59,15 +66,16 @@ class HomeportServer:
         """Ask it to stop and return its exit status."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        return self._wait()
+        return self.wait()
 
     def kill(self) -> None:
         """End it as a power cut would."""
         assert self._process is not None
         self._process.kill()
-        self._wait()
+        self.wait()
 
-    def _wait(self) -> int:
+    def wait(self) -> int:
+        """Wait until it has ended, and return its exit status."""
         assert self._process is not None
         assert self._process.stdout is not None
         status = self._process.wait(timeout=READY_LIMIT)

@@ -1,6 +1,7 @@
 """`homeport serve` that loses power at one chosen point of a registration: run as a program by the crash test.
 
-Usage: dying_server.py POINT MOMENT serve …: the process kills itself with SIGKILL just before or after the step.
+Usage: dying_server.py STEP MOMENT serve …: the process kills itself with SIGKILL just `before` or `after` the step.
+`save:2` is the second time a process saves.
 """
 
 import functools
@@ -8,14 +9,14 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
-
-from homeport.store.registrations import SqlRegistrationStore
+from itertools import count
+from typing import Any, NoReturn
 
 from homeport.app.hub_links import LocalHubLink
 from homeport.cli.main import main
+from homeport.store.registrations import SqlRegistrationStore
 
-POINTS: dict[str, tuple[type, str]] = {
+STEPS: dict[str, tuple[type, str]] = {
     "open": (SqlRegistrationStore, "open"),
     "read": (LocalHubLink, "read"),
     "provision": (LocalHubLink, "provision"),
@@ -24,24 +25,35 @@ POINTS: dict[str, tuple[type, str]] = {
 }
 
 
-def power_cut() -> None:
+def program(step: str, moment: str) -> tuple[str, ...]:
+    """Return the command that takes the place of `homeport`."""
+    return (sys.executable, __file__, step, moment)
+
+
+def power_cut() -> NoReturn:
     os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
 
 
-def dying(step: Callable[..., Awaitable[Any]], moment: str) -> Callable[..., Awaitable[Any]]:
-    @functools.wraps(step)
-    async def last_step(*arguments: Any, **options: Any) -> Any:
-        if moment == "before":
+def dying(call: Callable[..., Awaitable[Any]], moment: str, turn: int) -> Callable[..., Awaitable[Any]]:
+    turns = count(1)
+
+    @functools.wraps(call)
+    async def last_call(*arguments: Any, **options: Any) -> Any:
+        here = next(turns) == turn
+        if here and moment == "before":
             power_cut()
-        result = await step(*arguments, **options)
-        power_cut()
+        result = await call(*arguments, **options)
+        if here:
+            power_cut()
         return result
 
-    return last_step
+    return last_call
 
 
 if __name__ == "__main__":
-    point, moment, *sys.argv[1:] = sys.argv[1:]
-    owner, name = POINTS[point]
-    setattr(owner, name, dying(getattr(owner, name), moment))
+    step, moment, *sys.argv[1:] = sys.argv[1:]
+    step, _, turn = step.partition(":")
+    owner, name = STEPS[step]
+    setattr(owner, name, dying(getattr(owner, name), moment, int(turn or 1)))
     main()
