@@ -19,7 +19,7 @@ from homeport.dps.model import (
 )
 from homeport.dps.ports import HubLink, HubRefusedError, HubUnavailableError
 from homeport.errors import Code, HomeportError
-from homeport.hub.errors import HubError
+from homeport.hub.errors import HubCode, HubError
 from homeport.hub.model import Authentication, SasAuthentication, SelfSignedAuthentication
 from homeport.hub.registry import Registry
 from homeport.hub.twin_patch import TwinContentError
@@ -44,8 +44,12 @@ class LocalHubLink:
                 reported=spec.twin.reported,
                 overwrite_twin=spec.twin_write is TwinWrite.ALWAYS,
             )
-        except (HubError, TwinContentError) as error:
+        except TwinContentError as error:
             raise HubRefusedError(str(error)) from error
+        except HubError as error:
+            if error.code is HubCode.SERVICE_UNAVAILABLE:
+                raise HubUnavailableError(error.message) from error
+            raise HubRefusedError(error.message) from error
         except HomeportError as error:
             raise _translated(error) from error
 
