@@ -203,6 +203,7 @@ class _Reader:
             return None
         if "PRIVATE KEY-----" in text:
             self.fail(name, "This is a private key. Keep it on the device; paste the certificate.")
+            self.form.values[name] = ""  # it must not travel once more
         elif "-----BEGIN" in text and "-----BEGIN CERTIFICATE-----" not in text:
             self.fail(name, "This PEM text is no certificate: it should begin with -----BEGIN CERTIFICATE-----.")
         elif "-----BEGIN CERTIFICATE-----" in text and "-----END CERTIFICATE-----" not in text:

@@ -34,6 +34,7 @@ class Templates:
             loader=jinja2.PackageLoader("homeport.portal"),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
+            auto_reload=False,
             trim_blocks=True,
             lstrip_blocks=True,
         )

@@ -110,6 +110,13 @@ def test_what_is_no_certificate(text: str, words: str) -> None:
     assert words in errors(mechanism="x509", primary_certificate=text)["primary_certificate"]
 
 
+def test_a_private_key_is_not_sent_back() -> None:
+    form, _ = parse(
+        Kind.INDIVIDUAL, typed(mechanism="x509", primary_certificate="-----BEGIN PRIVATE KEY-----"), (), None
+    )
+    assert form["primary_certificate"] == ""
+
+
 @pytest.mark.parametrize("identifier", ["", "press 1", "press/1", "-" * 129, "press.", "<b>"])
 def test_ids_that_are_none(identifier: str) -> None:
     assert errors(id=identifier).keys() == {"id"}
