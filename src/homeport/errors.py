@@ -16,17 +16,15 @@ class Code(IntEnum):
     INVALID_QUERY = 400005
     """The query text is outside the documented grammar."""
     CUSTOM_ALLOCATION_FAILED = 400207
-    """Custom allocation answered with something unusable."""
+    """The enrollment asks for custom allocation, which gave no hub."""
     NO_HUB = 400208
     """No hub was named or is left to assign to; the name in Azure is CustomAllocationIotHubNotSpecified."""
-    CUSTOM_ALLOCATION_UNAUTHORIZED = 400209
-    """Custom allocation answered 401."""
     HUB_REFUSED = 400210
     """The chosen hub refused the device identity."""
     ASSIGNMENT_TIMED_OUT = 400211
     """The chosen hub did not answer before the operation's deadline."""
     UNMATCHED = 401000
-    """Nothing matches: unknown id scope, unknown registration id."""
+    """The id scope is not one of this server."""
     UNAUTHORIZED = 401002
     """The proof does not hold: signature, expiry, resource, certificate, missing permission."""
     NOT_FOUND = 404000
