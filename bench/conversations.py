@@ -44,20 +44,43 @@ def shake_hands(link: Link) -> Steps:
 
 def register_https(link: Link, device: Device, id_scope: str, host: str) -> Steps:
     """Register with one request on a connection of its own (contract dps.md 3)."""
+    path = f"/{id_scope}/registrations/{device.name}/register"
+    status, answer = yield from _ask(link, device, "PUT", path, host)
+    if status != 202 or b'"status":"assigned"' not in answer:
+        raise UnexpectedAnswerError(f"{status} {answer.decode(errors='replace')}")
+    yield from link.close()
+
+
+def look_up_https(link: Link, device: Device, id_scope: str, host: str) -> Steps:
+    """Ask for the record of a device that has none: it is proven genuine, and the answer is 404 (dps.md 3.5)."""
+    status, answer = yield from _ask(link, device, "POST", f"/{id_scope}/registrations/{device.name}", host)
+    if status != 404 or b"trackingId" not in answer:
+        raise UnexpectedAnswerError(f"{status} {answer.decode(errors='replace')}")
+    yield from link.close()
+
+
+def ask_nobody(link: Link, device: Device, host: str) -> Steps:
+    """Send a request that no service answers."""
+    status, answer = yield from _ask(link, device, "PUT", "/nothing", host)
+    if status != 404:
+        raise UnexpectedAnswerError(f"{status} {answer.decode(errors='replace')}")
+    yield from link.close()
+
+
+def _ask(link: Link, device: Device, method: str, path: str, host: str) -> Generator[int, None, tuple[int, bytes]]:
+    """Connect, send one request as a device does, and return status and body; the connection stays open."""
     body = json.dumps({"registrationId": device.name}).encode()
     authorization = f"Authorization: {device.token}\r\n" if device.token else ""
     request = (
-        f"PUT /{id_scope}/registrations/{device.name}/register?api-version={API_VERSION} HTTP/1.1\r\n"
+        f"{method} {path}?api-version={API_VERSION} HTTP/1.1\r\n"
         f"Host: {host}\r\n{authorization}User-Agent: bench\r\nAccept: application/json\r\n"
         f"Content-Type: application/json; charset=utf-8\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode() + body
     yield from link.open()
     yield from link.send(request)
-    status, answer = yield from _http_answer(link)
+    answer = yield from _http_answer(link)
     link.answered = time.perf_counter()
-    if status != 202 or b'"status":"assigned"' not in answer:
-        raise UnexpectedAnswerError(f"{status} {answer.decode(errors='replace')}")
-    yield from link.close()
+    return answer
 
 
 def _http_answer(link: Link) -> Generator[int, None, tuple[int, bytes]]:
@@ -76,15 +99,9 @@ def _http_answer(link: Link) -> Generator[int, None, tuple[int, bytes]]:
 
 def register_mqtt(link: Link, device: Device, id_scope: str) -> Steps:
     """Register the way the device SDKs do, waiting for each answer (contract dps.md 4)."""
-    user = f"{id_scope}/registrations/{device.name}/api-version=2019-03-31&ClientVersion=bench"
     body = json.dumps({"registrationId": device.name}).encode()
     request = Publish(topic="$dps/registrations/PUT/iotdps-register/?$rid=1", payload=body, qos=1, packet_id=2)
-    yield from link.open()
-    packets = MqttPackets(link)
-    yield from link.send(_connect(device.name, user, device.token))
-    yield from packets.accepted()
-    yield from link.send(_SUBSCRIBE)
-    yield from packets.expect(SubAck)
+    packets = yield from _subscribed(link, device, id_scope)
     yield from link.send(encode(request))
     yield from packets.expect(PubAck)
     answer = yield from packets.expect(Publish)
@@ -94,6 +111,25 @@ def register_mqtt(link: Link, device: Device, id_scope: str) -> Steps:
     thanks = encode(PubAck(packet_id=answer.packet_id)) if answer.packet_id is not None else b""
     yield from link.send(thanks + _DISCONNECT)
     yield from link.close()
+
+
+def subscribe_mqtt(link: Link, device: Device, id_scope: str) -> Steps:
+    """Connect and subscribe as for a registration, and leave without one."""
+    yield from _subscribed(link, device, id_scope)
+    link.answered = time.perf_counter()
+    yield from link.send(_DISCONNECT)
+    yield from link.close()
+
+
+def _subscribed(link: Link, device: Device, id_scope: str) -> Generator[int, None, "MqttPackets"]:
+    user = f"{id_scope}/registrations/{device.name}/api-version=2019-03-31&ClientVersion=bench"
+    yield from link.open()
+    packets = MqttPackets(link)
+    yield from link.send(_connect(device.name, user, device.token))
+    yield from packets.accepted()
+    yield from link.send(_SUBSCRIBE)
+    yield from packets.expect(SubAck)
+    return packets
 
 
 def connect_hub(link: Link, name: str, host: str, token: str | None) -> Steps:

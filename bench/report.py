@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from bench.breakdown import Report as Breakdown
 from bench.registrations import Report as Registrations
 from bench.startup import Report as Startup
 from bench.telemetry import NOTES
@@ -27,6 +28,7 @@ class Results:
 
     scale: str
     registrations: Registrations | None = None
+    breakdown: Breakdown | None = None
     telemetry: Telemetry | None = None
     startup: Startup | None = None
 
@@ -54,6 +56,8 @@ def write(results: Results, path: Path) -> None:
 def show(results: Results, console: Console) -> None:
     if results.registrations is not None:
         _show_registrations(results.registrations, console)
+    if results.breakdown is not None:
+        _show_breakdown(results.breakdown, console)
     if results.telemetry is not None:
         _show_telemetry(results.telemetry, console)
     if results.startup is not None:
@@ -81,6 +85,23 @@ def _show_registrations(report: Registrations, console: Console) -> None:
     console.print(table)
     engines = ", ".join(f"{name} {_number(value)} ms" for name, value in report.engine_cpu_ms.items())
     console.print(f"Of a bare handshake, OpenSSL and its binding alone: {engines}\n", style="dim")
+
+
+def _show_breakdown(report: Breakdown, console: Console) -> None:
+    table = _table(
+        f"Server CPU by what is done on a connection: TLS {report.tls}, {report.at_once} at once, "
+        f"{report.rounds} rounds of {report.count}",
+        ("proof", "transport", "what"),
+        ("ms", "more than before"),
+    )
+    kind = ("", "")
+    for step in report.steps:
+        if kind not in {("", ""), (step.mechanism, step.transport)}:
+            table.add_section()
+        kind = (step.mechanism, step.transport)
+        table.add_row(step.mechanism, step.transport, step.name, _number(step.server_cpu_ms), _number(step.more_ms))
+    console.print(table)
+    console.print("To register again is compared with the proof: the device is known and stays.\n", style="dim")
 
 
 def _show_telemetry(report: Telemetry, console: Console) -> None:

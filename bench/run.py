@@ -4,11 +4,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import registrations, startup, telemetry
+from bench import breakdown, registrations, startup, telemetry
 from bench.report import Results
 from bench.server import ServerUnderTest
 
-SECTIONS = ("registrations", "telemetry", "startup")
+SECTIONS = ("registrations", "breakdown", "telemetry", "startup")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +17,7 @@ class Scale:
 
     name: str
     registrations: registrations.Plan
+    breakdown: breakdown.Plan
     telemetry: telemetry.Plan
     startup: startup.Plan
 
@@ -26,6 +27,7 @@ def full(tls: str) -> Scale:
     return Scale(
         name="full",
         registrations=registrations.Plan(tls=tls),
+        breakdown=breakdown.Plan(tls=tls),
         telemetry=telemetry.Plan(tls=tls),
         startup=startup.Plan(),
     )
@@ -36,6 +38,7 @@ def quick(tls: str) -> Scale:
     return Scale(
         name="quick",
         registrations=registrations.Plan(tls=tls, at_once=(10,), rounds=2, count=100),
+        breakdown=breakdown.Plan(tls=tls, rounds=1, count=100),
         telemetry=telemetry.Plan(tls=tls, shapes=((20, 20),), rounds=1, seconds=0.5),
         startup=startup.Plan(rounds=1),
     )
@@ -46,6 +49,7 @@ def smoke(tls: str) -> Scale:
     return Scale(
         name="smoke",
         registrations=registrations.Plan(tls=tls, at_once=(2,), rounds=1, count=4),
+        breakdown=breakdown.Plan(tls=tls, at_once=2, rounds=1, count=4),
         telemetry=telemetry.Plan(tls=tls, shapes=((2, 2),), rounds=1, seconds=0.1),
         startup=startup.Plan(rounds=1),
     )
@@ -53,15 +57,17 @@ def smoke(tls: str) -> Scale:
 
 def measure(scale: Scale, sections: Collection[str], folder: Path, say: Callable[[str], None]) -> Results:
     """Carry out the sections; servers keep their data below `folder`. Raises what a failed measurement raises."""
-    registered = told = started = None
-    if {"registrations", "telemetry"} & set(sections):
+    registered = parts = told = started = None
+    if {"registrations", "breakdown", "telemetry"} & set(sections):
         say("starting a server")
         with ServerUnderTest(folder / "server") as server:
             service = server.service()
             if "registrations" in sections:
                 registered = registrations.measure(service, server.pid, scale.registrations, say)
+            if "breakdown" in sections:
+                parts = breakdown.measure(service, server.pid, scale.breakdown, say)
             if "telemetry" in sections:
                 told = telemetry.measure(service, server.pid, scale.telemetry, say)
     if "startup" in sections:
         started = startup.measure(folder, scale.startup, say)
-    return Results(scale=scale.name, registrations=registered, telemetry=told, startup=started)
+    return Results(scale=scale.name, registrations=registered, breakdown=parts, telemetry=told, startup=started)
