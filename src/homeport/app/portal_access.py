@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from typing import Self
 
 from homeport.app.directory import DataDirectory
+from homeport.client import NO_RETRY
 from homeport.client.aio import HomeportAdminClient, HubRegistryClient, ProvisioningServiceClient
 from homeport.portal.context import PortalApi
 
@@ -34,9 +35,11 @@ class ApiClients:
         """Return what the portal works with."""
         info = self._directory.read_connection()
         service = ProvisioningServiceClient.create_from_connection_string(
-            info.admin_connection_string, ca_file=info.ca_file
+            info.admin_connection_string, ca_file=info.ca_file, retry=NO_RETRY
         )
-        admin = HomeportAdminClient.create_from_connection_string(info.admin_connection_string, ca_file=info.ca_file)
+        admin = HomeportAdminClient.create_from_connection_string(
+            info.admin_connection_string, ca_file=info.ca_file, retry=NO_RETRY
+        )
         self._open.push_async_exit(service)
         self._open.push_async_exit(admin)
         return PortalApi(service=service, admin=admin, hubs=self.hubs)
@@ -46,7 +49,9 @@ class ApiClients:
         info = self._directory.read_connection()
         for name, connection_string in info.hub_connection_strings.items():
             if name not in self._hubs or self._hubs[name][0] != connection_string:
-                client = HubRegistryClient.create_from_connection_string(connection_string, ca_file=info.ca_file)
+                client = HubRegistryClient.create_from_connection_string(
+                    connection_string, ca_file=info.ca_file, retry=NO_RETRY
+                )
                 self._open.push_async_exit(client)
                 self._hubs[name] = (connection_string, client)
         return {name: self._hubs[name][1] for name in info.hub_connection_strings}

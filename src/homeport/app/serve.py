@@ -85,7 +85,7 @@ async def _serve(config: Config, announce: Callable[[Ready], None]) -> None:
         portal_url = f"http://{config.portal_bind}:{portal_socket.getsockname()[1]}"
         # The portal's clients find the server by what is announced here, like everybody's.
         parts.presence.announce(https_port=https_port, portal_url=portal_url)
-        portal_token = await stack.enter_async_context(_portal(parts, directory, portal_socket))
+        portal_token = await stack.enter_async_context(_portal(config, parts, directory, portal_socket))
         # What was built stays: no collection need look at it again.
         gc.collect()
         gc.freeze()
@@ -163,12 +163,14 @@ def _portal_socket(config: Config) -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def _portal(parts: Parts, directory: DataDirectory, place: socket.socket) -> AsyncIterator[str]:
+async def _portal(config: Config, parts: Parts, directory: DataDirectory, place: socket.socket) -> AsyncIterator[str]:
     """Serve the portal in plain HTTP; gives the token to sign in with."""
     token = load_token(directory)
     about = About(id_scope=parts.identity.id_scope, global_endpoint=parts.addresses.host_names[0], version=__version__)
     async with ApiClients(directory) as clients:
-        application = create_portal(clients.api(), token=token, about=about, clock=parts.clock)
+        application = create_portal(
+            clients.api(), token=token, about=about, hosts=(config.portal_bind, *config.hostname), clock=parts.clock
+        )
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=PORTAL_GRACE)
         await runner.setup()
         try:

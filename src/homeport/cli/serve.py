@@ -61,6 +61,8 @@ def serve(
     except ConfigError as error:
         raise fail(f"the configuration cannot be used:\n{error}", code=2) from error
     logging.basicConfig(level=settings.log_level.upper(), format=_LOG_FORMAT)
+    # The portal's own requests are no news.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         run(settings, announce=_announce)
     except CannotStartError as error:

@@ -42,7 +42,8 @@ async function main() {
   const query = client.createIndividualEnrollmentQuery({ query: 'SELECT * FROM enrollments' }, 2);
   steps.queried = [];
   do {
-    const page = await query.next();
+    // As a promise, next() forgets where it was unless it is told.
+    const page = await query.next(query.continuationToken);
     steps.queried.push(...page.responseBody.map((enrollment) => enrollment.registrationId));
   } while (query.hasMoreResults);
 

@@ -91,7 +91,9 @@ def refuse_expired(token: SasToken, now: datetime, findings: Findings) -> Refuse
             explain_expiry(token, now),
             advice="Check the device's clock, and that it makes a fresh token for every attempt.",
         )
-    findings.passed(_EXPIRY, f"valid until {token.expiry} (seconds since 1970)")
+    left = token.expiry - int(now.timestamp())
+    state = f"good for {left} more seconds" if left >= 0 else f"over by {-left} seconds, which is tolerated"
+    findings.passed(_EXPIRY, f"{state}, by the server's clock")
     return None
 
 
@@ -168,8 +170,9 @@ def _explain_groups(
     for group, attestation in _keyed(groups):
         count += 1
         for slot, key in _keys(attestation):
-            label = f"group {quoted(group.group_id)}'s {slot} key"
+            label = f"the {slot} key of group {quoted(group.group_id)}"
             if verify_signature(token, key):
+                findings.enrollment = EnrollmentRef(group_id=group.group_id)
                 return findings.refuse(
                     _SIGNATURE,
                     f"the token is signed with {label} itself instead of the device key derived from it",
@@ -178,6 +181,7 @@ def _explain_groups(
                 )
             for spelling in others:
                 if verify_signature(token, derive_device_key(key, spelling)):
+                    findings.enrollment = EnrollmentRef(group_id=group.group_id)
                     return findings.refuse(
                         _SIGNATURE,
                         f"the token's key is derived from {label} for {quoted(spelling)}, but the device registers "
