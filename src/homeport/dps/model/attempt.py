@@ -1,0 +1,53 @@
+"""The record of why: what was checked when a device called, and how it ended."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from homeport.dps.model.enrollment import EnrollmentRef
+
+
+class Outcome(StrEnum):
+    """How one call of a device ended."""
+
+    ASSIGNED = "assigned"
+    ASSIGNING = "assigning"
+    FAILED = "failed"
+    DISABLED = "disabled"
+    CHALLENGED = "challenged"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was looked at, in order, and what was found."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """The record of one attempt to register: enough to say why it ended as it did, never a secret."""
+
+    tracking_id: str
+    registration_id: str
+    at: datetime
+    transport: str
+    remote_address: str
+    id_scope: str
+    api_version: str
+    client_version: str | None
+    evidence: str
+    """What the device offered, in words: `SAS token`, `certificate chain of 3`, `TPM keys`, `nothing`."""
+    enrollment: EnrollmentRef | None
+    checks: tuple[Check, ...]
+    outcome: Outcome
+    code: int | None
+    """The error code the device got, None when it was not refused."""
+    reason: str
+    advice: str
+    """What to do about it; empty when there is nothing to do."""
+    assigned_hub: str | None = None
+    duration_ms: float = 0.0

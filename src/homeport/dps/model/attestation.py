@@ -1,0 +1,56 @@
+"""How an enrollment wants identity proven: TPM, symmetric key or X.509 (contract dps.md 6.3, 7.1)."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TpmAttestation:
+    """A TPM 2.0, known by its endorsement key; keys are `TPM2B_PUBLIC` bytes (contract dps.md 7.1)."""
+
+    endorsement_key: bytes
+    storage_root_key: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SymmetricKeyAttestation:
+    """A shared secret: the device's own (individual), or the one device keys are derived from (group)."""
+
+    primary_key: bytes = field(repr=False)
+    secondary_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCertificates:
+    """The leaf certificates one device may present, DER (contract dps.md 6.3)."""
+
+    primary: bytes
+    secondary: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningCertificates:
+    """Root or intermediate certificates that sign the devices of a group, DER."""
+
+    primary: bytes
+    secondary: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaReferences:
+    """Uploaded CA certificates, by name."""
+
+    primary: str
+    secondary: str | None = None
+
+
+X509Attestation = ClientCertificates | SigningCertificates | CaReferences
+Attestation = TpmAttestation | SymmetricKeyAttestation | X509Attestation
+
+
+class AttestationKind(StrEnum):
+    """The wire names of the three mechanisms."""
+
+    TPM = "tpm"
+    X509 = "x509"
+    SYMMETRIC_KEY = "symmetricKey"

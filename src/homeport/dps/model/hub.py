@@ -1,0 +1,82 @@
+"""Linked hubs, and what a device must look like at its hub (contract dps.md 8.10, 9.6)."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from homeport.dps.model.document import JsonObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkedHub:
+    """A hub the service may use (contract dps.md 8.10).
+
+    `connection_string` is None for a hub that this Homeport serves itself.
+    """
+
+    name: str
+    host_name: str
+    allocation_weight: int = 1
+    apply_allocation_policy: bool = True
+    connection_string: str | None = field(default=None, repr=False)
+    ca_certificates: str | None = None
+    """PEM of the authorities trusted for this host, besides the system's; another Homeport's CA stands here."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SasCredential:
+    """The device signs tokens with these keys at its hub."""
+
+    primary_key: bytes = field(repr=False)
+    secondary_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThumbprintCredential:
+    """The device presents a certificate with one of these SHA-256 thumbprints (upper-case hex)."""
+
+    primary: str
+    secondary: str
+
+
+HubCredential = SasCredential | ThumbprintCredential
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwinContent:
+    """The sections of a twin without metadata. `reported` is None when it must not be written."""
+
+    tags: JsonObject
+    desired: JsonObject
+    reported: JsonObject | None = None
+
+
+class TwinWrite(StrEnum):
+    """When a device spec's twin is written."""
+
+    IF_CREATED = "ifCreated"
+    """Only when the identity is new at the hub; an existing twin is left as it is."""
+    ALWAYS = "always"
+    """Also over the twin of an existing identity (reset)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceSpec:
+    """What a device must look like at its hub."""
+
+    device_id: str
+    credential: HubCredential
+    iot_edge: bool | None
+    """None leaves the capability of an existing identity as it is."""
+    twin: TwinContent
+    twin_write: TwinWrite = TwinWrite.IF_CREATED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubDevice:
+    """What is read from a hub before a device moves away."""
+
+    device_id: str
+    iot_edge: bool
+    twin: TwinContent

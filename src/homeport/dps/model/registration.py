@@ -1,0 +1,119 @@
+"""A device's record, the operation that is open in it, and what a TPM is remembered by (contract dps.md 3, 9)."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from homeport.dps.model.attestation import AttestationKind
+from homeport.dps.model.enrollment import EnrollmentRef
+from homeport.dps.model.hub import DeviceSpec
+
+
+class RegistrationStatus(StrEnum):
+    UNASSIGNED = "unassigned"
+    ASSIGNING = "assigning"
+    ASSIGNED = "assigned"
+    FAILED = "failed"
+    DISABLED = "disabled"
+
+
+class Substatus(StrEnum):
+    INITIAL_ASSIGNMENT = "initialAssignment"
+    DEVICE_DATA_MIGRATED = "deviceDataMigrated"
+    DEVICE_DATA_RESET = "deviceDataReset"
+    REPROVISIONED_TO_INITIAL_ASSIGNMENT = "reprovisionedToInitialAssignment"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why an operation failed, as the device and the operator read it."""
+
+    code: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """The device's home: a hub's host name and the device id there."""
+
+    hub: str
+    device_id: str
+
+
+class Step(StrEnum):
+    """How far the open operation has come; each step may be repeated (contract dps.md 9.4)."""
+
+    PROVISION = "provision"
+    """Write the identity (and twin) to the target hub."""
+    REMOVE_OLD = "removeOld"
+    """The target stands: remove the identity from the hub the device left."""
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One run of registering, polled by its id.
+
+    `target` and `spec` are what the decision was; they are kept so that any process can finish what another began.
+    `spec` (it holds hub keys) is dropped when the operation ends.
+    """
+
+    id: str
+    status: RegistrationStatus
+    step: Step
+    deadline: datetime
+    target: Assignment | None = None
+    leaves: Assignment | None = None
+    """The assignment to give up once `target` stands; None when the device stays or is new."""
+    migrate_from: Assignment | None = None
+    """Where the twin is copied from before the target is written; None when it is not migrated."""
+    spec: DeviceSpec | None = field(default=None, repr=False)
+    success: Substatus | None = None
+    """The substatus to report when the operation succeeds."""
+    attempts: int = 0
+    retry_at: datetime | None = None
+    lease_owner: str | None = None
+    lease_until: datetime | None = None
+    tracking_id: str = ""
+    """The tracking id of the register call that opened the operation."""
+    identity_digest: str = ""
+    """Digest of the credential the device proved itself with: calls that proved the same may share the outcome."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """A device's record in the provisioning service: its assignment, and its latest operation.
+
+    `registration_id` keeps the spelling of the first registration; records are found by its lower-cased form.
+    `assignment`, `substatus` and `failure` describe the latest *finished* operation; the assignment of an earlier
+    success survives later failures, because the device still lives there.
+    """
+
+    registration_id: str
+    enrollment: EnrollmentRef
+    attestation: AttestationKind
+    status: RegistrationStatus
+    substatus: Substatus | None = None
+    assignment: Assignment | None = None
+    failure: Failure | None = None
+    payload: bytes | None = None
+    """JSON object that custom allocation returned for the device."""
+    device_payload: bytes | None = None
+    """JSON value the device sent with its latest register call."""
+    tpm_key_blob: bytes | None = field(default=None, repr=False)
+    """The hub key, wrapped for the device's TPM; every poll of an operation returns the same one (dps.md 7.6)."""
+    operation: Operation
+    etag: str = ""
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingChallenge:
+    """What is remembered between the two requests of a TPM (contract dps.md 7.7)."""
+
+    registration_id: str
+    key: bytes = field(repr=False)
+    endorsement_key: bytes
+    storage_root_key: bytes
+    expires_at: datetime
