@@ -36,6 +36,10 @@ from homeport.security.policies import Random
 from homeport.store import Stores, open_stores
 
 FIRST_HUB = "hub1"
+FIRST_HUB_DONE = "first-hub"
+"""The setting that says so: whoever unlinks the first hub shall not meet it again after a restart."""
+_ROUNDS = 3
+"""Another process can come first in making the hub, and then again in linking it."""
 LEASE = timedelta(seconds=10)
 
 
@@ -81,7 +85,9 @@ async def build(
             opened=lambda served: opened(served),  # noqa: PLW0108 - defined below, out of what is made until then
         )
         sites = Sites(default=addresses.host_names[0])
-        links = HubLinkDirectory(local=lambda name: _registry(hubs, name), clock=clock)
+        links = HubLinkDirectory(
+            local=lambda name: _registry(hubs, name), look_again=lambda: hubs.load(alone=False), clock=clock
+        )
         stack.push_async_callback(links.close)
         metrics = Metrics()
         assigner = Assigner(
@@ -196,15 +202,23 @@ def _provisioning_site(
 
 
 async def _first_hub(service: HubService, hubs: Hubs, stores: Stores, addresses: Addresses) -> None:
-    """Make and link the first hub of a new service; another process may be about to do the same."""
-    if any(True for _ in hubs) or await stores.linked_hubs.all():
+    """Make and link the first hub of a new service, once in its life.
+
+    Another process may be doing the same now, and one that died may have done half of it.
+    """
+    if await stores.settings.get(FIRST_HUB_DONE) is not None:
         return
-    try:
-        await service.create(FIRST_HUB, [addresses.first_hub_host], Share())
-    except HomeportError as error:
-        if error.code is not Code.HUB_EXISTS:
-            raise
-        await hubs.load(alone=False)
+    for _ in range(_ROUNDS):
+        if any(hub.name == FIRST_HUB for hub in await stores.linked_hubs.all()):
+            break
+        made = hubs.get(FIRST_HUB)
+        try:
+            await service.create(FIRST_HUB, made.hub.host_names if made else [addresses.first_hub_host], Share())
+        except HomeportError as error:
+            if error.code is not Code.HUB_EXISTS:
+                raise
+    await hubs.load(alone=False)
+    await stores.settings.put_if_absent(FIRST_HUB_DONE, b"")
 
 
 def _registry(hubs: Hubs, name: str) -> Registry | None:

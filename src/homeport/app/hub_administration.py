@@ -22,7 +22,9 @@ class LocalHubAdministration:
         try:
             served = await self._hubs.create(name, host_names)
         except ValueError as error:
-            taken = any(self._hubs.find(host) is not None for host in host_names)
+            # The other hub may be one that another process has just made.
+            await self._hubs.load(alone=False)
+            taken = self._hubs.get(name) is not None or any(self._hubs.find(host) is not None for host in host_names)
             code = Code.HUB_EXISTS if taken else Code.INVALID_REQUEST
             raise HomeportError(code, f"The hub cannot be made: {error}.") from error
         return served.hub.host_names[0]
