@@ -3,7 +3,7 @@
 Both are the same HubLink; tests/contract/hublink proves them with one suite.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import assert_never
 
 from homeport.clock import Clock
@@ -77,9 +77,15 @@ class LocalHubLink:
 class HubLinkDirectory:
     """Finds the link for a linked hub. Owns the connections to hubs elsewhere."""
 
-    def __init__(self, *, local: Callable[[str], Registry | None], clock: Clock) -> None:
-        """`local` finds the registry of a hub that this process serves, by its name."""
+    def __init__(
+        self, *, local: Callable[[str], Registry | None], look_again: Callable[[], Awaitable[None]], clock: Clock
+    ) -> None:
+        """`local` finds the registry of a hub that this process serves, by its name.
+
+        `look_again` has it serve the hubs that other processes created meanwhile.
+        """
         self._local = local
+        self._look_again = look_again
         self._clock = clock
         self._clients: dict[str | None, HttpClient] = {}
         self._remote: dict[tuple[str, str | None], RegistryLink] = {}
@@ -88,11 +94,15 @@ class HubLinkDirectory:
         if hub.connection_string is not None:
             return self._remote_link(hub.connection_string, hub.ca_certificates)
         registry = self._local(hub.name)
-        return LocalHubLink(registry) if registry is not None else _Absent(hub.name)
+        return LocalHubLink(registry) if registry is not None else _NewLocalHubLink(hub.name, self._found)
 
     async def close(self) -> None:
         for client in self._clients.values():
             await client.close()
+
+    async def _found(self, name: str) -> Registry | None:
+        await self._look_again()
+        return self._local(name)
 
     def _remote_link(self, connection_string: str, ca_certificates: str | None) -> RegistryLink:
         known = self._remote.get((connection_string, ca_certificates))
@@ -105,23 +115,30 @@ class HubLinkDirectory:
         return known
 
 
-class _Absent:
-    """A hub of ours that this process does not serve yet; another process created it a moment ago."""
+class _NewLocalHubLink:
+    """A hub of ours that this process does not serve yet: another one created it a moment ago."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, find: Callable[[str], Awaitable[Registry | None]]) -> None:
         self._name = name
+        self._find = find
 
     async def provision(self, spec: DeviceSpec) -> None:
-        raise self._unavailable(spec.device_id)
+        await (await self._link()).provision(spec)
 
     async def read(self, device_id: str) -> HubDevice | None:
-        raise self._unavailable(device_id)
+        return await (await self._link()).read(device_id)
 
     async def remove(self, device_id: str) -> None:
-        raise self._unavailable(device_id)
+        await (await self._link()).remove(device_id)
 
-    def _unavailable(self, device_id: str) -> HubUnavailableError:
-        return HubUnavailableError(f"{device_id}: hub {self._name} is not served here yet", retry_after=1.0)
+    async def _link(self) -> LocalHubLink:
+        try:
+            registry = await self._find(self._name)
+        except HomeportError as error:
+            raise _translated(error) from error
+        if registry is None:
+            raise HubUnavailableError(f"hub {self._name} is not served here", retry_after=1.0)
+        return LocalHubLink(registry)
 
 
 def _authentication(credential: HubCredential) -> Authentication:

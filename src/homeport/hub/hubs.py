@@ -21,8 +21,8 @@ from homeport.hub.telemetry import TelemetryStream
 from homeport.hub.twins import Twins
 from homeport.security.policies import Random, default_hub_policies
 
-RELOAD_SECONDS = 30.0
-"""How long a hub that another process created may go unnoticed when its hint is lost."""
+RELOAD_SECONDS = 2.0
+"""How long a hub that another process created may go unnoticed: hints stay in one process, and looking costs little."""
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,48}[A-Za-z0-9])?")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:]{2,45}")
