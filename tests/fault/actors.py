@@ -272,11 +272,14 @@ async def network(place: Place) -> AsyncIterator[httpx.AsyncClient]:
 class MqttDevice:
     """A device connected to its hub: our engine over a TLS stream; an async context manager.
 
-    Leaving it drops the connection without a goodbye.
+    Leaving it drops the connection without a goodbye. `address` is where to connect, if the hub's name is no address.
     """
 
-    def __init__(self, hub: str, device_id: str, key: str, trust: ssl.SSLContext) -> None:
+    def __init__(
+        self, hub: str, device_id: str, key: str, trust: ssl.SSLContext, *, address: str | None = None
+    ) -> None:
         self._hub = hub
+        self._address = address or hub
         self._device_id = device_id
         self._key = key
         self._trust = trust
@@ -331,7 +334,9 @@ class MqttDevice:
                 return events
 
     async def __aenter__(self) -> Self:
-        self._reader, self._writer = await asyncio.open_connection(self._hub, 8883, ssl=self._trust)
+        self._reader, self._writer = await asyncio.open_connection(
+            self._address, 8883, ssl=self._trust, server_hostname=self._hub
+        )
         resource = quote(f"{self._hub}/devices/{self._device_id}", safe="")
         token = sas.sign(resource, sas.decode_key(self._key), clock_seconds() + TOKEN_SECONDS)
         self._engine.send(
