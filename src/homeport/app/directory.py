@@ -6,6 +6,7 @@
 import fcntl
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -119,6 +120,15 @@ class DataDirectory:
             )
         document: dict[str, Any] = json.loads(content)
         return ConnectionInfo(**document)
+
+    def portal_token(self) -> str:
+        """Return the token for signing in to the portal, made on first use; deleting its file makes a new one."""
+        stored = self.read("portal-token")
+        if stored is not None and stored.strip():
+            return stored.decode().strip()
+        token = secrets.token_urlsafe(24)
+        self.write("portal-token", f"{token}\n".encode())
+        return token
 
     def __enter__(self) -> Self:
         self.create()

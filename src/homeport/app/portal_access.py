@@ -1,26 +1,19 @@
-"""The portal's way in: the token people sign in with, and the API clients its pages use."""
+"""The portal as this process serves it: its pages work with the public API, like everybody."""
 
-import secrets
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self
 
+from aiohttp import web
+
+from homeport import __version__
+from homeport.app.build import Parts
+from homeport.app.config import Config
 from homeport.app.directory import DataDirectory
 from homeport.client import NO_RETRY
 from homeport.client.aio import HomeportAdminClient, HubRegistryClient, ProvisioningServiceClient
-from homeport.portal.context import PortalApi
-
-TOKEN_FILE = "portal-token"  # noqa: S105 - the name of a file
-
-
-def load_token(directory: DataDirectory) -> str:
-    """Return the token for signing in, made on the first start; deleting its file makes a new one."""
-    stored = directory.read(TOKEN_FILE)
-    if stored is not None and stored.strip():
-        return stored.decode().strip()
-    token = secrets.token_urlsafe(24)
-    directory.write(TOKEN_FILE, f"{token}\n".encode())
-    return token
+from homeport.portal import About, PortalApi, create_portal
 
 
 class ApiClients:
@@ -61,3 +54,21 @@ class ApiClients:
 
     async def __aexit__(self, *_: object) -> None:
         await self._open.aclose()
+
+
+@asynccontextmanager
+async def portal(
+    config: Config, parts: Parts, directory: DataDirectory, place: socket.socket, *, token: str, grace: float
+) -> AsyncIterator[None]:
+    """Serve the portal in plain HTTP on an open socket; whoever has the token may sign in."""
+    about = About(id_scope=parts.identity.id_scope, global_endpoint=parts.addresses.host_names[0], version=__version__)
+    hosts = (config.portal_bind, *config.hostname)
+    async with ApiClients(directory) as clients:
+        application = create_portal(clients.api(), token=token, about=about, hosts=hosts, clock=parts.clock)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=grace)
+        await runner.setup()
+        try:
+            await web.SockSite(runner, place).start()
+            yield
+        finally:
+            await runner.cleanup()

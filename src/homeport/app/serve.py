@@ -10,21 +10,16 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 
-from aiohttp import web
-
-from homeport import __version__
 from homeport.app.build import Parts, build
 from homeport.app.config import Config
 from homeport.app.directory import DataDirectory, DirectoryError
 from homeport.app.notify import notify
-from homeport.app.portal_access import ApiClients, load_token
 from homeport.net.http_server import HttpServer
 from homeport.net.listener import Listener, PortUnavailableError
 from homeport.net.mqtt_server import MqttServer
-from homeport.portal import create_portal
-from homeport.portal.context import About
 from homeport.store.database import DatabaseError, SchemaError
 
 PORTAL_GRACE = 1.0
@@ -85,10 +80,7 @@ async def _serve(config: Config, announce: Callable[[Ready], None]) -> None:
         portal_url = f"http://{config.portal_bind}:{portal_socket.getsockname()[1]}"
         # The portal's clients find the server by what is announced here, like everybody's.
         parts.presence.announce(https_port=https_port, portal_url=portal_url)
-        portal_token = await stack.enter_async_context(_portal(config, parts, directory, portal_socket))
-        # What was built stays: no collection need look at it again.
-        gc.collect()
-        gc.freeze()
+        portal_token = directory.portal_token()
         announce(
             Ready(
                 data=config.data,
@@ -102,6 +94,16 @@ async def _serve(config: Config, announce: Callable[[Ready], None]) -> None:
             )
         )
         notify("READY=1")
+        # The port accepts already; the pages' many modules load in a thread, while devices are being served.
+        await asyncio.to_thread(import_module, "homeport.app.portal_access")
+        from homeport.app.portal_access import portal
+
+        await stack.enter_async_context(
+            portal(config, parts, directory, portal_socket, token=portal_token, grace=PORTAL_GRACE)
+        )
+        # What was built stays: no collection need look at it again.
+        gc.collect()
+        gc.freeze()
         await stop.wait()
         notify("STOPPING=1")
         _log.info("stopping")
@@ -160,24 +162,6 @@ def _portal_socket(config: Config) -> socket.socket:
         return socket.create_server((config.portal_bind, config.portal_port))
     except OSError as error:
         raise PortUnavailableError.of(config.portal_port, config.portal_bind, error) or error from error
-
-
-@contextlib.asynccontextmanager
-async def _portal(config: Config, parts: Parts, directory: DataDirectory, place: socket.socket) -> AsyncIterator[str]:
-    """Serve the portal in plain HTTP; gives the token to sign in with."""
-    token = load_token(directory)
-    about = About(id_scope=parts.identity.id_scope, global_endpoint=parts.addresses.host_names[0], version=__version__)
-    async with ApiClients(directory) as clients:
-        application = create_portal(
-            clients.api(), token=token, about=about, hosts=(config.portal_bind, *config.hostname), clock=parts.clock
-        )
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=PORTAL_GRACE)
-        await runner.setup()
-        try:
-            await web.SockSite(runner, place).start()
-            yield token
-        finally:
-            await runner.cleanup()
 
 
 def _allow_many_connections() -> None:
