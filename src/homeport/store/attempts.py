@@ -21,9 +21,8 @@ _SWEEP_EVERY = 1000
 _ADD = "INSERT INTO attempts (id_key, tracking_id, data) VALUES (:id_key, :tracking_id, :data)"
 
 _TRIM = """
-    DELETE FROM attempts WHERE seq IN (
-        SELECT seq FROM attempts WHERE id_key = :id_key ORDER BY seq DESC LIMIT 100 OFFSET :keep
-    )"""
+    DELETE FROM attempts WHERE id_key = :id_key
+    AND seq <= (SELECT seq FROM attempts WHERE id_key = :id_key ORDER BY seq DESC LIMIT 1 OFFSET :keep)"""
 
 _SWEEP = "DELETE FROM attempts WHERE seq <= (SELECT max(seq) FROM attempts) - :total"
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from homeport.hub.errors import HubCode, HubError
-from homeport.hub.model import ConnectionState, Device, DeviceIdentity, DeviceStatus, RegistryStatistics, Twin
+from homeport.hub.model import NEVER, ConnectionState, Device, DeviceIdentity, DeviceStatus, RegistryStatistics, Twin
 from homeport.paging import Page
 from homeport.store.database import Database, Parameters, Transaction, Value
 from homeport.store.device_rows import (
@@ -47,9 +47,14 @@ _DELETE = f"DELETE FROM devices {_ONE}"
 
 _STATISTICS = "SELECT status, count(*) FROM devices WHERE hub = :hub GROUP BY status"
 
-_SET_STATE = f"""
-    UPDATE devices SET connection_state = :state, connection_state_at = :now {_ONE} AND connection_state <> :state"""
-_SET_ACTIVITY = f"UPDATE devices SET last_activity_at = :at {_ONE} AND last_activity_at < :at"
+# One statement for both, so that each device's row is locked once, and in one order everywhere.
+_TOUCH = f"""
+    UPDATE devices SET
+        connection_state = COALESCE(CAST(:state AS TEXT), connection_state),
+        connection_state_at = CASE WHEN CAST(:state AS TEXT) <> connection_state THEN :now
+            ELSE connection_state_at END,
+        last_activity_at = CASE WHEN :active_at > last_activity_at THEN :active_at ELSE last_activity_at END
+    {_ONE} AND (CAST(:state AS TEXT) <> connection_state OR :active_at > last_activity_at)"""
 _DISCONNECT_ALL = """
     UPDATE devices SET connection_state = 'Disconnected', connection_state_at = :now
     WHERE hub = :hub AND connection_state = 'Connected'"""
@@ -125,21 +130,17 @@ class SqlDeviceStore:
     ) -> None:
         if not states and not activity:
             return
-        # In one order everywhere, so that two processes never wait for each other's rows.
-        state_rows: Sequence[Parameters] = [
-            {"hub": self._hub, "device_id": device_id, "state": state.value, "now": to_micros(now)}
-            for device_id, state in sorted(states.items())
+        rows: Sequence[Parameters] = [
+            {
+                "hub": self._hub,
+                "device_id": device_id,
+                "state": states.get(device_id),
+                "active_at": to_micros(activity.get(device_id, NEVER)),
+                "now": to_micros(now),
+            }
+            for device_id in sorted(states.keys() | activity.keys())
         ]
-        activity_rows: Sequence[Parameters] = [
-            {"hub": self._hub, "device_id": device_id, "at": to_micros(at)}
-            for device_id, at in sorted(activity.items())
-        ]
-
-        async def work(transaction: Transaction) -> None:
-            await transaction.execute_many(_SET_STATE, state_rows)
-            await transaction.execute_many(_SET_ACTIVITY, activity_rows)
-
-        await self._database.write(work)
+        await self._database.write(lambda transaction: transaction.execute_many(_TOUCH, rows))
 
     async def disconnect_all(self, *, now: datetime) -> None:
         await self._database.execute(_DISCONNECT_ALL, {"hub": self._hub, "now": to_micros(now)})

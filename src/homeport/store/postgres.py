@@ -27,6 +27,7 @@ _OUT_OF_REACH = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that the server has ended, used before that was noticed
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.InsufficientResourcesError,
@@ -137,15 +138,15 @@ class PostgresDatabase:
             self._pool.terminate()
 
     async def _run(self, within: Callable[[Any], Awaitable[T]]) -> T:
-        for tries_left in reversed(range(_TRIES)):
+        for tried in range(_TRIES):
             try:
                 async with self._pool.acquire(timeout=_CONNECT_SECONDS) as connection:
                     return await within(connection)
             except _LOST_RACE as error:
-                if not tries_left:
+                if tried == _TRIES - 1:
                     raise _failure(self._name, error) from error
                 # Jitter, so that two that collided do not meet again; no secret depends on it.
-                await asyncio.sleep(random.uniform(_PAUSE, 4 * _PAUSE))  # noqa: S311 - see above
+                await asyncio.sleep(_PAUSE * random.uniform(1, 2 ** (tried + 1)))  # noqa: S311 - see above
             except _OUT_OF_REACH as error:
                 raise _failure(self._name, error) from error
         raise AssertionError
@@ -166,12 +167,17 @@ def _changed(tag: str) -> int:
 
 
 def _failure(name: str, error: Exception) -> DatabaseError:
-    reason = str(error) if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError | OSError) else ""
+    # A ValueError is about the address, and might repeat the password that stands in it.
+    reason = "" if isinstance(error, ValueError) else str(error)
     return DatabaseError(f"{name}: {reason or type(error).__name__}")
 
 
 def _name(url: str) -> str:
     """Return what may be logged of a database URL."""
-    parts = urlsplit(url)
-    host = parts.hostname or "local socket"
-    return f"postgresql://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or "local socket"
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "the PostgreSQL address"
+    return f"postgresql://{host}{port}{parts.path}"

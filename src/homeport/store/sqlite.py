@@ -86,9 +86,12 @@ class SqliteDatabase:
             if not self._in_memory and not read_only:
                 _create_private(Path(path))
             self._writer = _connect(self._name, read_only=read_only)
-            self._reader = self._writer if self._in_memory or read_only else _connect(self._name, read_only=True)
+            self._reader = self._writer if self._in_memory or read_only else _connect(self._name, read_only=False)
         except (sqlite3.Error, OSError) as error:
             raise self._failure(error) from error
+        self._reader.execute(f"PRAGMA query_only = {0 if self._in_memory else 1}")
+        # A lock is waited for in the thread, so as not to stop the event loop.
+        self._writer.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS if read_only else 0}")
         self._transaction = SqliteTransaction(self._writer)
         self._read_transaction = SqliteTransaction(self._reader)
         self._read_only = read_only
@@ -349,13 +352,24 @@ def _connect(name: str, *, read_only: bool) -> sqlite3.Connection:
         connection.execute("PRAGMA cache_size = -16384")
         connection.execute("PRAGMA temp_store = MEMORY")
         if not read_only:
-            connection.execute("PRAGMA journal_mode = WAL")
+            _set_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA wal_autocheckpoint = 4000")
             connection.execute("PRAGMA journal_size_limit = 67108864")
-            connection.execute("PRAGMA busy_timeout = 0")
         connection.execute("SELECT 1 FROM sqlite_schema").fetchall()
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _set_wal(connection: sqlite3.Connection) -> None:
+    """Switch to the write-ahead log; of several processes that start at once, SQLite makes some ask again."""
+    deadline = time.monotonic() + _BUSY_MILLISECONDS / 1000
+    while True:
+        error = _try(connection, "PRAGMA journal_mode = WAL")
+        if error is None:
+            return
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            raise error
+        time.sleep(0.01)
