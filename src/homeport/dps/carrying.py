@@ -40,7 +40,9 @@ T = TypeVar("T")
 _FIRST_RETRY = timedelta(milliseconds=500)
 _LAST_RETRY = timedelta(seconds=30)
 _HUB_TIME_LIMIT = 60.0
-"""Seconds for one call to a hub; links have their own, shorter limits."""
+"""Seconds for one call to a hub, fewer near the operation's deadline; links have their own, shorter limits."""
+_LEAST_TIME_LIMIT = 2.0
+"""Seconds that are always allowed: clearing the old hub is tried even when the deadline has passed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,15 +214,17 @@ class Carrying:
     async def _held(self, call: Awaitable[T]) -> T:
         """Wait for a hub, keeping the lease while it takes its time."""
         renewals: list[asyncio.Task[None]] = []
+        left = (self._operation.deadline - self._settings.clock.now()).total_seconds()
+        limit = min(_HUB_TIME_LIMIT, max(left, _LEAST_TIME_LIMIT))
         interval = self._settings.lease.total_seconds() / 3
         timer = asyncio.get_running_loop().call_later(
             interval, lambda: renewals.append(self._tasks.create_task(self._renew(interval)))
         )
         try:
-            async with asyncio.timeout(_HUB_TIME_LIMIT):
+            async with asyncio.timeout(limit):
                 return await call
         except TimeoutError:
-            raise HubUnavailableError(f"the hub did not answer within {_HUB_TIME_LIMIT:.0f} seconds") from None
+            raise HubUnavailableError(f"the hub did not answer within {limit:.0f} seconds") from None
         finally:
             timer.cancel()
             for renewal in renewals:

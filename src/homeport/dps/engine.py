@@ -31,6 +31,7 @@ from homeport.dps.model import (
     EnrollmentGroup,
     Evidence,
     NoEvidence,
+    Outcome,
     Registration,
     RegistrationStatus,
     SymmetricKeyAttestation,
@@ -155,6 +156,8 @@ class Engine:
             if registration is None or registration.operation.id != operation_id:
                 attempt.findings.failed("operation", "it is not this device's latest operation")
                 raise HomeportError(Code.NOT_FOUND, "Operation not found.")
+            if registration.status is not RegistrationStatus.ASSIGNING and await self._is_news(claim):
+                attempt.registered(registration)
             return registration
 
     async def registration_state(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Registration:
@@ -173,6 +176,11 @@ class Engine:
         with suppress(HomeportError), self._record(claim, evidence, context) as attempt:
             attempt.findings.failed("request", error.message)
             raise error
+
+    async def _is_news(self, claim: DeviceClaim) -> bool:
+        """Tell whether the record says no more yet than that the assignment goes on."""
+        latest = await self._stores.attempts.latest(claim.registration_id, limit=1)
+        return bool(latest) and latest[0].outcome is Outcome.ASSIGNING
 
     def _record(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Recorder:
         return Recorder(self._stores.attempts, self._clock, claim=claim, evidence=evidence, context=context)
