@@ -1,0 +1,153 @@
+"""A linked hub that is slow, away, overrun or unwilling: devices hear honest answers, operators hear why."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homeport.errors import Code
+from tests.fault.actors import KeyDevice, Operator, Place, network
+from tests.fault.stand_in_hub import StandInHub
+from tests.server import HomeportServer
+
+HERE = "127.0.64.1"
+ELSEWHERE = "127.0.64.9"
+BUDGET = {"HOMEPORT_REGISTER_BUDGET": "0.3"}
+DEADLINE = {"HOMEPORT_OPERATION_DEADLINE": "3"}
+RETRY_AFTER = 2
+
+
+@asynccontextmanager
+async def linked(server: HomeportServer) -> AsyncIterator[tuple[StandInHub, Operator]]:
+    """Open a hub elsewhere, and link it the way an operator does."""
+    async with StandInHub.at(ELSEWHERE).opened() as hub, Operator(server.data) as operator:
+        ca_file = server.data.parent / "elsewhere.pem"
+        ca_file.write_bytes(hub.ca.certificate)
+        arguments = ("--name", "elsewhere", "--ca-file", str(ca_file), "--connection-string", hub.connection_string)
+        await asyncio.to_thread(server.run, "hub", "link", *arguments)
+        yield hub, operator
+
+
+@asynccontextmanager
+async def device_of(operator: Operator, registration_id: str) -> AsyncIterator[KeyDevice]:
+    """Enroll a device that belongs to the hub elsewhere."""
+    key = await operator.enroll_key(registration_id, iot_hubs=[ELSEWHERE])
+    place = Place.of(operator.info)
+    async with network(place) as http:
+        yield KeyDevice(registration_id=registration_id, key=key, place=place, http=http)
+
+
+async def why(server: HomeportServer, registration_id: str) -> dict[str, Any]:
+    """Return the last attempt, as `homeport why` tells it."""
+    told = await asyncio.to_thread(server.run, "why", registration_id, "-o", "json", "-n", "1")
+    [attempt] = json.loads(told.stdout)
+    in_words = await asyncio.to_thread(server.run, "why", registration_id, "-n", "1")
+    assert attempt["reason"] in in_words.stdout
+    assert attempt["advice"] in in_words.stdout
+    found: dict[str, Any] = attempt
+    return found
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[HomeportServer]:
+    with HomeportServer(tmp_path / "data", (HERE,), env=BUDGET) as running:
+        yield running
+
+
+async def slow(hub: StandInHub) -> None:
+    hub.hold()
+
+
+async def away(hub: StandInHub) -> None:
+    await hub.go_down()
+
+
+async def out_of_order(hub: StandInHub) -> None:
+    hub.answer = (503, {})
+
+
+async def overrun(hub: StandInHub) -> None:
+    hub.answer = (429, {"Retry-After": str(RETRY_AFTER)})
+
+
+@pytest.mark.parametrize("trouble", [slow, away, out_of_order, overrun])
+async def test_a_hub_that_recovers_gets_its_device(
+    server: HomeportServer, trouble: Callable[[StandInHub], Awaitable[None]]
+) -> None:
+    async with linked(server) as (hub, operator), device_of(operator, "patient") as device:
+        await trouble(hub)
+        answer = await device.register()
+        assert (answer.status, answer.outcome) == (202, "assigning")
+        assert answer.retry_after in range(2, 6)
+        polled = await device.operation(answer.operation_id)
+        assert (polled.status, polled.outcome) == (202, "assigning")
+        attempt = await why(server, "patient")
+        assert attempt["outcome"] == "assigning"
+        assert ELSEWHERE in attempt["reason"]
+
+        await hub.recover()
+        final = await device.finished(answer)
+        assert (final.status, final.outcome) == (200, "assigned")
+        assert final.state["assignedHub"] == ELSEWHERE
+        assert list(hub.devices) == ["patient"]
+        attempt = await why(server, "patient")
+        assert (attempt["outcome"], attempt["assignedHub"]) == ("assigned", ELSEWHERE)
+        if trouble is overrun:
+            first, second, *_ = hub.calls
+            assert second.at - first.at >= RETRY_AFTER, "not before the hub's Retry-After"
+
+
+async def test_a_hundred_calls_while_the_hub_is_slow_share_one_operation(server: HomeportServer) -> None:
+    async with linked(server) as (hub, operator), device_of(operator, "eager") as device:
+        hub.hold()
+        answers = await asyncio.gather(*(device.register() for _ in range(100)))
+        assert {answer.outcome for answer in answers} == {"assigning"}
+        assert len({answer.operation_id for answer in answers}) == 1
+        await hub.recover()
+        final = await device.finished(answers[0])
+        assert final.outcome == "assigned"
+        assert len(hub.creations) == 1
+
+
+async def test_a_refusal_ends_the_operation_and_the_next_one_may_succeed(server: HomeportServer) -> None:
+    async with linked(server) as (hub, operator), device_of(operator, "unwanted") as device:
+        hub.answer = (403, {"iothub-errorcode": "IotHubQuotaExceeded"})
+        final = await device.finished(await device.register())
+        assert final.outcome == "failed"
+        assert final.state["errorCode"] == Code.HUB_REFUSED
+        assert "403 IotHubQuotaExceeded" in final.state["errorMessage"]
+        attempt = await why(server, "unwanted")
+        assert (attempt["outcome"], attempt["code"]) == ("failed", Code.HUB_REFUSED)
+        assert "403 IotHubQuotaExceeded" in attempt["reason"]
+        assert "rights" in attempt["advice"]
+
+        await hub.recover()
+        final = await device.finished(await device.register())
+        assert (final.outcome, list(hub.devices)) == ("assigned", ["unwanted"])
+
+
+@pytest.mark.parametrize("trouble", [slow, away])
+async def test_the_deadline_ends_what_no_hub_answers(
+    tmp_path: Path, trouble: Callable[[StandInHub], Awaitable[None]]
+) -> None:
+    with HomeportServer(tmp_path / "data", (HERE,), env=BUDGET | DEADLINE) as server:
+        async with linked(server) as (hub, operator), device_of(operator, "waiting") as device:
+            await trouble(hub)
+            answer = await device.register()
+            assert answer.outcome == "assigning"
+            final = await device.finished(answer)
+            assert (final.status, final.outcome) == (200, "failed")
+            assert final.operation_id == answer.operation_id
+            assert final.state["errorCode"] == Code.ASSIGNMENT_TIMED_OUT
+            assert "deadline" in final.state["errorMessage"]
+            attempt = await why(server, "waiting")
+            assert (attempt["outcome"], attempt["code"]) == ("failed", Code.ASSIGNMENT_TIMED_OUT)
+            assert "reached" in attempt["advice"]
+
+            await hub.recover()
+            again = await device.finished(await device.register())
+            assert again.outcome == "assigned"
