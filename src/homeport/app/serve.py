@@ -23,7 +23,6 @@ from homeport.net.mqtt_server import MqttServer
 from homeport.store.database import DatabaseError, SchemaError
 
 PORTAL_GRACE = 1.0
-_PORT_OPTIONS = " The options are --https-port, --mqtt-port, --portal-port and --bind."
 
 _log = logging.getLogger(__name__)
 
@@ -59,10 +58,23 @@ def run(config: Config, *, announce: Callable[[Ready], None]) -> None:
     with asyncio.Runner(loop_factory=factory) as runner:
         try:
             runner.run(_serve(config, announce))
-        except* (DirectoryError, PortUnavailableError, DatabaseError, SchemaError) as group:
-            first = _first(group)
-            options = _PORT_OPTIONS if isinstance(first, PortUnavailableError) else ""
-            raise CannotStartError(f"{first}{options}") from None
+        except Exception as error:
+            # Not `except*`: what is raised there comes out in a group again.
+            explained = _explain(_first(error))
+            if explained is None:
+                raise
+            raise explained from None
+
+
+def _explain(error: BaseException) -> CannotStartError | None:
+    """Return what a person can do something about; None for a fault of ours."""
+    match error:
+        case PortUnavailableError():
+            return CannotStartError(f"{error} The options are --https-port, --mqtt-port, --portal-port and --bind.")
+        case DirectoryError() | DatabaseError() | SchemaError():
+            return CannotStartError(str(error))
+        case _:
+            return None
 
 
 async def _serve(config: Config, announce: Callable[[Ready], None]) -> None:
@@ -172,8 +184,7 @@ def _allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
+def _first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

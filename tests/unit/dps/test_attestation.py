@@ -115,7 +115,10 @@ def text_of(key: bytes) -> bytes:
     ("key", "words"),
     [
         (GROUP_KEY, "itself instead of the device key derived from it"),
-        (sas.derive_device_key(GROUP_KEY, "DEVICE-001"), "derived from the primary key of group 'fleet' for 'DEVICE-001'"),
+        (
+            sas.derive_device_key(GROUP_KEY, "DEVICE-001"),
+            "derived from the primary key of group 'fleet' for 'DEVICE-001'",
+        ),
         (sas.derive_device_key(text_of(GROUP_KEY), "device-001"), "derived from the Base64 text"),
         (text_of(sas.derive_device_key(GROUP_KEY, "device-001")), "Base64 text of the key"),
         (b"another key altogether, quite long", "none of the 1 symmetric-key groups"),
