@@ -68,7 +68,9 @@ class SqlRegistrationStore:
         statement = _CREATE if expected_etag is None else _REOPEN
         opened = await self._database.write(lambda transaction: transaction.fetch_one(statement, values))
         if opened is not None:
-            return replace(registration, registration_id=opened[0])
+            spelling = opened[0]
+            same = spelling == registration.registration_id
+            return registration if same else replace(registration, registration_id=spelling)
         row = await self._database.fetch_one(
             f"SELECT {COLUMNS} FROM registrations WHERE id_key = :id_key AND is_open = 1",
             {"id_key": values["id_key"]},

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -82,13 +83,16 @@ class SqliteDatabase:
         self._loop = asyncio.get_running_loop()
         self._limit = queue_limit
         self._in_memory = self._name == MEMORY
-        try:
-            if not self._in_memory and not read_only:
-                _create_private(Path(path))
-            self._writer = _connect(self._name, read_only=read_only)
-            self._reader = self._writer if self._in_memory or read_only else _connect(self._name, read_only=False)
-        except (sqlite3.Error, OSError) as error:
-            raise self._failure(error) from error
+        with ExitStack() as unless_all_is_well:
+            try:
+                if not self._in_memory and not read_only:
+                    _create_private(Path(path))
+                self._writer = _connect(self._name, read_only=read_only)
+                unless_all_is_well.callback(self._writer.close)
+                self._reader = self._writer if self._in_memory or read_only else _connect(self._name, read_only=False)
+            except (sqlite3.Error, OSError) as error:
+                raise self._failure(error) from error
+            unless_all_is_well.pop_all()
         self._reader.execute(f"PRAGMA query_only = {0 if self._in_memory else 1}")
         # A lock is waited for in the thread, so as not to stop the event loop.
         self._writer.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS if read_only else 0}")
@@ -218,13 +222,13 @@ class SqliteDatabase:
 
     def _undo_job(self, error: Exception) -> bool:
         """Roll one job back; False if the whole transaction is gone, and the batch with it."""
-        undone: sqlite3.Error | None = None
+        undone: Exception | None = None
         if self._writer.in_transaction:
             undone = _try(self._writer, "ROLLBACK TO job") or _try(self._writer, "RELEASE job")
             if undone is None:
                 return True
-        cause = undone or (error if isinstance(error, sqlite3.Error) else sqlite3.OperationalError(str(error)))
-        self._finish(cause)
+        cause = undone or error
+        self._finish(cause if isinstance(cause, sqlite3.Error) else DatabaseError(f"{self._name}: rolled back"))
         return False
 
     # ------------------------------------------------------------ the thread
@@ -276,7 +280,7 @@ class SqliteDatabase:
         self._handed_over = False
         self._finish(error)
 
-    def _finish(self, error: sqlite3.Error | None) -> None:
+    def _finish(self, error: Exception | None) -> None:
         """Tell everyone in the batch, and go on with what has been queued meanwhile."""
         failure: Exception | None = None
         if error is not None:
@@ -320,7 +324,7 @@ class SqliteDatabase:
             return DatabaseError(f"{self._name}: {error.strerror}")
         if isinstance(error, sqlite3.ProgrammingError) and self._closed:
             return DatabaseError(f"{self._name} is closed.")
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF
         return DatabaseError(f"{self._name}: {error}") if code in _OUT_OF_REACH else error
 
 

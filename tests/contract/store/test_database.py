@@ -122,3 +122,11 @@ async def test_text_with_a_nul_is_no_fault(stores: Stores) -> None:
     await stores.settings.put("a\0b", b"1")
     assert await stores.settings.get("a\0b") == b"1"
     assert await stores.enrollments.get_individual("\0") is None
+
+
+async def test_a_fault_in_our_own_statement_is_no_outage(stores: Stores) -> None:
+    for sql in ("SELECT 1 FROM nowhere", "SELECT * FROM settings WHERE name = :not_given"):
+        for action in (stores.database.fetch_one(sql), stores.database.execute(sql)):
+            with pytest.raises(Exception) as fault:
+                await action
+            assert not isinstance(fault.value, DatabaseError)
