@@ -7,10 +7,15 @@ import fcntl
 import json
 import os
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
+
+_LOCK_TRIES = 5
+_LOCK_PAUSE = 0.02
+"""Seconds. `is_served` holds the lock for a moment; that is no server."""
 
 
 class DirectoryError(Exception):
@@ -60,14 +65,16 @@ class DataDirectory:
 
     def lock(self) -> None:
         """Claim the directory for this process until it ends; raises DirectoryError if a server has it."""
-        descriptor = os.open(self.path / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            descriptor = os.open(self.path / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            os.close(descriptor)
             raise DirectoryError(
-                f"another Homeport server uses {self.path}. Stop it, or give this one its own --data."
+                f"cannot use the data directory {self.path}: {error.strerror} ({Path(error.filename).name}). "
+                "Choose another with --data."
             ) from error
+        if not _claimed(descriptor):
+            os.close(descriptor)
+            raise DirectoryError(f"another Homeport server uses {self.path}. Stop it, or give this one its own --data.")
         self._lock = descriptor
 
     def unlock(self) -> None:
@@ -137,3 +144,14 @@ class DataDirectory:
 
     def __exit__(self, *_: object) -> None:
         self.unlock()
+
+
+def _claimed(descriptor: int) -> bool:
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            time.sleep(_LOCK_PAUSE)
+        else:
+            return True
+    return False
