@@ -70,7 +70,7 @@ def demo(
     Starts a server with three hubs, enrolls a TPM, an X.509 device and two groups, powers the devices on, and prints
     who lives where. The exit status is 0 only if every step held.
     """
-    if importlib.util.find_spec("azure.iot.device") is None:
+    if not _installed("azure.iot.device"):
         raise fail("the demo's devices are Microsoft's: install them with `pip install azure-iot-device`.")
     with ExitStack() as stack:
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="homeport-demo-")))
@@ -79,6 +79,13 @@ def demo(
         except ServerFailedError as error:
             raise fail(f"the server did not start:\n{error}") from error
     raise typer.Exit(status)
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # not even its parent is there
+        return False
 
 
 def _tell(folder: Path, stack: ExitStack, *, devices: int, portal_port: int, leave: bool) -> int:
@@ -128,7 +135,7 @@ def _tell(folder: Path, stack: ExitStack, *, devices: int, portal_port: int, lea
 def _enroll_tpm(service: ProvisioningServiceClient, plan: Plan, folder: Path, stack: ExitStack) -> None:
     if shutil.which("swtpm") is None:
         plan.tpm_missing = "swtpm is not installed (Debian: apt install swtpm)"
-    elif importlib.util.find_spec("tpm2_pytss") is None:
+    elif not _installed("tpm2_pytss"):
         plan.tpm_missing = "the TPM bindings are not installed (pip install homeport[tpm])"
     if plan.tpm_missing:
         report.missing(f"no TPM device: {plan.tpm_missing}")
