@@ -22,6 +22,7 @@ from homeport.cli.demo.server import DemoServer, ServerFailedError
 from homeport.cli.demo.software_tpm import SoftwareTpm
 from homeport.client import (
     AttestationMechanism,
+    ConflictError,
     EnrollmentGroup,
     HomeportAdminClient,
     HubRegistryClient,
@@ -78,6 +79,8 @@ def demo(
             status = _tell(folder, stack, devices=devices, portal_port=portal_port, leave=leave)
         except ServerFailedError as error:
             raise fail(f"the server did not start:\n{error}") from error
+        except ConflictError as error:
+            raise fail(f"{folder} has seen a demo already ({error}): give a fresh --data, or none.") from error
     raise typer.Exit(status)
 
 
