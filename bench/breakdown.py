@@ -29,7 +29,7 @@ class Plan:
     tls: str = "1.3"
     at_once: int = 10
     rounds: int = 3
-    count: int = 200
+    count: int = 150
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,9 +25,9 @@ def settled_cpu_seconds(pid: int, *, limit: float = 1.0) -> float:
     deadline = time.perf_counter() + limit
     before = cpu_seconds(pid)
     while True:
-        time.sleep(0.05)
+        time.sleep(0.02)
         after = cpu_seconds(pid)
-        if after - before < 0.001 or time.perf_counter() > deadline:
+        if after - before < 0.0004 or time.perf_counter() > deadline:
             return after
         before = after
 

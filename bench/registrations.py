@@ -20,7 +20,7 @@ class Plan:
     tls: str = "1.3"
     at_once: tuple[int, ...] = (1, 10, 100)
     rounds: int = 3
-    count: int = 300
+    count: int = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

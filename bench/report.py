@@ -65,8 +65,8 @@ def show(results: Results, console: Console) -> None:
 
 
 def _show_registrations(report: Registrations, console: Console) -> None:
+    _title(f"Registrations: full TLS {report.tls} handshake each, {report.rounds} rounds of {report.count}", console)
     table = _table(
-        f"Registrations: full TLS {report.tls} handshake each, {report.rounds} rounds of {report.count}",
         ("proof", "work", "at once"),
         ("per s", "p50 ms", "p90 ms", "p99 ms", "server CPU ms", "x handshake", "client CPU ms"),
     )
@@ -88,9 +88,12 @@ def _show_registrations(report: Registrations, console: Console) -> None:
 
 
 def _show_breakdown(report: Breakdown, console: Console) -> None:
-    table = _table(
+    _title(
         f"Server CPU by what is done on a connection: TLS {report.tls}, {report.at_once} at once, "
         f"{report.rounds} rounds of {report.count}",
+        console,
+    )
+    table = _table(
         ("proof", "transport", "what"),
         ("ms", "more than before"),
     )
@@ -105,9 +108,12 @@ def _show_breakdown(report: Breakdown, console: Console) -> None:
 
 
 def _show_telemetry(report: Telemetry, console: Console) -> None:
-    table = _table(
+    _title(
         f"Telemetry, QoS 1, {report.payload_bytes} bytes, TLS {report.tls}: "
         f"{report.rounds} rounds of {report.seconds:g} s",
+        console,
+    )
+    table = _table(
         ("server", "devices", "window"),
         ("per s", "p50 ms", "p90 ms", "p99 ms", "server CPU us", "client CPU us"),
     )
@@ -125,7 +131,8 @@ def _show_telemetry(report: Telemetry, console: Console) -> None:
 
 
 def _show_startup(report: Startup, console: Console) -> None:
-    table = _table(f"Start-up and rest: medians of {report.rounds}", ("what",), ("",))
+    _title(f"Start-up and rest: medians of {report.rounds}", console)
+    table = _table(("what",), ("",))
     for name, value, unit in (
         ("an empty Python program", report.bare_python_seconds, "s"),
         ("ready, new data directory", report.fresh_seconds, "s"),
@@ -139,10 +146,13 @@ def _show_startup(report: Startup, console: Console) -> None:
     console.print(table)
 
 
-def _table(title: str, words: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
-    table = Table(
-        title=title, title_justify="left", title_style="bold", header_style="", box=SIMPLE_HEAD, pad_edge=False
-    )
+def _title(text: str, console: Console) -> None:
+    # Above the table and not in it: there it would be folded to the table's width.
+    console.print(text, style="bold", highlight=False)
+
+
+def _table(words: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
+    table = Table(header_style="", box=SIMPLE_HEAD, pad_edge=False)
     for word in words:
         table.add_column(word)
     for number in numbers:

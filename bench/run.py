@@ -51,7 +51,7 @@ def smoke(tls: str) -> Scale:
         registrations=registrations.Plan(tls=tls, at_once=(2,), rounds=1, count=4),
         breakdown=breakdown.Plan(tls=tls, at_once=2, rounds=1, count=4),
         telemetry=telemetry.Plan(tls=tls, shapes=((2, 2),), rounds=1, seconds=0.1),
-        startup=startup.Plan(rounds=1),
+        startup=startup.Plan(rounds=1, idle_seconds=0.2),
     )
 
 

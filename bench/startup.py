@@ -11,12 +11,11 @@ from bench.figures import median
 from bench.processes import cpu_seconds, memory_mib
 from bench.server import ServerUnderTest
 
-IDLE_SECONDS = 2.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     rounds: int = 5
+    idle_seconds: float = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +53,10 @@ def measure(folder: Path, plan: Plan, say: Callable[[str], None]) -> Report:
             stop.append(_seconds(server.stop))
             existing.append(_seconds(server.start))
             existing_cpu.append(cpu_seconds(server.pid))
-            time.sleep(IDLE_SECONDS / 2)
+            time.sleep(plan.idle_seconds / 2)
             before = cpu_seconds(server.pid)
-            time.sleep(IDLE_SECONDS)
-            idle_cpu.append((cpu_seconds(server.pid) - before) / IDLE_SECONDS * 100)
+            time.sleep(plan.idle_seconds)
+            idle_cpu.append((cpu_seconds(server.pid) - before) / plan.idle_seconds * 100)
             memory.append(memory_mib(server.pid))
             stop.append(_seconds(server.stop))
         finally:

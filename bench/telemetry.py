@@ -32,7 +32,7 @@ class Plan:
     tls: str = "1.3"
     shapes: tuple[tuple[int, int], ...] = ((1, 1), (50, 1), (50, 20))
     rounds: int = 3
-    seconds: float = 1.5
+    seconds: float = 1.0
     payload_bytes: int = 256
 
 
