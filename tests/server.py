@@ -62,10 +62,13 @@ class HomeportServer:
                 return self
         raise ServerFailedError("".join(printed) + self.log.read_text())
 
+    def send_signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def stop(self) -> int:
         """Ask it to stop and return its exit status."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
+        self.send_signal(signal.SIGTERM)
         return self.wait()
 
     def kill(self) -> None:

@@ -40,6 +40,8 @@ class StandInHub:
     devices: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     answer: tuple[int, Mapping[str, str]] | None = None
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """A request has come."""
     _well: asyncio.Event = field(default_factory=asyncio.Event)
     _runner: web.AppRunner | None = None
 
@@ -99,6 +101,7 @@ class StandInHub:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         self.calls.append(Call(at=time.monotonic(), method=request.method, path=request.path))
+        self.asked.set()
         await self._well.wait()
         if self.answer is not None:
             status, headers = self.answer

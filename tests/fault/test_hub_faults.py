@@ -1,14 +1,13 @@
 """A linked hub that is slow, away, overrun or unwilling: devices hear honest answers, operators hear why."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from homeport.client import Attempt
 from homeport.errors import Code
 from tests.fault.actors import KeyDevice, Operator, Place, network
 from tests.fault.stand_in_hub import StandInHub
@@ -41,15 +40,15 @@ async def device_of(operator: Operator, registration_id: str) -> AsyncIterator[K
         yield KeyDevice(registration_id=registration_id, key=key, place=place, http=http)
 
 
-async def why(server: HomeportServer, registration_id: str) -> dict[str, Any]:
-    """Return the last attempt, as `homeport why` tells it."""
-    told = await asyncio.to_thread(server.run, "why", registration_id, "-o", "json", "-n", "1")
-    [attempt] = json.loads(told.stdout)
-    in_words = await asyncio.to_thread(server.run, "why", registration_id, "-n", "1")
-    assert attempt["reason"] in in_words.stdout
-    assert attempt["advice"] in in_words.stdout
-    found: dict[str, Any] = attempt
-    return found
+async def why(operator: Operator, registration_id: str) -> Attempt:
+    """Return the last attempt."""
+    [attempt] = await operator.admin.why(registration_id, limit=1)
+    return attempt
+
+
+async def why_in_words(server: HomeportServer, registration_id: str) -> str:
+    """Return the last attempt as a person reads it."""
+    return (await asyncio.to_thread(server.run, "why", registration_id, "-n", "1")).stdout
 
 
 @pytest.fixture
@@ -85,17 +84,17 @@ async def test_a_hub_that_recovers_gets_its_device(
         assert answer.retry_after in range(2, 6)
         polled = await device.operation(answer.operation_id)
         assert (polled.status, polled.outcome) == (202, "assigning")
-        attempt = await why(server, "patient")
-        assert attempt["outcome"] == "assigning"
-        assert ELSEWHERE in attempt["reason"]
+        attempt = await why(operator, "patient")
+        assert attempt.outcome == "assigning"
+        assert ELSEWHERE in attempt.reason
 
         await hub.recover()
         final = await device.finished(answer)
         assert (final.status, final.outcome) == (200, "assigned")
         assert final.state["assignedHub"] == ELSEWHERE
         assert list(hub.devices) == ["patient"]
-        attempt = await why(server, "patient")
-        assert (attempt["outcome"], attempt["assignedHub"]) == ("assigned", ELSEWHERE)
+        attempt = await why(operator, "patient")
+        assert (attempt.outcome, attempt.assigned_hub) == ("assigned", ELSEWHERE)
         if trouble is overrun:
             first, second, *_ = hub.calls
             assert second.at - first.at >= RETRY_AFTER, "not before the hub's Retry-After"
@@ -120,10 +119,13 @@ async def test_a_refusal_ends_the_operation_and_the_next_one_may_succeed(server:
         assert final.outcome == "failed"
         assert final.state["errorCode"] == Code.HUB_REFUSED
         assert "403 IotHubQuotaExceeded" in final.state["errorMessage"]
-        attempt = await why(server, "unwanted")
-        assert (attempt["outcome"], attempt["code"]) == ("failed", Code.HUB_REFUSED)
-        assert "403 IotHubQuotaExceeded" in attempt["reason"]
-        assert "rights" in attempt["advice"]
+        attempt = await why(operator, "unwanted")
+        assert (attempt.outcome, attempt.code) == ("failed", Code.HUB_REFUSED)
+        assert "403 IotHubQuotaExceeded" in attempt.reason
+        assert "rights" in attempt.advice
+        words = await why_in_words(server, "unwanted")
+        assert attempt.reason in words
+        assert attempt.advice in words
 
         await hub.recover()
         final = await device.finished(await device.register())
@@ -144,9 +146,10 @@ async def test_the_deadline_ends_what_no_hub_answers(
             assert final.operation_id == answer.operation_id
             assert final.state["errorCode"] == Code.ASSIGNMENT_TIMED_OUT
             assert "deadline" in final.state["errorMessage"]
-            attempt = await why(server, "waiting")
-            assert (attempt["outcome"], attempt["code"]) == ("failed", Code.ASSIGNMENT_TIMED_OUT)
-            assert "reached" in attempt["advice"]
+            attempt = await why(operator, "waiting")
+            assert (attempt.outcome, attempt.code) == ("failed", Code.ASSIGNMENT_TIMED_OUT)
+            assert "reached" in attempt.advice
+            assert attempt.reason in await why_in_words(server, "waiting")
 
             await hub.recover()
             again = await device.finished(await device.register())

@@ -61,7 +61,7 @@ async def pair(tmp_path: Path, postgres_database: str) -> AsyncIterator[Pair]:
 
 
 def test_they_agree_from_the_first_start(tmp_path: Path, postgres: PrivatePostgres) -> None:
-    for number in range(3):
+    for number in range(2):
         folder = tmp_path / str(number)
         folder.mkdir()
         with both(folder, postgres.new_database()) as servers:
