@@ -102,6 +102,7 @@ class HttpServer:
         front_end = self._sites.find_http(request.site, request.method, path)
         if front_end is None:
             return _problem(404, Code.NOT_FOUND, "There is nothing at this host and path")
+        request.limit_body(self._sites.max_body(front_end))
         try:
             return await front_end.handle(request, request.peer)
         except web.HTTPRequestEntityTooLarge:
@@ -133,6 +134,10 @@ class _Request(web.BaseRequest):
     peer: Peer
     body_seconds: float
     _continued = False
+
+    def limit_body(self, size: int) -> None:
+        """Read at most `size` bytes, now that it is known who is to have them."""
+        self._client_max_size = size
 
     async def read(self) -> bytes:
         """Return the whole body. Raises HTTPRequestEntityTooLarge, HTTPRequestTimeout."""
@@ -253,6 +258,8 @@ class _HttpConnection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer what is not HTTP; anything else is caught before it gets here."""
+        if isinstance(exc, ConnectionError):
+            raise exc  # the client is gone: nobody to answer, and no fault of ours
         if status >= 500:
             _log.error("HTTP failed", exc_info=exc)
         else:

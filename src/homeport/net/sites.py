@@ -159,7 +159,7 @@ class Site:
 
     `names` are host names or the text of local IP addresses, without port, in any letter case. `max_body` is
     the largest request body in bytes. Several sites may share a name: their front-ends are then asked in
-    turn, in the order in which the sites were added, and the largest `max_body` counts.
+    turn, in the order in which the sites were added, each with its own `max_body`.
     """
 
     names: frozenset[str]
@@ -179,6 +179,7 @@ class Sites:
         self._sites: list[Site] = list(sites)
         self._default = default
         self._by_name: dict[str, Site] = {}
+        self._max_body: dict[int, int] = {}
         self._index()
 
     def add(self, site: Site) -> None:
@@ -215,6 +216,10 @@ class Sites:
                 return front_end
         return None
 
+    def max_body(self, front_end: HttpFrontEnd) -> int:
+        """Return the largest body its own site takes, whatever others with the same name take."""
+        return self._max_body.get(id(front_end), MAX_BODY)
+
     def find_mqtt(self, site: Site, connect: Connect) -> MqttFrontEnd | None:
         """Find the front-end that owns this claim, in the site or else in any (contract hub.md 13.2)."""
         for candidate in (site, *self._sites):
@@ -229,6 +234,7 @@ class Sites:
             for name in {_canonical(name) for name in site.names}:
                 grouped.setdefault(name, []).append(site)
         self._by_name = {name: _merged(name, group) for name, group in grouped.items()}
+        self._max_body = {id(front_end): site.max_body for site in self._sites for front_end in site.http}
 
 
 def raw_path(request: web.BaseRequest) -> str:

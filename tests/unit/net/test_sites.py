@@ -84,6 +84,7 @@ def test_sites_come_and_go() -> None:
     shared = sites.resolve("localhost", None, "")
     assert shared.http == (*DPS.http, *HUB.http)
     assert shared.max_body == HUB.max_body
+    assert (sites.max_body(DPS.http[0]), sites.max_body(HUB.http[0])) == (DPS.max_body, HUB.max_body)
     sites.remove(HUB)
     assert sites.resolve("hub.example", None, "").http == ()
     assert sites.resolve("localhost", None, "") is DPS

@@ -1,12 +1,13 @@
 """What the HTTP envelopes share: the request's target and body on the way in, the reply's headers on the way out."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
 
-from homeport.dps.reply import Reply
+from homeport.clock import Clock
+from homeport.dps.reply import Reply, answer, failure
 from homeport.errors import Code, HomeportError
 from homeport.net.sites import raw_path
 from homeport.wire import JSON_CONTENT_TYPE, MAX_DOCUMENT_BYTES
@@ -54,6 +55,21 @@ async def read_body(request: web.BaseRequest) -> bytes:
         return await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise HomeportError(Code.TOO_LARGE, f"The body is larger than {MAX_DOCUMENT_BYTES} bytes.") from None
+
+
+async def answer_request(
+    request: web.BaseRequest, call: Callable[[bytes], Awaitable[Reply]], tracking_id: str, clock: Clock
+) -> web.Response:
+    """Answer an administrator's request by `call`, which gets the body.
+
+    The body is read outside of the call: one that does not arrive, or not in time, is no fault of the server, and
+    what is then raised (ConnectionError, HTTPRequestTimeout) is answered by net.
+    """
+    try:
+        body = await read_body(request)
+    except HomeportError as error:
+        return respond(failure(error, tracking_id, clock), request)
+    return respond(await answer(call(body), tracking_id, clock), request)
 
 
 def respond(reply: Reply, request: web.BaseRequest, *, location: str | None = None) -> web.Response:

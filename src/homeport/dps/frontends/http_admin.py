@@ -7,9 +7,9 @@ from aiohttp import web
 from homeport.clock import Clock
 from homeport.dps.administration import AdminResponder
 from homeport.dps.frontends.authorization import Authorization
-from homeport.dps.frontends.http import Target, read_body, respond, split_path
+from homeport.dps.frontends.http import Target, answer_request, split_path
 from homeport.dps.identifiers import Random, new_guid
-from homeport.dps.reply import Reply, answer
+from homeport.dps.reply import Reply
 from homeport.dps.service_responder import Paging
 from homeport.errors import Code, HomeportError
 from homeport.net.stream import Peer
@@ -41,11 +41,12 @@ class AdminFrontEnd:
 
     async def handle(self, request: web.BaseRequest, peer: Peer) -> web.StreamResponse:
         tracking_id = new_guid(self._random)
-        return respond(await answer(self._answer(request, peer, tracking_id), tracking_id, self._clock), request)
+        return await answer_request(
+            request, lambda body: self._answer(request, peer, body, tracking_id), tracking_id, self._clock
+        )
 
-    async def _answer(self, request: web.BaseRequest, peer: Peer, tracking_id: str) -> Reply:
+    async def _answer(self, request: web.BaseRequest, peer: Peer, body: bytes, tracking_id: str) -> Reply:
         target = Target.of(request)
-        body = await read_body(request)
         calls = self._calls(request, target, body, tracking_id)
         if not calls:
             raise HomeportError(Code.NOT_FOUND, "There is no such operation.")

@@ -101,6 +101,8 @@ class ServiceFrontEnd:
             reply = await self._answer(request, tracking_id, peer)
         except HubError as error:
             reply = error_reply(error, tracking_id, self._clock.now())
+        except (web.HTTPException, ConnectionError):
+            raise  # a body that did not arrive, or not in time: net's to answer, and no fault of ours
         except Exception as fault:
             _log.exception("hub %s: %s failed, tracking id %s", self._hub, request.method, tracking_id)
             reply = error_reply(as_hub_error(fault), tracking_id, self._clock.now())
