@@ -23,7 +23,8 @@ def parse_if_match(header: str | None) -> str | None:
     """Read If-Match: an ETag as it is or in quotes, `*` in either form, or None (contract dps.md 8.5)."""
     if header is None or not header.strip():
         return None
-    text = header.strip()
+    # Bytes that are no text match no ETag, and must not reach the store.
+    text = header.strip().encode(errors="replace").decode()
     return text[1:-1] if len(text) >= 2 and text[0] == text[-1] == '"' else text
 
 

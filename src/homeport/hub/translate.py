@@ -112,7 +112,8 @@ def read_etag(text: str | None) -> str | None:
     """Take the quotes off an If-Match or body etag; None for a wildcard (contract hub.md 3.4)."""
     if text is None:
         return None
-    etag = text.strip().removeprefix("W/").strip('"')
+    # Bytes that are no text match no etag, and must not reach the store.
+    etag = text.strip().encode(errors="replace").decode().removeprefix("W/").strip('"')
     return None if etag in {"*", ""} else etag
 
 

@@ -81,7 +81,8 @@ def _evidence(request: web.BaseRequest, peer: Peer) -> Evidence:
 def _client_version(request: web.BaseRequest) -> str | None:
     # C spells the header without a hyphen (contract dps.md 3.1).
     text = request.headers.get("UserAgent") or request.headers.get("User-Agent")
-    return text[:_MAX_VERSION_TEXT] if text else None
+    # Whatever bytes it was sent in: the record of the attempt must not fail for it.
+    return text[:_MAX_VERSION_TEXT].encode(errors="replace").decode() if text else None
 
 
 def _location(request: web.BaseRequest) -> str:
