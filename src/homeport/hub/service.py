@@ -261,6 +261,6 @@ def _page_size(text: str | None) -> int:
     if text is None or not text.strip():
         return DEFAULT_PAGE
     number = text.strip()
-    if not (number.isascii() and number.isdigit()) or not 1 <= int(number[:6]) <= MAX_PAGE:
+    if not (number.isascii() and number.isdigit() and len(number) <= 6 and 1 <= int(number) <= MAX_PAGE):
         raise HubError(HubCode.ARGUMENT_INVALID, f"x-ms-max-item-count is a number from 1 to {MAX_PAGE}.")
     return int(number)
