@@ -14,6 +14,7 @@ from homeport.dps.model import LinkedHub
 from homeport.dps.ports import LinkedHubStore
 from homeport.errors import Code, HomeportError
 from homeport.security.sas import SasError, decode_key
+from homeport.security.x509 import CertificateError, check_authorities
 
 MAX_HUBS = 50
 MAX_WEIGHT = 1000
@@ -84,8 +85,8 @@ class HubService:
         self, name: str, connection_string: str, share: Share, *, ca_certificates: str | None = None
     ) -> LinkedHub:
         """Link a hub that runs elsewhere. Raises HUB_EXISTS or INVALID_REQUEST, which never repeats the key."""
-        if ca_certificates is not None and len(ca_certificates) > _MAX_CA_CERTIFICATES:
-            raise HomeportError(Code.INVALID_REQUEST, "caCertificates is too long.")
+        if ca_certificates:
+            _check_authorities(ca_certificates)
         hub = share.applied_to(
             LinkedHub(
                 name=name,
@@ -132,6 +133,15 @@ class HubService:
                 raise HomeportError(Code.HUB_EXISTS, f"The hub {other.name} ({other.host_name}) is linked already.")
 
 
+def _check_authorities(text: str) -> None:
+    if len(text) > _MAX_CA_CERTIFICATES:
+        raise HomeportError(Code.INVALID_REQUEST, "caCertificates is too long.")
+    try:
+        check_authorities(text)
+    except CertificateError as error:
+        raise HomeportError(Code.INVALID_REQUEST, f"caCertificates: {error}.") from None
+
+
 def _host_of(connection_string: str) -> str:
     if len(connection_string) > _MAX_CONNECTION_STRING:
         raise HomeportError(Code.INVALID_REQUEST, "The connection string is too long.")
@@ -144,7 +154,7 @@ def _host_of(connection_string: str) -> str:
     except SasError as error:
         raise HomeportError(Code.INVALID_REQUEST, f"The connection string's SharedAccessKey: {error}.") from None
     # Devices are told the bare name: their clients know the ports (contract dps.md 3.4).
-    host = parts["HostName"].partition(":")[0]
-    if _HOST.fullmatch(host) is None:
+    host, colon, port = parts["HostName"].partition(":")
+    if _HOST.fullmatch(host) is None or (colon and not (port.isascii() and port.isdigit())):
         raise HomeportError(Code.INVALID_REQUEST, "The connection string's HostName is not a host name.")
     return host

@@ -119,6 +119,14 @@ def parse_certificate(data: str | bytes) -> Certificate:
     return certificate
 
 
+def check_authorities(text: str) -> None:
+    """Refuse a text that holds no PEM certificates, or unreadable ones. Raises CertificateError; nothing is judged."""
+    try:
+        x509.load_pem_x509_certificates(text.encode())
+    except ValueError as error:  # UnicodeEncodeError is one, too
+        raise CertificateError("the text holds no certificates in PEM, or unreadable ones") from error
+
+
 def parse_chain(ders: Sequence[bytes]) -> tuple[Certificate, ...]:
     """Read the certificates of a TLS client, leaf first. Raises CertificateError; judging comes later."""
     if len(ders) > MAX_CHAIN_LENGTH:
