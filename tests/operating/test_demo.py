@@ -1,7 +1,6 @@
 """`homeport demo --exit`: the whole tutorial, and its exit status tells whether every step held."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,14 +28,9 @@ def test_every_device_comes_home(tmp_path: Path) -> None:
 
 
 def test_without_a_tpm_it_says_so_and_goes_on(tmp_path: Path) -> None:
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name in os.environ["PATH"].split(os.pathsep):
-        for program in Path(name).glob("*") if Path(name).is_dir() else ():
-            if not program.name.startswith("swtpm") and not (programs / program.name).is_symlink():
-                (programs / program.name).symlink_to(program)
-    assert shutil.which("swtpm", path=str(programs)) is None
-    ended = demo(tmp_path / "data", os.environ | {"PATH": str(programs)})
+    # The demo's other parts are Python's: it needs nothing from the path.
+    (tmp_path / "bin").mkdir()
+    ended = demo(tmp_path / "data", os.environ | {"PATH": str(tmp_path / "bin")})
     assert ended.returncode == 1, ended.stdout + ended.stderr
     assert "swtpm is not installed" in ended.stdout
     home = DEVICES + 4 + 1
