@@ -211,6 +211,11 @@ class _HttpConnection(web.RequestHandler):
         super().connection_made(transport)
         self._await_head()
 
+    async def start(self) -> None:
+        """Serve the connection, unless its client left in the same moment in which it came."""
+        if self.transport is not None:
+            await super().start()
+
     def data_received(self, data: bytes) -> None:
         if not self._busy and self._head_timer is None:
             self._await_head()
