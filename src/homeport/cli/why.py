@@ -30,12 +30,14 @@ def why(
         code = f" {attempt.code}" if attempt.code else ""
         out.print(
             f"[bold]{attempt.at:%Y-%m-%d %H:%M:%S}Z[/]  [{colour}]{attempt.outcome}{code}[/]  "
-            f"{attempt.transport} from {attempt.remote_address}  [dim]{attempt.tracking_id}[/]"
+            f"{attempt.transport} from {attempt.remote_address}  [dim]{attempt.tracking_id}[/]",
+            soft_wrap=True,
         )
         for check in attempt.checks:
             mark = "[green]✓[/]" if check.passed else "[red]✗[/]"
             out.print(f"  {mark} {check.name:<22} {escape(check.detail)}", soft_wrap=True)
-        if attempt.reason:
+        # The check that failed has said it already.
+        if attempt.reason and attempt.reason not in {check.detail for check in attempt.checks}:
             out.print(f"  [bold]{escape(attempt.reason)}[/]", soft_wrap=True)
         if attempt.advice:
             out.print(f"  → {escape(attempt.advice)}", soft_wrap=True)

@@ -3,6 +3,8 @@
 import asyncio
 import importlib.util
 import shutil
+import signal
+import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -73,6 +75,8 @@ def demo(
     """
     if not _installed("azure.iot.device"):
         raise fail("the demo's devices are Microsoft's: install them with `pip install azure-iot-device`.")
+    # Whoever ends the demo ends the server and the TPM that it started.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with ExitStack() as stack:
         folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="homeport-demo-")))
         try:
@@ -230,8 +234,8 @@ def _verify(info: ConnectionInfo, plan: Plan) -> None:
 
 def _stay(info: ConnectionInfo, folder: Path, server: DemoServer) -> None:
     token = (folder / "portal-token").read_text().strip()
-    out.print(f"\nThe portal: [bold]{info.portal_url}[/]   sign in with [bold]{token}[/]")
-    out.print(f"Other commands work beside it, for example: homeport why sensor-01 --data {folder}")
+    out.print(f"\nThe portal: [bold]{info.portal_url}[/]   sign in with [bold]{token}[/]", soft_wrap=True)
+    out.print(f"Other commands work beside it, for example: homeport why sensor-01 --data {folder}", soft_wrap=True)
     out.print("[dim]Ctrl-C ends the demo.[/]")
     try:
         while server.running:
