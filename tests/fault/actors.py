@@ -116,6 +116,19 @@ class Operator:
         enrollment.iot_hubs = [hub]
         await self.service.create_or_update_individual_enrollment(enrollment)
 
+    async def change_desired(self, hub: str, device_id: str, **desired: Any) -> None:
+        """Change desired properties of a device's twin at a hub of this server."""
+        parts = dict(part.split("=", 1) for part in self.info.hub_connection_strings[hub].split(";"))
+        host, policy, key = parts["HostName"], parts["SharedAccessKeyName"], parts["SharedAccessKey"]
+        token = sas.sign(quote(host, safe=""), sas.decode_key(key), clock_seconds() + TOKEN_SECONDS, policy)
+        async with network(Place.of(self.info)) as http:
+            answer = await http.patch(
+                f"https://{host}/twins/{device_id}?api-version=2021-04-12",
+                headers={"Authorization": token},
+                json={"properties": {"desired": desired}},
+            )
+        assert answer.status_code == 200, answer.text
+
     async def registration(self, registration_id: str) -> RegistrationState | None:
         try:
             return await self.service.get_registration_state(registration_id)

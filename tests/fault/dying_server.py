@@ -1,4 +1,4 @@
-"""`homeport serve` that loses power at one chosen point of a registration: run as a program by the crash test.
+"""`homeport serve` that loses power at one chosen point of a registration or first start: run by the crash test.
 
 Usage: dying_server.py STEP MOMENT serve …: the process kills itself with SIGKILL just `before` or `after` the step.
 `save:2` is the second time a process saves.
@@ -14,7 +14,10 @@ from typing import Any, NoReturn
 
 from homeport.app.hub_links import LocalHubLink
 from homeport.cli.main import main
+from homeport.store.hubs import SqlHubStore
+from homeport.store.linked_hubs import SqlLinkedHubStore
 from homeport.store.registrations import SqlRegistrationStore
+from homeport.store.settings import SettingsStore
 
 STEPS: dict[str, tuple[type, str]] = {
     "open": (SqlRegistrationStore, "open"),
@@ -22,6 +25,9 @@ STEPS: dict[str, tuple[type, str]] = {
     "provision": (LocalHubLink, "provision"),
     "remove": (LocalHubLink, "remove"),
     "save": (SqlRegistrationStore, "save"),
+    "identity": (SettingsStore, "put_if_absent"),
+    "make hub": (SqlHubStore, "create"),
+    "link": (SqlLinkedHubStore, "put"),
 }
 
 

@@ -19,7 +19,7 @@ from homeport.hub.model import Device
 from homeport.store import open_stores
 from tests.fault.actors import KeyDevice, MqttDevice, Operator, Place, initial_twin, network
 from tests.fault.dying_server import program
-from tests.server import HomeportServer
+from tests.server import HomeportServer, ServerFailedError
 
 ADDRESSES = ("127.0.61.1", "127.0.61.2")
 ALPHA, BETA = ADDRESSES
@@ -36,8 +36,8 @@ MOMENTS = ("before", "after")
 class Plant:
     """A data directory left by a server that stopped, and the keys of its devices.
 
-    `mover` lives on alpha, has reported, and is to move to beta; `newcomer` has never registered. The others have
-    been told their homes.
+    `mover` lives on alpha, where its twin has changed on both sides, and is to move to beta; `newcomer` has never
+    registered. The others have been told their homes.
     """
 
     data: Path
@@ -73,6 +73,7 @@ async def _build(data: Path) -> Plant:
             async with MqttDevice(ALPHA, "mover", keys["mover"], place.trust()) as mover:
                 await mover.report(**REPORTED)
             assert (await operator.homes("mover"))[ALPHA].reported == REPORTED
+            await operator.change_desired("hub1", "mover", interval=7)
             await operator.send_to("mover", BETA)
             homes = await operator.all_homes()
             del homes["mover"]
@@ -151,7 +152,7 @@ async def test_a_device_that_moves_is_never_homeless(plant: Plant, tmp_path: Pat
             homes = await operator.homes("mover")
             assert list(homes) == [BETA]
             home = homes[BETA]
-            assert (home.tags, home.desired, home.reported) == ({"site": "north"}, {"interval": 5}, REPORTED)
+            assert (home.tags, home.desired, home.reported) == ({"site": "north"}, {"interval": 7}, REPORTED)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -178,6 +179,33 @@ async def test_a_first_registration_leaves_no_trace_or_a_home(
 
             assert await register_again(plant, operator, "newcomer") == BETA
             assert list(await operator.homes("newcomer")) == [BETA]
+
+
+# ---------------------------------------------------------------- the first start
+
+
+@pytest.mark.parametrize(
+    ("step", "moment"), [("identity", "after"), ("make hub", "after"), ("link", "before"), ("link", "after")]
+)
+async def test_a_first_start_that_died_is_finished_by_the_next(tmp_path: Path, step: str, moment: str) -> None:
+    data = tmp_path / "data"
+    dying = HomeportServer(data, ADDRESSES, program=program(step, moment))
+    with pytest.raises(ServerFailedError):
+        dying.start()
+    assert dying.wait() == -signal.SIGKILL
+    with HomeportServer(data, ADDRESSES) as server:
+        async with Operator(data) as operator:
+            assert [(hub.name, hub.host_name) for hub in await operator.admin.hubs()] == [("hub1", ALPHA)]
+            key = await operator.enroll_key("first")
+            async with network(Place.of(operator.info)) as http:
+                device = KeyDevice(registration_id="first", key=key, place=Place.of(operator.info), http=http)
+                assert (await device.register()).outcome == "assigned"
+            # Once in a service's life only: who unlinks the first hub does not meet it again.
+            await operator.admin.unlink_hub("hub1")
+        assert server.stop() == 0
+    with HomeportServer(data, ADDRESSES):
+        async with Operator(data) as operator:
+            assert await operator.admin.hubs() == []
 
 
 # ---------------------------------------------------------------- at any moment
