@@ -22,12 +22,11 @@ RETRY_AFTER = 2
 
 @asynccontextmanager
 async def linked(server: HomeportServer) -> AsyncIterator[tuple[StandInHub, Operator]]:
-    """Open a hub elsewhere, and link it the way an operator does."""
+    """Open a hub elsewhere, and link it."""
     async with StandInHub.at(ELSEWHERE).opened() as hub, Operator(server.data) as operator:
-        ca_file = server.data.parent / "elsewhere.pem"
-        ca_file.write_bytes(hub.ca.certificate)
-        arguments = ("--name", "elsewhere", "--ca-file", str(ca_file), "--connection-string", hub.connection_string)
-        await asyncio.to_thread(server.run, "hub", "link", *arguments)
+        await operator.admin.link_hub(
+            "elsewhere", connection_string=hub.connection_string, ca_certificates=hub.ca.certificate.decode()
+        )
         yield hub, operator
 
 
