@@ -9,7 +9,7 @@ import pytest
 
 from homeport.dps.frontends.mqtt import DeviceMqttFrontEnd, DeviceMqttSession
 from homeport.net.stream import Address, Peer, TransportName
-from homeport.proto.mqtt import Connect, Publish
+from homeport.proto.mqtt import Connect, Publish, RemoteProtocolError
 from tests.transports.world import KEY, SCOPE, World, new_world, token
 
 REGISTER = "$dps/registrations/PUT/iotdps-register/?$rid="
@@ -159,8 +159,10 @@ async def test_a_wrong_api_version_is_a_bad_request(world: World, version: str) 
 )
 async def test_an_unknown_topic_closes_the_connection(world: World, topic: str) -> None:
     link = Link()
-    await ask(await session(world, link), link, topic)
-    assert link.said == ["closed"]
+    connected = await session(world, link)
+    with pytest.raises(RemoteProtocolError, match="topic"):
+        await ask(connected, link, topic)
+    assert link.said == []
 
 
 async def test_only_the_response_topic_can_be_subscribed(world: World) -> None:

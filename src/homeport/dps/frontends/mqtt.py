@@ -1,6 +1,5 @@
 """Devices over MQTT, on TLS or WebSocket: user name and topics around the responder's calls (contract dps.md 4)."""
 
-import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,9 @@ from homeport.dps.responder import DeviceResponder
 from homeport.errors import Code, HomeportError
 from homeport.net.sites import MqttLink, MqttSession
 from homeport.net.stream import Peer
-from homeport.proto.mqtt import SUBSCRIPTION_REFUSED, Connect, Publish, ReturnCode
+from homeport.proto.mqtt import SUBSCRIPTION_REFUSED, Connect, Publish, RemoteProtocolError, ReturnCode
+from homeport.security.explain import quoted
 from homeport.wire.versions import waits_after_sending
-
-log = logging.getLogger(__name__)
 
 RESPONSES = "$dps/registrations/res/#"
 SESSION_LIFE = timedelta(hours=1)
@@ -121,9 +119,7 @@ class DeviceMqttSession:
     async def publish(self, message: Publish, ack: Callable[[], None]) -> None:
         request = _read_topic(message.topic)
         if request is None:
-            log.info("%s published to an unknown topic; closing", self._caller.claim.registration_id)
-            self._link.close()
-            return
+            raise RemoteProtocolError(f"{quoted(message.topic)} is no topic that devices may publish to")
         # C# takes the PUBACK before the response and nothing else in between (contract dps.md 4.4).
         ack()
         reply = await self._answer(request, message.payload)

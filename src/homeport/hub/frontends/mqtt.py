@@ -258,7 +258,7 @@ class _Session:
             status, body = 200, await self._responder.read_twin(self._connected)
         except Exception as fault:
             status, body = self._refusal(fault)
-        self._publish(f"$iothub/twin/res/{status}/?$rid={rid}", body)
+        self._answer(f"$iothub/twin/res/{status}/?$rid={rid}", body)
 
     async def _answer_report(self, topic: str, payload: bytes) -> None:
         query = _query(topic)
@@ -272,7 +272,7 @@ class _Session:
         else:
             status, body, suffix = 204, b"", f"&$version={version}"
         if TWIN_ANSWERS in self._filters:
-            self._publish(f"$iothub/twin/res/{status}/?$rid={rid}{suffix}", body)
+            self._answer(f"$iothub/twin/res/{status}/?$rid={rid}{suffix}", body)
 
     def _refusal(self, fault: Exception) -> tuple[int, bytes]:
         if not isinstance(fault, HubError):
@@ -291,6 +291,12 @@ class _Session:
     def _desired_changed(self, change: JsonObject, version: int) -> None:
         body = msgspec.json.encode({**change, "$version": version})
         self._publish(f"$iothub/twin/PATCH/properties/desired/?$version={version}", body)
+
+    def _answer(self, topic: str, body: bytes) -> None:
+        try:
+            self._publish(topic, body)
+        except ValueError:
+            raise RemoteProtocolError("a request id leaves no room for it in the answer's topic") from None
 
     def _publish(self, topic: str, body: bytes) -> None:
         _ = self._link.publish(topic, body)
