@@ -10,8 +10,8 @@ from cryptography.x509.oid import ObjectIdentifier
 
 from homeport.client import AttestationMechanism, EnrollmentGroup, IndividualEnrollment
 from homeport.proto.mqtt import ConnAck, Connect, Publish, ReturnCode, encode
+from tests.hostile.devices import Packets
 from tests.hostile.forge import Forged, altered, client_context, forge, named, rsa_key, signed_with
-from tests.hostile.packets import Packets
 from tests.hostile.target import MQTT, Answer, Target, unique
 
 UNKNOWN = ObjectIdentifier("1.3.6.1.4.1.99999.1")
