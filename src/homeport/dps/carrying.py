@@ -72,7 +72,7 @@ class Carrying:
         Raises ConflictError when the operation is no longer ours.
         """
         if self._operation.step is Step.PROVISION and self._settings.clock.now() >= self._operation.deadline:
-            return await self._fail(Code.ASSIGNMENT_TIMED_OUT, "The operation's time was up before it was carried out.")
+            return await self._fail(Code.ASSIGNMENT_TIMED_OUT, self._too_late())
         hubs = await self._settings.hubs.all()
         try:
             if self._operation.step is Step.PROVISION:
@@ -87,6 +87,13 @@ class Carrying:
         except HubRefusedError as error:
             return await self._fail(Code.HUB_REFUSED, f"The hub refused the device: {error}")
         return await self._succeed()
+
+    def _too_late(self) -> str:
+        attempts = self._operation.attempts
+        if not attempts:
+            return "The operation's deadline passed before it was carried out."
+        times = "once" if attempts == 1 else f"{attempts} times"
+        return f"The operation's deadline passed; the hub {self._target.hub} was asked {times} and was not available."
 
     @property
     def _operation(self) -> Operation:
