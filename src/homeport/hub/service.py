@@ -252,9 +252,13 @@ def _after(continuation: str | None, text: str) -> str | None:
     if not continuation:
         return None
     try:
-        return decode_token(continuation, text)
+        key = decode_token(continuation, text)
     except TokenError as error:
         raise HubError(HubCode.ARGUMENT_INVALID, str(error)) from None
+    if not key.isprintable():
+        # Tokens are checked, not signed, and what continues here goes to a database.
+        raise HubError(HubCode.ARGUMENT_INVALID, "The continuation token is not one of this server.")
+    return key
 
 
 def _page_size(text: str | None) -> int:

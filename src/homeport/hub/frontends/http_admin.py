@@ -22,6 +22,7 @@ from homeport.hub.authentication import Audience, Refused, authorize_service
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.model import DeviceIdentity, StoredTelemetry, format_time
 from homeport.hub.telemetry import TelemetryStream
+from homeport.hub.translate import is_device_id
 from homeport.net.sites import raw_path
 from homeport.net.stream import Peer
 from homeport.security.policies import HubRight
@@ -122,7 +123,7 @@ class TelemetryFrontEnd:
             raise HubError(HubCode.OPERATION_NOT_FOUND, "There is no such address.")
         if request.method not in {"GET", "HEAD"}:
             raise HubError(HubCode.METHOD_NOT_ALLOWED, "Only GET is offered here.")
-        query = _Query(request.query_string)
+        query = _Query(request.raw_path.partition("?")[2])
         if path == PREFIX:
             return await self._latest(query.device_id, query.number("limit", default=100, largest=MAX_LISTED))
         if path == f"{PREFIX}/stream":
@@ -216,13 +217,18 @@ class _Query:
     """The query string; refuses what it cannot read."""
 
     def __init__(self, text: str) -> None:
-        self._values = {name.lower(): values[-1] for name, values in parse_qs(text).items()}
+        """Read it as it was sent: device ids may hold `%` and `+`, so it must be decoded once, and only once."""
+        try:
+            fields = parse_qs(text, max_num_fields=32)
+        except ValueError:
+            raise HubError(HubCode.ARGUMENT_INVALID, "The query string has too many parameters.") from None
+        self._values = {name.lower(): values[-1] for name, values in fields.items()}
 
     @property
     def device_id(self) -> str | None:
         device_id = self._values.get("deviceid")
-        if device_id is not None and len(device_id) > 128:
-            raise HubError(HubCode.ARGUMENT_INVALID, "deviceId is longer than a device id can be.")
+        if device_id is not None and not is_device_id(device_id):
+            raise HubError(HubCode.ARGUMENT_INVALID, "deviceId cannot be the id of a device.")
         return device_id
 
     def number(self, name: str, *, default: int, largest: int, smallest: int = 1) -> int:
