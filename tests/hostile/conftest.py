@@ -18,6 +18,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     with HomeportServer(tmp_path_factory.mktemp("hostile") / "data", (ADDRESS,)) as server:
         target = Target(server)
         yield target
+        target.close()
         assert server.stop() == 0
 
 

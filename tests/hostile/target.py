@@ -69,6 +69,11 @@ class Target:
         self.registry = self._client(HubRegistryClient, "HUB")
         self._normal: SymmetricKeySecurityProvider | None = None
 
+    def close(self) -> None:
+        """Close the administrators' connections: a server that stops waits for its clients' goodbye."""
+        for client in (self.operator, self.admin, self.registry):
+            client.close()
+
     def _client(self, kind: Any, service: str) -> Any:
         return kind.create_from_connection_string(
             self.values[f"HOMEPORT_{service}_CONNECTION_STRING"], ca_file=self.ca_file

@@ -39,7 +39,7 @@ CHUNKS = (
     b"-1\r\n{}",
     b"fffffffffffffffff\r\n{}",
     b"2\r\n{}XX0\r\n\r\n",
-    b"2;" + b"e" * 20_000,
+    b"2;" + b"e" * 20_000 + b"\r\n{}\r\n0\r\n\r\n",
 )
 
 
