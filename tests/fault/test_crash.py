@@ -167,11 +167,12 @@ async def test_a_first_registration_leaves_no_trace_or_a_home(
         async with Operator(data) as operator:
             state = await operator.settled("newcomer")
             homes = await operator.homes("newcomer")
-            if (step, moment) == ("open", "before"):
-                assert state is None
+            if state is None:
+                # Until its outcome is written, nothing of a first assignment to a hub of ours need last.
+                assert (step, moment) != (STEPS_OF_A_FIRST_REGISTRATION[-1], "after")
                 assert homes == {}
             else:
-                assert state is not None
+                assert (step, moment) != ("open", "before")
                 assert (state.status, state.assigned_hub) == ("assigned", BETA)
                 assert list(homes) == [BETA]
                 assert homes[BETA].desired == {"interval": 5}

@@ -43,6 +43,8 @@ class LocalHubLink:
                 desired=spec.twin.desired,
                 reported=spec.twin.reported,
                 overwrite_twin=spec.twin_write is TwinWrite.ALWAYS,
+                # The outcome is recorded in the same database next, and that write waits for the disk.
+                durable=False,
             )
         except TwinContentError as error:
             raise HubRefusedError(str(error)) from error

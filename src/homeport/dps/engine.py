@@ -11,6 +11,7 @@ from typing import assert_never
 
 from homeport.bus import Bus, RegistrationOpened
 from homeport.clock import Clock
+from homeport.dps.allocation import by_host
 from homeport.dps.assigner import Assigner
 from homeport.dps.attempts import Recorder, RefusedError
 from homeport.dps.attestation import (
@@ -31,6 +32,7 @@ from homeport.dps.model import (
     EnrollmentGroup,
     Evidence,
     NoEvidence,
+    Operation,
     Outcome,
     Registration,
     RegistrationStatus,
@@ -273,8 +275,11 @@ class Engine:
                     findings.failed("operation", "one for another credential of this device is still open")
                     raise ConflictError
             wanted = await self._decide(call, current)
+            durable = await self._must_last_at_once(wanted.operation)
             try:
-                stored = await registrations.open(wanted, expected_etag=current.etag if current else None)
+                stored = await registrations.open(
+                    wanted, expected_etag=current.etag if current else None, durable=durable
+                )
             except ConflictError:
                 stored = None
             if stored is not None and stored.operation.id == wanted.operation.id:
@@ -311,6 +316,17 @@ class Engine:
             random=self._random,
             findings=call.findings,
         )
+
+    async def _must_last_at_once(self, operation: Operation) -> bool:
+        """Tell whether the opened operation must be on disk before anything else happens.
+
+        A first assignment to a hub of our own need not: nothing outside this database follows from it before the
+        outcome is written, and that write is durable.
+        """
+        if operation.status is not RegistrationStatus.ASSIGNING or operation.target is None or operation.leaves:
+            return True
+        hub = by_host(await self._stores.hubs.all(), operation.target.hub)
+        return hub is None or hub.connection_string is not None
 
     async def _carry(self, registration: Registration, patience: float) -> Registration:
         if registration.status is not RegistrationStatus.ASSIGNING:

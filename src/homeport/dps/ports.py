@@ -73,12 +73,15 @@ class RegistrationStore(Protocol):
 
     async def get(self, registration_id: str) -> Registration | None: ...
 
-    async def open(self, registration: Registration, *, expected_etag: str | None) -> Registration:
+    async def open(
+        self, registration: Registration, *, expected_etag: str | None, durable: bool = True
+    ) -> Registration:
         """Store a registration whose operation is open and return it.
 
         `expected_etag` is the etag of the record the decision was made from, None if there was none.
         If an open operation exists already, that registration is returned unchanged instead (the caller sees it
         by the operation id). Raise ConflictError if the record changed since it was read: read and decide again.
+        Without `durable` it may be durable, and seen by `get`, only with the next write to the same database.
         """
         ...
 
@@ -167,7 +170,8 @@ class HubLink(Protocol):
     async def provision(self, spec: DeviceSpec) -> None:
         """Make the device look like the spec: create it, or take an existing identity over.
 
-        The identity and its twin are visible to the hub's users when this returns.
+        The identity and its twin are durable, and visible to the hub's users, when this returns; a hub in the
+        registrations' own database may leave that to the write that records the outcome.
         """
         ...
 

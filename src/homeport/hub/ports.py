@@ -49,8 +49,11 @@ class DeviceStore(Protocol):
         """Return the identity alone: what authentication needs, without parsing the twin."""
         ...
 
-    async def create(self, device: Device) -> None:
-        """Raise DEVICE_ALREADY_EXISTS."""
+    async def create(self, device: Device, *, durable: bool = True) -> None:
+        """Store a new device. Raise DEVICE_ALREADY_EXISTS.
+
+        Without `durable` it may be durable, and seen by reads, only with the next write to the same database.
+        """
         ...
 
     async def replace_identity(self, identity: DeviceIdentity, *, expected_etag: str | None) -> None:

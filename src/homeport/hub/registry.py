@@ -95,8 +95,13 @@ class Registry:
     async def statistics(self) -> RegistryStatistics:
         return await self._store.statistics()
 
-    async def create(self, write: IdentityWrite, twin: InitialTwin | None = None) -> DeviceIdentity:
-        """Create an identity and its twin. Raises DEVICE_ALREADY_EXISTS, or TwinContentError."""
+    async def create(
+        self, write: IdentityWrite, twin: InitialTwin | None = None, *, durable: bool = True
+    ) -> DeviceIdentity:
+        """Create an identity and its twin. Raises DEVICE_ALREADY_EXISTS, or TwinContentError.
+
+        Without `durable` they last, and are seen, from the caller's next write to the same database on.
+        """
         now = self._clock.now()
         identity = self._new_identity(write, now)
         start = twin or InitialTwin()
@@ -104,7 +109,8 @@ class Registry:
             Device(
                 identity=identity,
                 twin=new_twin(write.device_id, now, tags=start.tags, desired=start.desired, reported=start.reported),
-            )
+            ),
+            durable=durable,
         )
         await self._changed(write.device_id)
         return identity
@@ -157,20 +163,21 @@ class Registry:
         desired: JsonObject,
         reported: JsonObject | None = None,
         overwrite_twin: bool = False,
+        durable: bool = True,
     ) -> None:
         """Create the device, or take an existing one over, in one write; repeating it does no harm.
 
         `iot_edge` None leaves the capability as it is. Of an existing device the status stays, and so does the
         twin unless `overwrite_twin`; `reported` None is never written. Nothing is written, and no etag changes,
-        when the device is already as wished. Raises TwinContentError, and SERVICE_UNAVAILABLE if others keep
-        writing.
+        when the device is already as wished. `durable` is as for `create`. Raises TwinContentError, and
+        SERVICE_UNAVAILABLE if others keep writing.
         """
         write = IdentityWrite(device_id=device_id, authentication=authentication, iot_edge=bool(iot_edge))
         twin = InitialTwin(tags=tags, desired=desired, reported=reported)
         for _ in range(ROUNDS):
             try:
                 # Most devices are new to their hub: writing first saves them the read.
-                await self.create(write, twin)
+                await self.create(write, twin, durable=durable)
             except HubError as error:
                 if error.code is not HubCode.DEVICE_ALREADY_EXISTS:
                     raise

@@ -16,6 +16,8 @@ _log = logging.getLogger(__name__)
 
 _BATCH = 256
 _WAITING = 10_000
+_PATIENCE = 0.02
+"""Seconds a record may wait for others to share its commit; nobody waits for it but who reads it."""
 _SWEEP_EVERY = 1000
 
 _ADD = "INSERT INTO attempts (id_key, tracking_id, data) VALUES (:id_key, :tracking_id, :data)"
@@ -50,7 +52,7 @@ class SqlAttemptStore:
         self._total = total
         self._since_sweep = _SWEEP_EVERY
         self._batches: Batches[_Row, None] = Batches(
-            database, work=self._work, done=self._done, weigh=lambda _: 1, limit=_BATCH
+            database, work=self._work, done=self._done, weigh=lambda _: 1, limit=_BATCH, patience=_PATIENCE
         )
         self.dropped = 0
 

@@ -26,12 +26,17 @@ class Batches(Generic[T, R]):
         done: Callable[[Sequence[T], asyncio.Future[R]], None],
         weigh: Callable[[T], int],
         limit: int,
+        patience: float = 0.0,
     ) -> None:
+        """Begin a batch in the next turn of the loop, or after `patience` seconds if nobody waits for the items."""
         self._database = database
         self._work = work
         self._done = done
         self._weigh = weigh
         self._limit = limit
+        self._patience = patience
+        self._timer: asyncio.TimerHandle | None = None
+        self._waited_for = 0
         self._line: deque[T] = deque()
         self._busy = False
         self._idle = asyncio.Event()
@@ -47,8 +52,7 @@ class Batches(Generic[T, R]):
         if not self._busy:
             self._busy = True
             self._idle.clear()
-            # Soon, not now: what is added in this turn of the loop goes together.
-            asyncio.get_running_loop().call_soon(self._write)
+            self._write_soon()
 
     def drop_oldest(self) -> None:
         """Take the item out that has waited longest."""
@@ -56,9 +60,25 @@ class Batches(Generic[T, R]):
 
     async def flush(self) -> None:
         """Wait until everything added before has been written, or has failed."""
-        await self._idle.wait()
+        self._waited_for += 1
+        try:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._write()
+            await self._idle.wait()
+        finally:
+            self._waited_for -= 1
+
+    def _write_soon(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._patience and not self._waited_for:
+            self._timer = loop.call_later(self._patience, self._write)
+        else:
+            # Soon, not now: what is added in this turn of the loop goes together.
+            loop.call_soon(self._write)
 
     def _write(self) -> None:
+        self._timer = None
         batch: list[T] = []
         room = self._limit
         while self._line and room > 0:
@@ -77,7 +97,9 @@ class Batches(Generic[T, R]):
         try:
             self._done(batch, future)
         finally:
-            if self._line:
+            if self._line and self._patience:
+                self._write_soon()
+            elif self._line:
                 self._write()
             else:
                 self._busy = False

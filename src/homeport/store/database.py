@@ -66,7 +66,7 @@ calls. What it raises undoes its own changes and reaches the caller.
 
 
 class Database(Protocol):
-    """One database. Everything that writes returns only when the change is durable; all raise DatabaseError."""
+    """One database. What writes returns when the change is durable, unless told otherwise; all raise DatabaseError."""
 
     async def fetch_one(self, sql: str, parameters: Parameters = ...) -> Row | None:
         """Read with one statement and return its first row."""
@@ -76,19 +76,23 @@ class Database(Protocol):
         """Read with one statement and return its rows."""
         ...
 
-    async def execute(self, sql: str, parameters: Parameters = ...) -> int:
-        """Write with one statement, a transaction of its own; return how many rows changed."""
+    async def execute(self, sql: str, parameters: Parameters = ..., *, durable: bool = True) -> int:
+        """Write with one statement, a transaction of its own; return how many rows changed. See `write`."""
         ...
 
     async def read(self, work: Work[T]) -> T:
         """Run a function that only reads; all its statements see the same state."""
         ...
 
-    async def write(self, work: Work[T]) -> T:
-        """Run a function in a transaction; waits while too many others are queued."""
+    async def write(self, work: Work[T], *, durable: bool = True) -> T:
+        """Run a function in a transaction; waits while too many others are queued.
+
+        Without `durable` it may return before the disk has the change, and before reads see it: writes that come
+        after it see it, and it is durable no later than they are. For the steps before a write that settles them.
+        """
         ...
 
-    def start(self, work: Work[T]) -> asyncio.Future[T]:
+    def start(self, work: Work[T], *, durable: bool = True) -> asyncio.Future[T]:
         """Begin like `write` without waiting for room; what was begun goes on when nobody waits for it.
 
         The caller bounds how much it starts.

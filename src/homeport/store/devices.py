@@ -75,7 +75,7 @@ class SqlDeviceStore:
         row = await self._database.fetch_one(_GET_IDENTITY, {"hub": self._hub, "device_id": device_id})
         return None if row is None else identity_of(row)
 
-    async def create(self, device: Device) -> None:
+    async def create(self, device: Device, *, durable: bool = True) -> None:
         values = {
             "hub": self._hub,
             **identity_values(device.identity),
@@ -83,7 +83,7 @@ class SqlDeviceStore:
             **service_side_values(device.twin),
             **reported_values(device.twin),
         }
-        if not await self._database.execute(_CREATE, values):
+        if not await self._database.execute(_CREATE, values, durable=durable):
             raise HubError(HubCode.DEVICE_ALREADY_EXISTS, f"Device {device.identity.device_id} already registered.")
 
     async def replace_identity(self, identity: DeviceIdentity, *, expected_etag: str | None) -> None:

@@ -101,7 +101,8 @@ class PostgresDatabase:
     async def fetch_all(self, sql: str, parameters: Parameters = _NOTHING) -> Sequence[Row]:
         return await self._run(lambda connection: PostgresTransaction(connection).fetch_all(sql, parameters))
 
-    async def execute(self, sql: str, parameters: Parameters = _NOTHING) -> int:
+    async def execute(self, sql: str, parameters: Parameters = _NOTHING, *, durable: bool = True) -> int:
+        del durable
         return await self._run(lambda connection: PostgresTransaction(connection).execute(sql, parameters))
 
     async def read(self, work: Work[T]) -> T:
@@ -111,18 +112,20 @@ class PostgresDatabase:
 
         return await self._run(within)
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, durable: bool = True) -> T:
+        del durable  # every commit waits for the disk: asking for less costs a round trip of its own
+
         async def within(connection: Any) -> T:
             async with connection.transaction():
                 return await work(PostgresTransaction(connection))
 
         return await self._run(within)
 
-    def start(self, work: Work[T]) -> asyncio.Future[T]:
+    def start(self, work: Work[T], *, durable: bool = True) -> asyncio.Future[T]:
         if self._closed:
             raise DatabaseError(f"{self._name} is closed.")
         # Nobody may be waiting for this work, so no caller's TaskGroup can own it: the driver does, and `close` waits.
-        task: asyncio.Task[T] = self._loop.create_task(self.write(work))
+        task: asyncio.Task[T] = self._loop.create_task(self.write(work, durable=durable))
         self._started.add(task)
         task.add_done_callback(self._started.discard)
         return task

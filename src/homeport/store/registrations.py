@@ -12,6 +12,7 @@ from homeport.store.registration_rows import COLUMNS, registration_of, registrat
 from homeport.store.rows import key_of, to_micros
 
 _GET = f"SELECT {COLUMNS} FROM registrations WHERE id_key = :id_key"
+_GET_OPEN = f"{_GET} AND is_open = 1"
 
 _CREATE = """
     INSERT INTO registrations (
@@ -63,21 +64,23 @@ class SqlRegistrationStore:
         row = await self._database.fetch_one(_GET, {"id_key": key_of(registration_id)})
         return None if row is None else registration_of(row)
 
-    async def open(self, registration: Registration, *, expected_etag: str | None) -> Registration:
+    async def open(
+        self, registration: Registration, *, expected_etag: str | None, durable: bool = True
+    ) -> Registration:
         values = {**registration_values(registration), "expected": expected_etag}
         statement = _CREATE if expected_etag is None else _REOPEN
-        opened = await self._database.write(lambda transaction: transaction.fetch_one(statement, values))
-        if opened is not None:
-            spelling = opened[0]
-            same = spelling == registration.registration_id
-            return registration if same else replace(registration, registration_id=spelling)
-        row = await self._database.fetch_one(
-            f"SELECT {COLUMNS} FROM registrations WHERE id_key = :id_key AND is_open = 1",
-            {"id_key": values["id_key"]},
-        )
-        if row is None:
-            raise ConflictError("The registration was changed since it was read.")
-        return registration_of(row)
+
+        async def work(transaction: Transaction) -> Registration:
+            opened = await transaction.fetch_one(statement, values)
+            if opened is not None:
+                same = opened[0] == registration.registration_id
+                return registration if same else replace(registration, registration_id=opened[0])
+            row = await transaction.fetch_one(_GET_OPEN, {"id_key": values["id_key"]})
+            if row is None:
+                raise ConflictError("The registration was changed since it was read.")
+            return registration_of(row)
+
+        return await self._database.write(work, durable=durable)
 
     async def save(self, registration: Registration, *, lease_owner: str) -> None:
         if not await self._database.execute(_SAVE, {**registration_values(registration), "saver": lease_owner}):

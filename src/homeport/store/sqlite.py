@@ -30,6 +30,9 @@ _NOTHING: Mapping[str, Any] = {}
 _BATCH_JOBS = 512
 _BATCH_SECONDS = 0.01
 """A batch runs on the event loop: when it has taken this long, the rest waits for the next."""
+_FOLLOW_UP_TURNS = 8
+_FOLLOW_UP_SECONDS = 0.005
+"""How long a commit waits for what follows a write that need not be durable: so many turns of the loop, or so long."""
 _BUSY_MILLISECONDS = 10_000
 _STATEMENTS = 256
 _LEND_EVERY = 0.001
@@ -99,9 +102,11 @@ class SqliteDatabase:
         self._transaction = SqliteTransaction(self._writer)
         self._read_transaction = SqliteTransaction(self._reader)
         self._read_only = read_only
-        self._queue: deque[tuple[Work[Any], asyncio.Future[Any]]] = deque()
+        self._queue: deque[tuple[Work[Any], asyncio.Future[Any], bool]] = deque()
         self._batch: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._commit_by = 0.0
+        self._turns = 0
         self._busy = False
         self._closed = False
         self._lending = False
@@ -136,19 +141,19 @@ class SqliteDatabase:
 
     # ------------------------------------------------------------ writing
 
-    async def execute(self, sql: str, parameters: Parameters = _NOTHING) -> int:
-        return await self.write(lambda transaction: transaction.execute(sql, parameters))
+    async def execute(self, sql: str, parameters: Parameters = _NOTHING, *, durable: bool = True) -> int:
+        return await self.write(lambda transaction: transaction.execute(sql, parameters), durable=durable)
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, durable: bool = True) -> T:
         while len(self._queue) >= self._limit:
             await self._wait_for_room()
-        return await self.start(work)
+        return await self.start(work, durable=durable)
 
-    def start(self, work: Work[T]) -> asyncio.Future[T]:
+    def start(self, work: Work[T], *, durable: bool = True) -> asyncio.Future[T]:
         if self._closed or self._read_only:
             raise DatabaseError(f"{self._name} is {'closed' if self._closed else 'open for reading only'}.")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.append((work, future))
+        self._queue.append((work, future, durable))
         if not self._busy:
             self._busy = True
             self._idle.clear()
@@ -185,29 +190,42 @@ class SqliteDatabase:
         except sqlite3.Error as error:
             self._refuse(error)
         else:
-            self._run()
+            self._open_batch()
+
+    def _open_batch(self) -> None:
+        self._commit_by = time.monotonic() + _FOLLOW_UP_SECONDS
+        self._turns = 0
+        self._run()
 
     def _refuse(self, error: sqlite3.Error) -> None:
         """Fail everything that is queued: not even a transaction can begin."""
-        self._batch = [(future, None, None) for _, future in self._queue]
+        self._batch = [(future, None, None) for _, future, _ in self._queue]
         self._queue.clear()
         self._finish(error)
 
     def _run(self) -> None:
-        """Run queued work, each job under its own savepoint, until the batch is full; then commit."""
+        """Run queued work, each job under its own savepoint, until the batch is full; then commit.
+
+        A job that need not be durable is answered as soon as it has run. What its caller writes next is awaited for
+        a few turns of the loop, so that all steps up to the one that must last share the commit.
+        """
         deadline = time.monotonic() + _BATCH_SECONDS
         jobs = self._queue
         batch = self._batch
         execute = self._writer.execute
         while jobs and len(batch) < _BATCH_JOBS:
-            work, future = jobs.popleft()
+            work, future, durable = jobs.popleft()
             if future.cancelled():
                 continue
             try:
                 execute("SAVEPOINT job")
                 result = drive(work(self._transaction))
                 execute("RELEASE job")
-                batch.append((future, result, None))
+                if durable:
+                    batch.append((future, result, None))
+                else:
+                    future.set_result(result)
+                    self._turns = _FOLLOW_UP_TURNS
             except Exception as error:
                 batch.append((future, None, error))
                 if not self._undo_job(error):
@@ -215,7 +233,10 @@ class SqliteDatabase:
             if time.monotonic() > deadline:
                 break
         self._make_room()
-        if self._in_memory:
+        if self._turns and len(batch) < _BATCH_JOBS and time.monotonic() < self._commit_by:
+            self._turns -= 1
+            self._loop.call_soon(self._run)
+        elif self._in_memory:
             self._answer(_try(self._writer, "COMMIT"))
         else:
             self._hand_over("COMMIT")
@@ -272,7 +293,7 @@ class SqliteDatabase:
     def _begun(self, error: sqlite3.Error | None) -> None:
         self._handed_over = False
         if error is None:
-            self._run()
+            self._open_batch()
         else:
             self._refuse(error)
 
