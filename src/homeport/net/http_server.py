@@ -12,6 +12,7 @@ from uuid import uuid4
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestPayloadError
 
@@ -272,7 +273,8 @@ class _HttpConnection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer had begun")
         code = Code.INTERNAL if status >= 500 else Code.INVALID_REQUEST
-        return _problem(status, code, "Internal error" if status >= 500 else "Not an HTTP request", close=True)
+        problem = "The head of the request is too large" if _is_too_large(exc) else "Not an HTTP request"
+        return _problem(status, code, "Internal error" if status >= 500 else problem, close=True)
 
     def _await_head(self) -> None:
         self._head_timer = self._loop.call_later(self._head_seconds, self._head_is_late)
@@ -285,6 +287,11 @@ class _HttpConnection(web.RequestHandler):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+def _is_too_large(exc: BaseException | None) -> bool:
+    # aiohttp has a class for a field that is too long, and only words for too many of them.
+    return isinstance(exc, LineTooLong) or (isinstance(exc, BadHttpMessage) and "Too many headers" in exc.message)
 
 
 def _problem(
