@@ -85,7 +85,8 @@ def test_a_client_that_leaves_in_the_middle_of_a_body(target: Target) -> None:
     ids=["long", "many", "name", "token", "cookies"],
 )
 def test_huge_heads(target: Target, fields: list[str]) -> None:
-    target.assert_refused(target.ask_raw(head(target, register_line(target), *fields)), 400, 401, 431)
+    document = target.assert_refused(target.ask_raw(head(target, register_line(target), *fields)), 400, 401)
+    assert document["message"] in {"The head of the request is too large", "Unauthorized"}
 
 
 @pytest.mark.parametrize("query", ["a=1&" * 1500, "x" * 7000, "api-version=" + "2" * 5000, "%" * 3000, "&" * 5000])
