@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -24,6 +25,10 @@ MAX_TEXT_CHARACTERS = 64 * 1024
 MIN_RSA_BITS = 2048
 MAX_RSA_BITS = 8192
 _MAX_RSA_EXPONENT_BITS = 64
+_REMEMBERED_ISSUERS = 256
+_MAX_REMEMBERED_BYTES = 3 * 1024
+"""Enough for any sensible CA. Read, a certificate takes up to fifty times its size: anyone may present some, so
+together they must stay within some 40 MB."""
 
 _PEM_BEGIN = "-----BEGIN CERTIFICATE-----"
 _PEM_END = "-----END CERTIFICATE-----"
@@ -133,7 +138,7 @@ def parse_chain(ders: Sequence[bytes]) -> tuple[Certificate, ...]:
         raise CertificateError(f"chain is longer than {MAX_CHAIN_LENGTH} certificates")
     for der in ders:
         _check_size(der)
-    return tuple(parse_der(der) for der in ders)
+    return (*map(parse_der, ders[:1]), *map(_parse_issuer, ders[1:]))
 
 
 def parse_der(der: bytes) -> Certificate:
@@ -148,6 +153,15 @@ def parse_der(der: bytes) -> Certificate:
         raise CertificateError("certificate is malformed") from error
     except (x509.UnsupportedGeneralNameType, x509.InvalidVersion) as error:
         raise CertificateError("certificate is malformed or of a version other than 1 to 3") from error
+
+
+def _parse_issuer(der: bytes) -> Certificate:
+    """Read a certificate above the leaf: the devices of a group all present the same ones."""
+    return _remembered(der) if len(der) <= _MAX_REMEMBERED_BYTES else parse_der(der)
+
+
+# What cannot be read raises, and so is not remembered.
+_remembered = lru_cache(maxsize=_REMEMBERED_ISSUERS)(parse_der)
 
 
 def matches_thumbprint(certificate: Certificate, thumbprint: str) -> bool:

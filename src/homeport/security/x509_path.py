@@ -17,6 +17,10 @@ from homeport.security.x509 import MAX_CHAIN_LENGTH, Certificate
 
 MAX_SIGNATURE_CHECKS = 40
 """A chain of ten needs nine; the rest is for CA certificates that share a name."""
+_REMEMBERED_SIGNATURES = 256
+_good_signatures: dict[tuple[str, str], None] = {}
+"""Child and issuer by SHA-256 of their DER, which settles the answer for good; oldest first. It keeps no
+certificate alive."""
 
 
 class PathFault(StrEnum):
@@ -83,12 +87,23 @@ def _key_ids_agree(child: Certificate, issuer: Certificate) -> bool:
     return child.issuer_key_id is None or issuer.key_id is None or child.issuer_key_id == issuer.key_id
 
 
-def is_issued_by(child: Certificate, issuer: Certificate) -> bool:
-    """Tell whether `issuer`'s name and key issued `child`; False for anything that cannot be verified."""
+def is_issued_by(child: Certificate, issuer: Certificate, *, shared: bool = False) -> bool:
+    """Tell whether `issuer`'s name and key issued `child`; False for anything that cannot be verified.
+
+    With `shared`, for certificates above a leaf, which many devices present, a signature found good is remembered.
+    Dates and purposes are judged each time, elsewhere.
+    """
+    pair = (child.info.sha256_thumbprint, issuer.info.sha256_thumbprint)
+    if shared and pair in _good_signatures:
+        return True
     try:
         child.parsed.verify_directly_issued_by(issuer.parsed)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
+    if shared:
+        if len(_good_signatures) >= _REMEMBERED_SIGNATURES:
+            del _good_signatures[next(iter(_good_signatures))]
+        _good_signatures[pair] = None
     return True
 
 
@@ -157,7 +172,7 @@ class _Search:
                 if not self._checks_left:
                     return _too_much_work()
                 self._checks_left -= 1
-                if not is_issued_by(top, issuer):
+                if not is_issued_by(top, issuer, shared=top is not self._leaf):
                     continue
                 issued = True
                 problem = _judge_issuer(issuer, path, self._now, self._tolerance)

@@ -90,6 +90,28 @@ def test_a_chain_is_limited_before_it_is_parsed() -> None:
         parse_chain([DER, b"junk"])
 
 
+def test_issuers_are_read_once_and_leaves_every_time() -> None:
+    leaf = ROOT.leaf().der
+    first, again = parse_chain([leaf, DER]), parse_chain([bytes(bytearray(leaf)), bytes(bytearray(DER))])
+    assert first == again
+    assert first[1] is again[1]
+    assert first[0] is not again[0]
+
+
+def test_a_large_issuer_is_read_but_not_kept() -> None:
+    padding = lib.UnrecognizedExtension(ObjectIdentifier("1.3.6.1.4.1.99999.2"), bytes(4096))
+    large = issue("Large", extra=((padding, False),)).certificate
+    first, again = parse_chain([DER, large.der])[1], parse_chain([DER, large.der])[1]
+    assert first == again == large
+    assert first is not again
+
+
+def test_what_is_no_certificate_stays_none() -> None:
+    for _ in range(2):
+        with pytest.raises(CertificateError, match="malformed"):
+            parse_chain([DER, DER[:-1]])
+
+
 # ---------------------------------------------------------------- what is shown
 
 

@@ -313,10 +313,10 @@ def test_the_work_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     anchors = [issue("CA", key_ids=False) for _ in range(50)]
     checks = 0
 
-    def counted(child: Certificate, issuer: Certificate) -> bool:
+    def counted(child: Certificate, issuer: Certificate, *, shared: bool) -> bool:
         nonlocal checks
         checks += 1
-        return is_issued_by(child, issuer)
+        return is_issued_by(child, issuer, shared=shared)
 
     monkeypatch.setattr(x509_path, "is_issued_by", counted)
     assert_problem(find([leaf, *rest], *anchors), PathFault.TOO_MUCH_WORK, "40")
@@ -331,6 +331,58 @@ def test_a_hundred_groups_of_one_name_cost_one_check(monkeypatch: pytest.MonkeyP
     leaf = anchors[57].leaf()
     monkeypatch.setattr(x509_path, "MAX_SIGNATURE_CHECKS", 1)
     assert_path(find([leaf], *anchors), leaf, anchors[57])
+
+
+# ---------------------------------------------------------------- remembered signatures
+
+
+@pytest.fixture
+def remembered(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], None]:
+    signatures: dict[tuple[str, str], None] = {}
+    monkeypatch.setattr(x509_path, "_good_signatures", signatures)
+    return signatures
+
+
+def pair(child: Certificate | Issued, issuer: Issued) -> tuple[str, str]:
+    certificate = child.certificate if isinstance(child, Issued) else child
+    return certificate.info.sha256_thumbprint, issuer.certificate.info.sha256_thumbprint
+
+
+def test_only_signatures_above_the_leaf_are_remembered(remembered: dict[tuple[str, str], None]) -> None:
+    for leaf in (LEAF, INTERMEDIATE.ca("device-002")):  # a leaf that claims to be a CA is a leaf all the same
+        for _ in range(2):
+            assert_path(find([leaf, INTERMEDIATE], ROOT), leaf, INTERMEDIATE, ROOT)
+            assert list(remembered) == [pair(INTERMEDIATE, ROOT)]
+
+
+def test_a_remembered_signature_spares_only_its_own_check(remembered: dict[tuple[str, str], None]) -> None:
+    impostor = issue("Root", key_ids=False)
+    forged = impostor.ca("Intermediate", key_ids=False)
+    stray = issue("Elsewhere")
+    remembered[pair(stray, ROOT)] = None
+    assert is_issued_by(stray.certificate, ROOT.certificate, shared=True)
+    assert not is_issued_by(stray.certificate, ROOT.certificate)
+    assert not is_issued_by(forged.certificate, ROOT.certificate, shared=True)
+    assert pair(forged, ROOT) not in remembered
+
+
+def test_a_remembered_signature_does_not_outlive_its_certificate() -> None:
+    short = ROOT.ca("Short", ends=NOW + DAY)
+    leaf = short.leaf()
+    anchors = CertificateIndex([ROOT.certificate])
+    chain = [leaf, short.certificate]
+    assert_path(find_anchor(chain, anchors, now=NOW), leaf, short, ROOT)
+    assert_problem(find_anchor(chain, anchors, now=NOW + 2 * DAY), PathFault.EXPIRED, "Short")
+
+
+def test_remembered_signatures_are_bounded(
+    remembered: dict[tuple[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(x509_path, "_REMEMBERED_SIGNATURES", 2)
+    children = [ROOT.ca(f"Intermediate {number}") for number in range(3)]
+    for child in children:
+        assert is_issued_by(child.certificate, ROOT.certificate, shared=True)
+    assert list(remembered) == [pair(child, ROOT) for child in children[1:]]
 
 
 # ---------------------------------------------------------------- single certificates
