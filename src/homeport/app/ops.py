@@ -4,6 +4,7 @@ Both answer without credentials, so they say nothing about devices and hold no n
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -43,10 +44,14 @@ class Metrics:
             buckets=_BUCKETS,
         )
 
+        # `labels` takes a lock and builds strings at every call; both sets of label values are small and ours.
+        self._attempts_of = cache(self._attempts.labels)
+        self._refusals_of = cache(self._refusals.labels)
+
     def count(self, attempt: Attempt) -> None:
-        self._attempts.labels(attempt.transport, attempt.outcome.value).inc()
+        self._attempts_of(attempt.transport, attempt.outcome.value).inc()
         if attempt.code is not None:
-            self._refusals.labels(str(attempt.code)).inc()
+            self._refusals_of(str(attempt.code)).inc()
         self._seconds.observe(attempt.duration_ms / 1000)
 
     def render(self) -> bytes:

@@ -127,7 +127,8 @@ class Assigner:
                         continue
 
     async def _tell_waiting(self, registration_id: str) -> None:
-        if registration_id.lower() not in self._waiting:
+        # Whoever carries an operation here resolves its waiters before it publishes: nothing is left to read then.
+        if all(future.done() for future in self._waiting.get(registration_id.lower(), ())):
             return
         try:
             stored = await self._settings.registrations.get(registration_id)
