@@ -105,7 +105,8 @@ async def test_nobody_comes_in_once_the_door_is_shut(server: HomeportServer) -> 
             await door.turn("deleted")
             await door.turn("nobody is looking")
 
-        assert door.outcomes("open") <= {"assigned", "disabled"}
+        # One that began before either change may be judged after both.
+        assert "assigned" in door.outcomes("open") <= {"assigned", "disabled", "401"}
         assert door.outcomes("disabled") <= {"disabled", "401"}
         assert door.outcomes("deleted") == {"401"}
         came_in = {name for _, name, answer in door.calls if _outcome(answer) == "assigned"}
