@@ -79,7 +79,7 @@ class HomeportAdminClient(ServiceClient):
         """Link a hub that runs elsewhere, Azure's or another Homeport's. ConflictError if it is linked already.
 
         Its connection string needs RegistryRead, RegistryWrite and ServiceConnect. `ca_certificates` (PEM text) are
-        trusted when speaking to it, in place of the system's authorities.
+        trusted when speaking to it, besides the system's authorities.
         """
         document: dict[str, Any] = {"connectionString": connection_string, "allocationWeight": allocation_weight}
         if ca_certificates is not None:
