@@ -11,7 +11,7 @@ compile() {
 }
 
 # The development set first, which contains the others and so decides the versions.
-compile dev.txt pyproject.toml --extra tpm --group demo --group build --group dev
+compile dev.txt pyproject.toml --extra tpm --extra pkcs11 --group demo --group build --group dev
 compile base.txt pyproject.toml --constraints requirements/dev.txt
 compile demo.txt pyproject.toml --extra tpm --group demo --constraints requirements/dev.txt
 compile build.txt --group build --constraints requirements/dev.txt
