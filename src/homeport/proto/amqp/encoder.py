@@ -2,12 +2,38 @@
 
 from collections.abc import Callable
 from struct import Struct
-from struct import error as StructError  # noqa: N812  # it is a class
 from types import NoneType
 from typing import Any
 from uuid import UUID
 
 from homeport.proto import LocalProtocolError
+from homeport.proto.amqp.scalars import (
+    Writer,
+    ascii_only,
+    packed,
+    utf8,
+    write_binary,
+    write_boolean,
+    write_byte,
+    write_char,
+    write_decimal32,
+    write_decimal64,
+    write_decimal128,
+    write_double,
+    write_float,
+    write_int,
+    write_long,
+    write_null,
+    write_short,
+    write_string,
+    write_symbol,
+    write_timestamp,
+    write_ubyte,
+    write_uint,
+    write_ulong,
+    write_ushort,
+    write_uuid,
+)
 from homeport.proto.amqp.types import (
     Array,
     Byte,
@@ -27,11 +53,7 @@ from homeport.proto.amqp.types import (
     UShort,
 )
 
-Writer = Callable[[bytearray, Any], None]
-
-_U16 = Struct(">H").pack
 _U32 = Struct(">I").pack
-_U64 = Struct(">Q").pack
 _TWO_U32 = Struct(">II").pack
 
 
@@ -57,123 +79,6 @@ def _inherited(value: Any) -> Writer:
         if (write := WRITERS.get(cls)) is not None:
             return write
     raise LocalProtocolError(f"AMQP has no type for {type(value).__name__}")
-
-
-def write_null(out: bytearray, _value: None) -> None:
-    out.append(0x40)
-
-
-def write_boolean(out: bytearray, value: bool) -> None:
-    out.append(0x41 if value else 0x42)
-
-
-def write_ubyte(out: bytearray, value: int) -> None:
-    if not 0 <= value <= 0xFF:
-        raise LocalProtocolError("a ubyte holds 0 to 255")
-    out.append(0x50)
-    out.append(value)
-
-
-def write_ushort(out: bytearray, value: int) -> None:
-    if not 0 <= value <= 0xFFFF:
-        raise LocalProtocolError("a ushort holds 0 to 65535")
-    out.append(0x60)
-    out += _U16(value)
-
-
-def write_uint(out: bytearray, value: int) -> None:
-    if value == 0:
-        out.append(0x43)
-    elif 0 < value <= 0xFF:
-        out.append(0x52)
-        out.append(value)
-    elif 0 < value <= 0xFFFF_FFFF:
-        out.append(0x70)
-        out += _U32(value)
-    else:
-        raise LocalProtocolError("a uint holds 0 to 2^32 - 1")
-
-
-def write_ulong(out: bytearray, value: int) -> None:
-    if value == 0:
-        out.append(0x44)
-    elif 0 < value <= 0xFF:
-        out.append(0x53)
-        out.append(value)
-    elif 0 < value <= 0xFFFF_FFFF_FFFF_FFFF:
-        out.append(0x80)
-        out += _U64(value)
-    else:
-        raise LocalProtocolError("a ulong holds 0 to 2^64 - 1")
-
-
-def _signed(small_code: int, code: int, layout: str) -> Writer:
-    pack = Struct(">" + layout).pack
-
-    def write(out: bytearray, value: int) -> None:
-        if -0x80 <= value <= 0x7F:
-            out.append(small_code)
-            out.append(value & 0xFF)
-            return
-        try:
-            packed = pack(value)
-        except StructError:
-            raise LocalProtocolError(f"{type(value).__name__} is out of the range that AMQP has for it") from None
-        out.append(code)
-        out += packed
-
-    return write
-
-
-def _packed(code: int, layout: str) -> Writer:
-    pack = Struct(">" + layout).pack
-
-    def write(out: bytearray, value: Any) -> None:
-        try:
-            packed = pack(value)
-        except (OverflowError, StructError):
-            raise LocalProtocolError("a number is too large for its AMQP type") from None
-        out.append(code)
-        out += packed
-
-    return write
-
-
-def _sized(code: int, value: bytes, out: bytearray) -> None:
-    size = len(value)
-    if size <= 0xFF:
-        out.append(code)
-        out.append(size)
-    else:
-        out.append(code + 0x10)
-        out += _U32(size)
-    out += value
-
-
-def write_binary(out: bytearray, value: bytes) -> None:
-    _sized(0xA0, value, out)
-
-
-def write_string(out: bytearray, value: str) -> None:
-    _sized(0xA1, _utf8(value), out)
-
-
-def write_symbol(out: bytearray, value: str) -> None:
-    _sized(0xA3, _ascii(value), out)
-
-
-def _utf8(value: str) -> bytes:
-    try:
-        return value.encode()
-    except UnicodeEncodeError:
-        raise LocalProtocolError("a string has half of a surrogate pair") from None
-
-
-def _ascii(value: str) -> bytes:
-    try:
-        return value.encode("ascii")
-    except UnicodeEncodeError:
-        raise LocalProtocolError("a symbol may only have ASCII characters") from None
 
 
 # --- lists, maps, arrays, described values ------------------------------------------------------------------------
@@ -307,54 +212,25 @@ def _write_inner_array(out: bytearray, value: Array) -> None:
         out += whole[1:]
 
 
-def _opaque(code: int, size: int, content: Callable[[Any], bytes]) -> Writer:
-    def write(out: bytearray, value: Any) -> None:
-        data = content(value)
-        if len(data) != size:
-            raise LocalProtocolError(f"{type(value).__name__} is not of its one size")
-        out.append(code)
-        out += data
-
-    return write
-
-
-def _utf32(value: str) -> bytes:
-    try:
-        return value.encode("utf-32-be")
-    except UnicodeEncodeError:
-        raise LocalProtocolError("a char is half of a surrogate pair") from None
-
-
-_FLOAT = _packed(0x72, "f")
-_DOUBLE = _packed(0x82, "d")
-_TIMESTAMP = _packed(0x83, "q")
-_CHAR = _opaque(0x73, 4, _utf32)
-_UUID = _opaque(0x98, 16, lambda value: value.bytes)
-_DECIMALS = {
-    Decimal32: _opaque(0x74, 4, bytes),
-    Decimal64: _opaque(0x84, 8, bytes),
-    Decimal128: _opaque(0x94, 16, bytes),
-}
-
 WRITERS: dict[type, Writer] = {
     NoneType: write_null,
     bool: write_boolean,
-    int: _signed(0x55, 0x81, "q"),
+    int: write_long,
     UByte: write_ubyte,
     UShort: write_ushort,
     UInt: write_uint,
     ULong: write_ulong,
-    Byte: _packed(0x51, "b"),
-    Short: _packed(0x61, "h"),
-    Int: _signed(0x54, 0x71, "i"),
-    float: _DOUBLE,
-    Float: _FLOAT,
-    Decimal32: _DECIMAL32,
-    Decimal64: _DECIMAL64,
-    Decimal128: _DECIMAL128,
-    Char: _CHAR,
-    Timestamp: _TIMESTAMP,
-    UUID: _UUID,
+    Byte: write_byte,
+    Short: write_short,
+    Int: write_int,
+    float: write_double,
+    Float: write_float,
+    Decimal32: write_decimal32,
+    Decimal64: write_decimal64,
+    Decimal128: write_decimal128,
+    Char: write_char,
+    Timestamp: write_timestamp,
+    UUID: write_uuid,
     bytes: write_binary,
     bytearray: write_binary,
     str: write_string,
@@ -369,25 +245,25 @@ WRITERS: dict[type, Writer] = {
 ELEMENTS: dict[type, tuple[int, Writer]] = {
     NoneType: (0x40, lambda _out, _value: None),
     bool: (0x56, lambda out, value: out.append(value)),
-    int: _bare(0x81, _packed(0x81, "q")),
+    int: _bare(0x81, packed(0x81, "q")),
     UByte: _bare(0x50, write_ubyte),
     UShort: _bare(0x60, write_ushort),
-    UInt: _bare(0x70, _packed(0x70, "I")),
-    ULong: _bare(0x80, _packed(0x80, "Q")),
-    Byte: _bare(0x51, _packed(0x51, "b")),
-    Short: _bare(0x61, _packed(0x61, "h")),
-    Int: _bare(0x71, _packed(0x71, "i")),
-    float: _bare(0x82, _DOUBLE),
-    Float: _bare(0x72, _FLOAT),
-    Decimal32: _bare(0x74, _DECIMAL32),
-    Decimal64: _bare(0x84, _DECIMAL64),
-    Decimal128: _bare(0x94, _DECIMAL128),
-    Char: _bare(0x73, _CHAR),
-    Timestamp: _bare(0x83, _TIMESTAMP),
-    UUID: _bare(0x98, _UUID),
+    UInt: _bare(0x70, packed(0x70, "I")),
+    ULong: _bare(0x80, packed(0x80, "Q")),
+    Byte: _bare(0x51, write_byte),
+    Short: _bare(0x61, write_short),
+    Int: _bare(0x71, packed(0x71, "i")),
+    float: _bare(0x82, write_double),
+    Float: _bare(0x72, write_float),
+    Decimal32: _bare(0x74, write_decimal32),
+    Decimal64: _bare(0x84, write_decimal64),
+    Decimal128: _bare(0x94, write_decimal128),
+    Char: _bare(0x73, write_char),
+    Timestamp: _bare(0x83, write_timestamp),
+    UUID: _bare(0x98, write_uuid),
     bytes: _long(0xB0, bytes),
-    str: _long(0xB1, _utf8),
-    Symbol: _long(0xB3, _ascii),
+    str: _long(0xB1, utf8),
+    Symbol: _long(0xB3, ascii_only),
     list: _items(0xD0, list),
     dict: _items(0xD1, lambda pairs: [item for pair in pairs.items() for item in pair]),
     Array: (0xF0, _write_inner_array),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Any
 
-from homeport.proto.amqp import encoder
+from homeport.proto.amqp import encoder, scalars
 from homeport.proto.amqp.decoder import (
     LIST0,
     LIST8,
@@ -21,8 +21,8 @@ from homeport.proto.amqp.decoder import (
     malformed,
     narrow,
 )
-from homeport.proto.amqp.encoder import Writer
 from homeport.proto.amqp.errors import AmqpProtocolError, Condition
+from homeport.proto.amqp.scalars import Writer
 from homeport.proto.amqp.types import Symbol
 
 
@@ -42,18 +42,21 @@ def _like(write: Writer, *codes: int) -> Kind:
     return _kind(write, {code: READERS[code] for code in codes})
 
 
-BOOLEAN = _like(encoder.write_boolean, 0x41, 0x42, 0x56)
-UBYTE = _kind(encoder.write_ubyte, {0x50: narrow()})
-USHORT = _kind(encoder.write_ushort, {0x60: fixed("H")})
-UINT = _kind(encoder.write_uint, {0x43: constant(0), 0x52: narrow(), 0x70: fixed("I")})
-ULONG = _kind(encoder.write_ulong, {0x44: constant(0), 0x53: narrow(), 0x80: fixed("Q")})
+BOOLEAN = _like(scalars.write_boolean, 0x41, 0x42, 0x56)
+UBYTE = _kind(scalars.write_ubyte, {0x50: narrow()})
+USHORT = _kind(scalars.write_ushort, {0x60: fixed("H")})
+UINT = _kind(scalars.write_uint, {0x43: constant(0), 0x52: narrow(), 0x70: fixed("I")})
+ULONG = _kind(scalars.write_ulong, {0x44: constant(0), 0x53: narrow(), 0x80: fixed("Q")})
 TIMESTAMP = _like(encoder.write_value, 0x83)
-BINARY = _like(encoder.write_binary, 0xA0, 0xB0)
-STRING = _like(encoder.write_string, 0xA1, 0xB1)
-SYMBOL = _like(encoder.write_symbol, 0xA3, 0xB3)
+BINARY = _like(scalars.write_binary, 0xA0, 0xB0)
+STRING = _like(scalars.write_string, 0xA1, 0xB1)
+SYMBOL = _like(scalars.write_symbol, 0xA3, 0xB3)
 MAP = _like(encoder.write_map, 0xC1, 0xD1)
 FIELDS = _like(encoder.write_symbol_map, 0xC1, 0xD1)
 """A map with symbols for keys. Other keys are let pass in what the peer says."""
+LIST = _like(encoder.write_list, 0x45, 0xC0, 0xD0)
+MESSAGE_ID = _like(encoder.write_value, 0x44, 0x53, 0x80, 0x98, 0xA0, 0xB0, 0xA1, 0xB1)
+"""A ulong, uuid, binary or string, which keeps its type (3.2.11 to 3.2.14)."""
 ANY = Kind(READERS, encoder.write_value)
 
 
