@@ -11,7 +11,18 @@ import pytest
 from homeport.proto.amqp import Accepted, Int, Rejected, SaslCode, SaslInit, plain
 from homeport.proto.amqp.sasl import PlainCredentials
 from tests.certificates import make_certificate
-from tests.interop.amqp.loop import PASSWORD, USER, Broker, Client, available, body_of, run_client, serving, size_id, start
+from tests.interop.amqp.loop import (
+    PASSWORD,
+    USER,
+    Broker,
+    Client,
+    available,
+    body_of,
+    run_client,
+    serving,
+    size_id,
+    start,
+)
 
 SIZES = [0, 1, 100, 255, 256, 5000, 200_000]
 

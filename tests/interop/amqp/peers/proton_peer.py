@@ -6,7 +6,7 @@ import uuid
 
 from proton import Delivery, Message, symbol, ulong
 from proton.handlers import MessagingHandler
-from proton.reactor import AtMostOnce, Container
+from proton.reactor import Container
 
 
 def body_of(size):
@@ -84,7 +84,9 @@ class Client(MessagingHandler):
 
     def on_message(self, event):
         message = event.message
-        self.received.append([len(message.body), bytes(message.body) == body_of(len(message.body)), str(message.correlation_id)])
+        self.received.append(
+            [len(message.body), bytes(message.body) == body_of(len(message.body)), str(message.correlation_id)]
+        )
         self.accept(event.delivery)
         if len(self.received) == self.wanted.get("count"):
             self.finish()
@@ -108,9 +110,12 @@ class Client(MessagingHandler):
         self.errors.append(["transport", condition.name, condition.description, condition.info])
 
     def finish(self):
-        if not self.wanted.get("linger") or self.event_container is None or self.errors:
-            self.connection.close()
-        elif self.wanted.pop("linger", None):
+        if (
+            not self.wanted.get("linger")
+            or self.event_container is None
+            or self.errors
+            or self.wanted.pop("linger", None)
+        ):
             self.connection.close()
 
     def on_disconnected(self, event):
@@ -143,7 +148,9 @@ class Server(MessagingHandler):
 
     def on_message(self, event):
         message = event.message
-        self.received.append([len(message.body), bytes(message.body) == body_of(len(message.body)), str(message.correlation_id)])
+        self.received.append(
+            [len(message.body), bytes(message.body) == body_of(len(message.body)), str(message.correlation_id)]
+        )
         if event.link.target.address == "reject":
             from proton import Condition
 
