@@ -43,6 +43,7 @@ from homeport.proto.amqp import (
     Transfer,
     decode_message,
 )
+from homeport.proto.amqp import performatives as p
 from homeport.proto.amqp.decoder import Budget, decode_value
 from homeport.proto.amqp.frames import AMQP_HEADER, SASL_HEADER
 from tests.proto.amqp.test_hostile import (
@@ -53,6 +54,7 @@ from tests.proto.amqp.test_hostile import (
     begin,
     disposition,
     flow,
+    frame,
     open_frame,
     transfer,
 )
@@ -95,7 +97,17 @@ frames = [
     ),
     *(recording.data for recording in CONVERSATIONS),
 ]  # fmt: skip
-_known = st.sampled_from([frame for frame in frames if len(frame) < LIMITS.max_frame_size])
+TRAFFIC = [
+    *(transfer(b"x" * 700, handle=handle, delivery_id=n, more=more) for handle in (0, 1) for n in (1, 2) for more in (False, True)),
+    *(flow(handle=handle, count=0, credit=credit) for handle in (None, 0, 1) for credit in (0, 10)),
+    *(disposition(0, 5, by_receiver=by_receiver, settled=settled) for by_receiver in (False, True) for settled in (False, True)),
+    *(attach("a", handle, receives=bool(handle)) for handle in (0, 1)),
+    *(frame(p.DETACH, handle, True, None) for handle in (0, 1)),
+    begin(),
+    begin(1),
+    frame(p.END, None),
+]  # fmt: skip
+_known = st.sampled_from([known for known in frames if len(known) < LIMITS.max_frame_size])
 
 
 @st.composite
@@ -113,6 +125,7 @@ def _damaged(draw: st.DrawFn) -> bytes:
     return bytes(data)
 
 
+_traffic = st.lists(st.sampled_from(TRAFFIC), max_size=30)
 _chunks = st.lists(_damaged() | _known | st.binary(max_size=40), max_size=20)
 
 
@@ -168,10 +181,10 @@ def started(make: Callable[[tuple[str, ...]], Connection], prelude: int) -> Conn
     """An engine that has heard the beginning of an orderly conversation."""
     engine = make(())
     remote = 0 if make is client else None
-    for frame in [AMQP_HEADER, open_frame(), begin(remote=remote), attach("a", 0), attach("a", 1, receives=True)][
+    for piece in [AMQP_HEADER, open_frame(), begin(remote=remote), attach("a", 0), attach("a", 1, receives=True)][
         :prelude
     ]:
-        listen(engine, frame)
+        listen(engine, piece)
     engine.outgoing()
     return engine
 
@@ -185,7 +198,9 @@ def listen(engine: Connection, data: bytes) -> None:
                 try:
                     engine.send(command)
                 except LocalProtocolError:
+                    # Answers that the peer's own limits leave no room for, or that it has made superfluous.
                     assert isinstance(command, Transfer | SaslInit | SaslChallenge | Open | Attach | Detach), command
+                    break
         if not engine.held:
             return
         events = engine.receive(b"")
@@ -200,7 +215,7 @@ def links() -> int:
     make=st.sampled_from([client, server]),
     sasl=st.booleans(),
     prelude=st.integers(0, 5),
-    chunks=_chunks,
+    chunks=_chunks | _traffic | st.builds(list.__add__, _traffic, _chunks),
 )
 @settings(max_examples=300)
 @example(

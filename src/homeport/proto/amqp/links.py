@@ -74,6 +74,8 @@ class Links:
             link.delivery_count = count
         if link.standing is Standing.ENDING:
             return
+        if link.standing is Standing.INVITED:
+            self._handles.peek(self.peer_handle_max)  # or we could never answer
         if self._usage.links > self._limits.max_links:
             raise LinkFault(link, "too many links", Condition.RESOURCE_LIMIT_EXCEEDED)
         events.append(
