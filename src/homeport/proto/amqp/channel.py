@@ -7,7 +7,7 @@ from homeport.proto.amqp import events as e
 from homeport.proto.amqp import performatives as p
 from homeport.proto.amqp.composites import Error
 from homeport.proto.amqp.errors import AmqpProtocolError, Condition, Scope
-from homeport.proto.amqp.frames import Outbox, Said
+from homeport.proto.amqp.frames import Outbox, say_state
 from homeport.proto.amqp.incoming import Incoming, LinkFault
 from homeport.proto.amqp.kinds import Composite
 from homeport.proto.amqp.limits import Limits, Usage
@@ -261,7 +261,7 @@ class Channel:
         """Say a disposition for deliveries of one link."""
         link, first, last = command.link, command.delivery_id, command.last
         receives = link.role is LinkRole.RECEIVER
-        said = Said(command.state, by_receiver=receives, settled=command.settled)
+        said = say_state(command.state, by_receiver=receives, settled=command.settled)
         unsettled = (self._incoming if receives else self._outgoing).unsettled
         if last is None:
             known = unsettled.get(first)

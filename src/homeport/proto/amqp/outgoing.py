@@ -9,10 +9,26 @@ from homeport.proto.amqp.frames import HEADER_SIZE, Outbox
 from homeport.proto.amqp.limits import Limits, Usage
 from homeport.proto.amqp.link import Link
 from homeport.proto.amqp.performatives import TRANSFER, write_body
+from homeport.proto.amqp.scalars import write_binary, write_uint
 from homeport.proto.amqp.session import Session
 from homeport.proto.amqp.settlement import MASK, Unsettled
 
 _MAX_TAG = 32
+
+# What follows the tag of a transfer in one frame: message-format 0, settled, more false, five nulls.
+_USUAL_ENDS = {False: b"\x43\x42\x42" + b"\x40" * 5, True: b"\x43\x41\x42" + b"\x40" * 5}
+
+
+def _usual_body(handle: int, delivery_id: int, tag: bytes, settled: bool) -> bytearray:
+    """Write the transfer that nearly all are, as `write_body` would."""
+    body = bytearray(TRANSFER.descriptor)
+    body += b"\xc0\x00\x0b"
+    write_uint(body, handle)
+    write_uint(body, delivery_id)
+    write_binary(body, tag)
+    body += _USUAL_ENDS[settled]
+    body[4] = len(body) - 5
+    return body
 
 
 class Outgoing:
@@ -63,10 +79,14 @@ class Outgoing:
 
     def _frames(self, channel: int, command: Transfer, delivery_id: int, tag: bytes) -> list[bytes]:
         handle, data, settled, none = command.link.handle, command.data, command.settled, None
+        assert handle is not None
         room = self._outbox.max_frame_size - HEADER_SIZE
         fields = (none, command.state, none, none, none)
         message_format = command.message_format
-        body = write_body(TRANSFER, (handle, delivery_id, tag, message_format, settled, False, *fields))
+        if command.state is None and message_format == 0:
+            body = _usual_body(handle, delivery_id, tag, settled)
+        else:
+            body = write_body(TRANSFER, (handle, delivery_id, tag, message_format, settled, False, *fields))
         if len(body) + len(data) <= room:
             return [self._outbox.transfer(channel, body, data)]
         body = write_body(TRANSFER, (handle, delivery_id, tag, message_format, settled, True, *fields))
