@@ -1,6 +1,7 @@
 """Any bytes, however cut, produce events or RemoteProtocolError, nothing else, and in bounded memory."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 
 from hypothesis import example, given, settings
@@ -9,7 +10,6 @@ from hypothesis import strategies as st
 from homeport.proto.amqp import (
     ACCEPTED,
     Accepted,
-    AmqpProtocolError,
     Attach,
     Attached,
     Begin,
@@ -76,38 +76,47 @@ LIMITS = Limits(
 )
 HELD = LIMITS.max_frame_size * 2  # one look at what is held may come before the bound is enforced
 
-frames = [
-    AMQP_HEADER,
-    SASL_HEADER,
-    b"\0\0\0\x08\x02\0\0\0",
-    open_frame(),
-    open_frame(max_frame_size=512, idle=1000),
-    begin(),
-    begin(1, remote=0),
-    begin(handle_max=1),
-    *(attach(name, handle, receives=receives) for name in "ab" for handle in (0, 1) for receives in (False, True)),
-    *(transfer(b"x" * size, handle=handle, delivery_id=1, more=more) for size in (0, 900) for handle in (0, 1) for more in (False, True)),
-    *(flow(handle=handle, count=0, credit=credit) for handle in (None, 0, 1) for credit in (0, 10)),
-    *(disposition(0, last, by_receiver=by_receiver, settled=settled) for last in (None, 5) for by_receiver in (False, True) for settled in (False, True)),
-    *(piece for faults in (CONNECTION_FAULTS, SESSION_FAULTS, LINK_FAULTS) for pieces, _ in faults.values() for piece in pieces),
-    *(
-        (8 + len(vector.data)).to_bytes(4) + bytes([2, kind, 0, 0]) + vector.data
-        for vector in (*BODIES, *MALFORMED_BODIES)
-        for kind in (0, 1)
-    ),
-    *(recording.data for recording in CONVERSATIONS),
-]  # fmt: skip
+BOTH = (False, True)
 TRAFFIC = [
-    *(transfer(b"x" * 700, handle=handle, delivery_id=n, more=more) for handle in (0, 1) for n in (1, 2) for more in (False, True)),
+    *(
+        transfer(b"x" * 700, handle=handle, delivery_id=delivery_id, more=more)
+        for handle in (0, 1)
+        for delivery_id in (1, 2)
+        for more in BOTH
+    ),
     *(flow(handle=handle, count=0, credit=credit) for handle in (None, 0, 1) for credit in (0, 10)),
-    *(disposition(0, 5, by_receiver=by_receiver, settled=settled) for by_receiver in (False, True) for settled in (False, True)),
+    *(
+        disposition(0, last, by_receiver=by_receiver, settled=settled)
+        for last in (None, 5)
+        for by_receiver in BOTH
+        for settled in BOTH
+    ),
     *(attach("a", handle, receives=bool(handle)) for handle in (0, 1)),
     *(frame(p.DETACH, handle, True, None) for handle in (0, 1)),
     begin(),
     begin(1),
     frame(p.END, None),
-]  # fmt: skip
-_known = st.sampled_from([known for known in frames if len(known) < LIMITS.max_frame_size])
+]
+FAULTS = [*CONNECTION_FAULTS.values(), *SESSION_FAULTS.values(), *LINK_FAULTS.values()]
+FRAMES = [
+    AMQP_HEADER,
+    SASL_HEADER,
+    b"\0\0\0\x08\x02\0\0\0",
+    open_frame(),
+    open_frame(max_frame_size=512, idle=1000),
+    begin(1, remote=0),
+    begin(handle_max=1),
+    *TRAFFIC,
+    *(attach("b", handle, receives=receives) for handle in (0, 1) for receives in BOTH),
+    *(piece for pieces, _ in FAULTS for piece in pieces),
+    *(
+        (8 + len(data)).to_bytes(4) + bytes([2, kind, 0, 0]) + data
+        for data in [body.data for body in BODIES] + [vector.data for vector in MALFORMED_BODIES]
+        for kind in (0, 1)
+    ),
+    *(recording.data for recording in CONVERSATIONS),
+]
+_known = st.sampled_from([known for known in FRAMES if len(known) < LIMITS.max_frame_size])
 
 
 @st.composite
@@ -242,8 +251,7 @@ def test_any_bytes(
                 assert len(channel._outgoing.unsettled) <= LIMITS.max_unsettled
             assert len(engine.outgoing()) <= 2 * LIMITS.max_pending_bytes + 60 * taken + 2000
             engine.tick(0)
-    except RemoteProtocolError as fault:
-        assert isinstance(fault, AmqpProtocolError)
+    except RemoteProtocolError:
         assert engine.state is State.CLOSED
         assert not engine._buffer
         assert engine.send(Open()) is None
@@ -264,8 +272,7 @@ _messages = st.sampled_from(
 @given(parts=st.lists(_messages | st.binary(max_size=10), max_size=8))
 def test_any_message(parts: list[bytes]) -> None:
     data = b"".join(parts)
-    for read in (decode_message, lambda data: decode_value(data, Budget(8, 200))):
-        try:
-            read(data, LIMITS) if read is decode_message else read(data)  # type: ignore[call-arg,operator]
-        except AmqpProtocolError as fault:
-            assert fault.condition.startswith("amqp:")
+    with suppress(RemoteProtocolError):
+        decode_message(data, LIMITS)
+    with suppress(RemoteProtocolError):
+        decode_value(data, Budget(8, 200))

@@ -25,6 +25,7 @@ from homeport.proto.amqp import (
     Connection,
     Data,
     Delivery,
+    DeliveryState,
     Detach,
     Detached,
     Disposed,
@@ -204,7 +205,8 @@ class Broker:
         self.messages.append(message)
         link = event.link
         error = Error(condition="test:no", description="not wanted", info={"why": "because", "after": UInt(3)})
-        state = {"reject": Rejected(error=error), "release": RELEASED}.get(self.addresses[link], ACCEPTED)
+        states: dict[str, DeliveryState] = {"reject": Rejected(error=error), "release": RELEASED}
+        state = states.get(self.addresses[link], ACCEPTED)
         self.engine.send(Disposition(link=link, delivery_id=event.delivery_id, state=state))
         if link.credit < 5:
             self.engine.send(Flow(link=link, credit=10))
