@@ -322,6 +322,10 @@ def test_close_at_any_time() -> None:
         both.client.close()
         assert both.client.state is State.CLOSED
         assert both.client.receive(b"AMQP") == []
+    both = opened()
+    both.client.close()
+    heard, told = both.pump()
+    assert kinds(heard) == kinds(told) == ["Closed"]
     both = pair()
     both.client.send(Open())
     both.server.receive(both.client.outgoing())

@@ -350,6 +350,18 @@ def test_too_many_links() -> None:
     assert kinds(server.hear(attach("b2", 2, channel=1))) == ["Attached"]
 
 
+def test_refused_links_that_pile_up() -> None:
+    """Refused links are remembered until the peer detaches them, but not without end."""
+    server = Server()
+    server.hear(begin(), begin(1))
+    names = [attach(f"l{n}", n % 8, channel=n // 8) for n in range(11)]
+    heard = server.hear(*names[:10])
+    assert kinds(heard).count("Detached") == 5
+    with pytest.raises(AmqpProtocolError) as refused:
+        server.hear(names[10])
+    assert refused.value.condition == Condition.RESOURCE_LIMIT_EXCEEDED
+
+
 def test_unfinished_messages_of_all_links_are_bounded() -> None:
     server = Server()
     server.hear(begin(), *(attach(f"l{n}", n) for n in range(5)))

@@ -337,11 +337,12 @@ class Connection:
     def close(self, error: Error | None = None) -> None:
         """End in order, at any time: CLOSE, after OPEN if we have not said it, or nothing where AMQP has no word.
 
-        It never raises. What was outgoing is kept.
+        It never raises. What was outgoing is kept. Only the peer's CLOSE is heard after it.
         """
         self._fault = None
         self._say_last(error)
-        self._peer_voice = Voice.CLOSED
+        if self._peer_voice is not Voice.OPEN:
+            self._peer_voice = Voice.CLOSED
 
     def _say_last(self, error: Error | None) -> None:
         """Say CLOSE if AMQP lets us, after OPEN if we owe that; nothing is said or heard after it."""

@@ -133,6 +133,10 @@ class Incoming:
             self._drop(link, link.partial)
         self.unsettled.forget(link)
 
+    def abandon(self) -> None:
+        """Drop all deliveries at once: the session is over, its links follow."""
+        self.unsettled.clear()
+
 
 def _too_large(link: Link) -> LinkFault:
     return LinkFault(link, f"a message is larger than {link.max_message_size} bytes", Condition.MESSAGE_SIZE_EXCEEDED)

@@ -76,6 +76,9 @@ class Links:
             return
         if link.standing is Standing.INVITED:
             self._handles.peek(self.peer_handle_max)  # or we could never answer
+        if self._usage.links > 2 * self._limits.max_links:
+            # Those that we have refused count until the peer detaches them, too.
+            raise AmqpProtocolError("far too many links", Condition.RESOURCE_LIMIT_EXCEEDED)
         if self._usage.links > self._limits.max_links:
             raise LinkFault(link, "too many links", Condition.RESOURCE_LIMIT_EXCEEDED)
         events.append(
@@ -169,6 +172,8 @@ class Links:
 
     def abandon(self) -> None:
         """Let all links go with their session."""
+        self._incoming.abandon()
+        self._outgoing.abandon()
         for link in list(self._links.values()):
             self._forget(link)
             self._remove(link)

@@ -134,6 +134,12 @@ class Outgoing:
         """Whether transfers of this link wait for the window."""
         return any(owner is link for owner, _ in self._queue)
 
+    def abandon(self) -> None:
+        """Drop all deliveries and frames at once: the session is over, its links follow."""
+        self.unsettled.clear()
+        self._queue.clear()
+        self._add_pending(-self._session.pending)
+
     def forget(self, link: Link) -> None:
         """Drop what belongs to a link that is over."""
         self.unsettled.forget(link)
