@@ -12,8 +12,11 @@ class HubCode(Enum):
     INVALID_DEVICE_SCOPE = (400028, "InvalidDeviceScope")
     UNAUTHORIZED_ACCESS = (401002, "IotHubUnauthorizedAccess")
     UNAUTHORIZED = (401003, "IotHubUnauthorized")
+    METHOD_QUOTA_EXCEEDED = (403800, "DeviceMaximumInflightMethodExceeded")
     DEVICE_NOT_FOUND = (404001, "DeviceNotFound")
     OPERATION_NOT_FOUND = (404000, "GenericNotFound")
+    DEVICE_NOT_ONLINE = (404103, "DeviceNotOnline")
+    DEVICE_CONNECTION_CLOSED = (404104, "DeviceConnectionClosedRemotely")
     METHOD_NOT_ALLOWED = (405000, "GenericMethodNotAllowed")
     DEVICE_ALREADY_EXISTS = (409001, "DeviceAlreadyExists")
     PRECONDITION_FAILED = (412001, "PreconditionFailed")
@@ -22,6 +25,8 @@ class HubCode(Enum):
     TOO_MANY_DEVICES = (413002, "TooManyDevices")
     THROTTLED = (429001, "ThrottlingException")
     SERVER_ERROR = (500001, "ServerError")
+    BAD_GATEWAY = (502000, "GenericBadGateway")
+    GATEWAY_TIMEOUT = (504101, "GatewayTimeout")
     SERVICE_UNAVAILABLE = (503001, "ServiceUnavailable")
 
     def __init__(self, number: int, wire_name: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from homeport.bus import Bus, HubsChanged
 from homeport.clock import Clock
 from homeport.hub.authentication import Audience
+from homeport.hub.methods import Methods
 from homeport.hub.model import Hub, Policy
 from homeport.hub.ports import DeviceStore, EventLog, HubStore
 from homeport.hub.registry import Registry
@@ -45,7 +46,10 @@ class ServedHub:
             hub=hub.name, store=devices, sessions=self.sessions, bus=bus, clock=clock, random=random
         )
         self.twins = Twins(store=devices, sessions=self.sessions, clock=clock)
-        self.service = Service(registry=self.registry, twins=self.twins, sessions=self.sessions)
+        self.methods = Methods()
+        self.service = Service.of(
+            registry=self.registry, twins=self.twins, methods=self.methods, sessions=self.sessions
+        )
         self.responder = DeviceResponder(
             hub=hub.name,
             audience=self.audience,

@@ -12,6 +12,7 @@ import msgspec
 from homeport.clock import Clock
 from homeport.hub.authentication import Audience, Refused
 from homeport.hub.errors import HubError
+from homeport.hub.methods import MethodAnswer, MethodCall, MethodListener, Methods
 from homeport.hub.model import JsonObject, format_time
 from homeport.hub.reply import as_hub_error
 from homeport.hub.responder import Connected, DeviceClaim, DeviceResponder
@@ -35,6 +36,7 @@ MAX_BAGS = 16
 MAX_KEPT = 1_000_000
 """Devices whose subscriptions are kept for their next connection; the longest unused go first."""
 MAX_VERSION_DIGITS = 18
+_MAX_STATUS_DIGITS = 9
 
 _log = logging.getLogger(__name__)
 
@@ -70,12 +72,20 @@ class DeviceFrontEnd:
     """Accepts the MQTT connections of one hub's devices."""
 
     def __init__(
-        self, *, hub: str, audience: Callable[[], Audience], responder: DeviceResponder, twins: Twins, clock: Clock
+        self,
+        *,
+        hub: str,
+        audience: Callable[[], Audience],
+        responder: DeviceResponder,
+        twins: Twins,
+        methods: Methods,
+        clock: Clock,
     ) -> None:
         self._hub = hub
         self._audience = audience
         self._responder = responder
         self._twins = twins
+        self._methods = methods
         self._clock = clock
         self._kept: dict[str, _Kept] = {}
 
@@ -133,6 +143,10 @@ class DeviceFrontEnd:
     def twins(self) -> Twins:
         return self._twins
 
+    @property
+    def methods(self) -> Methods:
+        return self._methods
+
     def error_body(self, error: HubError) -> bytes:
         """Write a refusal of a twin operation; Node looks for `errorCode` and nothing else (contract hub.md 13.6)."""
         return msgspec.json.encode(
@@ -170,6 +184,7 @@ class _Session:
         kept = front_end.recall(connected, clean=self._clean)
         self._session_present = kept is not None
         self._filters: set[str] = set(kept or ())
+        self._methods: MethodListener | None = None
         self._changed = self._desired_changed  # one bound method, so that it can be told from another session's
         if not self._clean:
             front_end.keep(connected, frozenset(self._filters))
@@ -199,7 +214,9 @@ class _Session:
             await self._answer_twin_get(topic)
         elif topic.startswith(_TWIN_REPORT):
             await self._answer_report(topic, message.payload)
-        elif not topic.startswith(_METHOD_ANSWERS):  # an answer that nobody waits for is dropped
+        elif topic.startswith(_METHOD_ANSWERS):
+            self._take_method_answer(topic, message.payload)
+        else:
             raise RemoteProtocolError(f"{quoted(topic)} is no topic that {quoted(self._device_id)} may publish to")
 
     async def subscribe(self, filters: Sequence[tuple[str, int]]) -> Sequence[int]:
@@ -217,7 +234,8 @@ class _Session:
         self._listen()
 
     async def closed(self, *, orderly: bool) -> None:
-        self._front_end.twins.forget(self._device_id, self._changed)
+        self._filters.clear()
+        self._listen()
         try:
             if self._will is not None and not orderly:
                 await self._send_will(self._will)
@@ -281,7 +299,14 @@ class _Session:
         return error.code.status, self._front_end.error_body(error)
 
     def _listen(self) -> None:
-        """Follow desired changes exactly while the device is subscribed to them."""
+        """Follow desired changes, and take calls, exactly while the device is subscribed to them."""
+        methods = self._front_end.methods
+        if METHOD_CALLS not in self._filters:
+            if self._methods is not None:
+                methods.forget(self._device_id, self._methods)
+                self._methods = None
+        elif self._methods is None:
+            self._methods = methods.listen(self._device_id, self._call_method)
         twins = self._front_end.twins
         if DESIRED_CHANGES in self._filters:
             twins.listen(self._device_id, self._changed)
@@ -291,6 +316,22 @@ class _Session:
     def _desired_changed(self, change: JsonObject, version: int) -> None:
         body = msgspec.json.encode({**change, "$version": version})
         self._publish(f"$iothub/twin/PATCH/properties/desired/?$version={version}", body)
+
+    # ------------------------------------------------------------ direct methods
+
+    def _call_method(self, call: MethodCall) -> None:
+        # C compares what stands before the request id, so nothing else goes in (contract hub.md 13.7).
+        self._publish(f"$iothub/methods/POST/{call.name}/?$rid={call.request_id}", call.payload)
+
+    def _take_method_answer(self, topic: str, payload: bytes) -> None:
+        status = topic.removeprefix(_METHOD_ANSWERS).partition("/")[0]
+        digits = status.removeprefix("-")
+        if self._methods is None or not (digits.isascii() and digits.isdigit() and len(digits) <= _MAX_STATUS_DIGITS):
+            return  # nobody could make anything of it
+        answer = MethodAnswer(status=int(status), payload=payload)
+        self._methods.answer(_query(topic).get("$rid", ""), answer)
+
+    # ------------------------------------------------------------ what is sent
 
     def _answer(self, topic: str, body: bytes) -> None:
         try:

@@ -15,6 +15,10 @@ from homeport.hub import translate
 from homeport.hub.model import Device
 from homeport.hub.query import Aggregation, Query, QueryError, Source, holds, named_devices, parse, project
 from homeport.hub.registry import Registry
+from homeport.hub.reply import Reply
+from homeport.hub.service.bodies import answer, continued, page_size, read
+from homeport.paging import encode_token
+from homeport.wire import hub_service as wire
 
 _SCANNED = 500
 """Devices read and judged before others get their turn."""
@@ -35,13 +39,18 @@ class Rows:
     after: str | None
 
 
-class Queries:
-    """The queries of one hub."""
-
+class QueriesResponder:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    async def run(self, text: str, *, after: str | None, limit: int) -> Rows:
+    async def query(self, body: bytes, *, max_items: str | None, continuation: str | None) -> Reply:
+        text = read(wire.query_decoder, body).query
+        rows = await self._run(text, after=continued(continuation, text), limit=page_size(max_items))
+        # The header is left out on the last page: Node and Java take its mere presence to mean more.
+        more = {} if rows.after is None else {"x-ms-continuation": encode_token(rows.after, text)}
+        return answer(rows.documents, {"x-ms-item-type": rows.item_type, **more})
+
+    async def _run(self, text: str, *, after: str | None, limit: int) -> Rows:
         """Answer a query's page of up to `limit` rows. Raises QueryError."""
         query = parse(text)
         if query.source is not Source.DEVICES:
