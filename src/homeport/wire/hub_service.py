@@ -154,6 +154,14 @@ class BulkResult(WireStruct, frozen=True, kw_only=True):
     warnings: list[BulkWarning]
 
 
+class PurgeResult(WireStruct, frozen=True, kw_only=True):
+    """How many messages a queue had (contract hub.md 4.3)."""
+
+    device_id: str
+    module_id: str | None = None
+    total_messages_purged: int
+
+
 # ---------------------------------------------------------------- direct methods
 
 

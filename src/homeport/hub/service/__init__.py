@@ -5,6 +5,7 @@ Who may call is decided before; paths and methods are known to the front-ends. R
 
 from dataclasses import dataclass
 
+from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
 from homeport.hub.registry import Registry
 from homeport.hub.service.bulk import BulkResponder
@@ -31,12 +32,14 @@ class Service:
     statistics: StatisticsResponder
 
     @classmethod
-    def of(cls, *, registry: Registry, twins: Twins, methods: Methods, sessions: Sessions) -> "Service":
+    def of(
+        cls, *, registry: Registry, twins: Twins, methods: Methods, messages: Messages, sessions: Sessions
+    ) -> "Service":
         return cls(
-            devices=DevicesResponder(registry),
+            devices=DevicesResponder(registry, messages),
             bulk=BulkResponder(registry, twins),
-            twins=TwinsResponder(twins),
+            twins=TwinsResponder(twins, messages),
             methods=MethodsResponder(registry, methods),
-            queries=QueriesResponder(registry),
+            queries=QueriesResponder(registry, messages),
             statistics=StatisticsResponder(registry, sessions),
         )

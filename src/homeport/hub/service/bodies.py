@@ -7,7 +7,6 @@ from msgspec.json import Decoder
 
 from homeport.hub import translate
 from homeport.hub.errors import HubCode, HubError
-from homeport.hub.model import Device
 from homeport.hub.reply import Reply
 from homeport.paging import TokenError, decode_token
 from homeport.wire import TooLargeError, WireError, encode
@@ -33,11 +32,6 @@ def read(decoder: Decoder[T], body: bytes, limit: int = MAX_BODY) -> T:
 def answer(document: object, headers: dict[str, str] | None = None) -> Reply:
     """Answer 200 with a document."""
     return Reply(status=200, body=encode(document), headers=headers or {})
-
-
-def answer_twin(device: Device) -> Reply:
-    """Answer 200 with a twin and its ETag."""
-    return answer(translate.twin_document(device), {"ETag": f'"{device.twin.etag}"'})
 
 
 def twin_version(etag: str | None) -> int | None:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from homeport.hub import translate
+from homeport.hub.messages import Messages
 from homeport.hub.model import Device
 from homeport.hub.query import Aggregation, Query, QueryError, Source, holds, named_devices, parse, project
 from homeport.hub.registry import Registry
@@ -40,8 +41,9 @@ class Rows:
 
 
 class QueriesResponder:
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, messages: Messages) -> None:
         self._registry = registry
+        self._messages = messages
 
     async def query(self, body: bytes, *, max_items: str | None, continuation: str | None) -> Reply:
         text = read(wire.query_decoder, body).query
@@ -64,13 +66,21 @@ class QueriesResponder:
         async for device, document in self._found(query, place):
             if len(rows) == limit:
                 more = query.top is None or told + len(rows) < query.top
-                return _rows(query, rows, f"{place} {told + len(rows)}" if more else None)
+                return await self._rows(query, rows, f"{place} {told + len(rows)}" if more else None)
             place = device.identity.device_id
             if query.items is None:
-                rows.append(translate.twin_document(device))
+                rows.append(device)
             else:
                 rows.append(project(query.items, document))
-        return _rows(query, rows, None)
+        return await self._rows(query, rows, None)
+
+    async def _rows(self, query: Query, rows: Sequence[Any], after: str | None) -> Rows:
+        """Put a page together; twins are written here, with the messages that wait for just these devices."""
+        if query.items is not None:
+            return Rows(item_type="Raw", documents=rows, after=after)
+        counts = await self._messages.counts([device.identity.device_id for device in rows])
+        twins = [translate.twin_document(device, counts.get(device.identity.device_id, 0)) for device in rows]
+        return Rows(item_type="Twin", documents=twins, after=after)
 
     async def _aggregate(self, query: Query, told: int, limit: int) -> Rows:
         """Make all groups, and tell those of this page: groups are few, documents many."""
@@ -81,7 +91,7 @@ class QueriesResponder:
         total = len(rows) if query.top is None else min(len(rows), query.top)
         page = rows[told : told + limit]
         end = told + len(page)
-        return _rows(query, page, f" {end}" if end < total else None)
+        return Rows(item_type="Raw", documents=page, after=f" {end}" if end < total else None)
 
     async def _found(self, query: Query, place: str) -> AsyncIterator[tuple[Device, dict[str, Any]]]:
         named = named_devices(query.condition)
@@ -107,10 +117,6 @@ class QueriesResponder:
             device = await self._registry.find(name)
             if device is not None:
                 yield device
-
-
-def _rows(query: Query, documents: Sequence[Any], after: str | None) -> Rows:
-    return Rows(item_type="Twin" if query.items is None else "Raw", documents=documents, after=after)
 
 
 def _continued(after: str | None) -> tuple[str, int]:

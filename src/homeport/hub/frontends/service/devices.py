@@ -1,10 +1,10 @@
-from homeport.hub.frontends.service.resource import QUERY, READ, WRITE, Calls, call, call_with_body
+from homeport.hub.frontends.service.resource import QUERY, READ, SERVICE, WRITE, Calls, call, call_with_body
 from homeport.hub.service import Service
 from homeport.hub.service.bulk import MAX_BULK_BODY
 
 
 class DevicesResource:
-    """`devices`, `devices/{d}`, and `devices/query`."""
+    """`devices`, `devices/{d}`, its queue, and `devices/query`."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -33,5 +33,7 @@ class DevicesResource:
                         ),
                     )
                 return calls
+            case ("devices", device_id, word) if word.lower() == "commands":
+                return {"DELETE": call(WRITE | SERVICE, lambda _: devices.purge(device_id))}
             case _:
                 return {}
