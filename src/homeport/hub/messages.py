@@ -14,10 +14,9 @@ from typing import TypeVar
 from homeport.bus import Bus, MessageQueued
 from homeport.clock import Clock
 from homeport.hub import message_lock
-from homeport.hub.cloud_message import Change, CloudMessage, Lock, QueuedMessage
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.message_lock import Settlement
-from homeport.hub.model import DeviceStatus
+from homeport.hub.model import Change, CloudMessage, DeviceStatus, Lock, QueuedMessage
 from homeport.hub.ports import DeviceStore, MessageStore
 from homeport.security.policies import Random
 

@@ -8,12 +8,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from homeport.hub.cloud_message import Change, CloudMessage, FeedbackRecord, QueuedMessage
 from homeport.hub.model import (
+    Change,
+    CloudMessage,
     ConnectionState,
     Device,
     DeviceIdentity,
+    FeedbackRecord,
     Hub,
+    QueuedMessage,
     RegistryStatistics,
     StoredTelemetry,
     Telemetry,
