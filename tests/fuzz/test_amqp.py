@@ -104,6 +104,7 @@ FRAMES = [
     b"\0\0\0\x08\x02\0\0\0",
     open_frame(),
     open_frame(max_frame_size=512, idle=1000),
+    open_frame(channel_max=0),
     begin(1, remote=0),
     begin(handle_max=1),
     *TRAFFIC,

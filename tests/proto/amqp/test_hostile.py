@@ -57,8 +57,8 @@ def frame(performative: Composite, *values: Any, channel: int = 0, payload: byte
     return (8 + len(body)).to_bytes(4) + bytes([2, kind]) + channel.to_bytes(2) + body
 
 
-def open_frame(max_frame_size: int = 65536, idle: int | None = None) -> bytes:
-    return frame(p.OPEN, "peer", NONE, max_frame_size, 0xFFFF, idle, (), (), (), (), NONE)
+def open_frame(max_frame_size: int = 65536, idle: int | None = None, channel_max: int = 1) -> bytes:
+    return frame(p.OPEN, "peer", NONE, max_frame_size, channel_max, idle, (), (), (), (), NONE)
 
 
 def begin(channel: int = 0, remote: int | None = None, handle_max: int = 255) -> bytes:
@@ -185,10 +185,7 @@ CONNECTION_FAULTS: dict[str, tuple[list[bytes], str]] = {
         [begin(), attach(properties={"x": [[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]})],
         Condition.DECODE_ERROR,
     ),
-    "more handles than it allows us": (
-        [begin(handle_max=0), attach("a", 0), attach("b", 1)],
-        Condition.FRAME_SIZE_TOO_SMALL,
-    ),
+    "more sessions than it allows us": ([begin(), begin(1), begin(2)], Condition.RESOURCE_LIMIT_EXCEEDED),
 }
 
 
@@ -256,6 +253,10 @@ SESSION_FAULTS: dict[str, tuple[list[bytes], str]] = {
     "unknown receiver settle mode": ([attach("other", 1, rcv=2)], Condition.INVALID_FIELD),
     "flow that knows the future": ([flow(next_incoming=7)], Condition.INVALID_FIELD),
     "disposition that ends before it begins": ([disposition(5, 4)], Condition.INVALID_FIELD),
+    "more handles than it allows us": (
+        [attach("b", 1), attach("c", 2), attach("d", 3)],
+        Condition.RESOURCE_LIMIT_EXCEEDED,
+    ),
 }
 
 
@@ -263,7 +264,7 @@ SESSION_FAULTS: dict[str, tuple[list[bytes], str]] = {
 def test_faults_that_end_a_session(name: str) -> None:
     data, condition = SESSION_FAULTS[name]
     server = Server()
-    server.hear(begin(1), begin(), attach())
+    server.hear(begin(1), begin(handle_max=2), attach())
     heard = server.hear(*data)
     ended = only(heard, Ended)
     assert ended.fault
@@ -409,7 +410,7 @@ def test_a_name_that_does_not_fit_into_the_peers_own_frames() -> None:
     server.engine.outgoing()
     with pytest.raises(AmqpProtocolError) as refused:
         server.hear(frame(p.DETACH, 0, True, NONE))
-    assert refused.value.condition == Condition.FRAME_SIZE_TOO_SMALL
+    assert refused.value.condition == Condition.RESOURCE_LIMIT_EXCEEDED
 
 
 def test_our_last_word_fits_into_any_frame() -> None:

@@ -163,6 +163,7 @@ class Channel:
             used = (count - link.delivery_count) & MASK
             if used < HALF:
                 link.credit = max(0, link.credit - used)
+                link.allowance = max(0, link.allowance - used)
                 link.delivery_count = count
         events.append(
             e.Flowed(
@@ -205,6 +206,7 @@ class Channel:
         except LocalProtocolError:
             link.credit, link.drain = credit, drain
             raise
+        link.allowance = max(link.allowance, link.credit)
 
     def drained(self, link: Link) -> None:
         """Give the credit of a sending link back, once nothing of it waits for the window."""
@@ -229,8 +231,9 @@ class Channel:
         incoming = self._incoming
         handle = count = credit = drain = None
         if link is not None:
-            handle, credit, drain = link.handle, link.credit, link.drain
-            count = link.delivery_count
+            # What waits here has not been sent, as far as the peer can know.
+            handle, credit, drain = link.handle, link.credit + link.queued, link.drain
+            count = (link.delivery_count - link.queued) & MASK
             if link.role is LinkRole.RECEIVER and link.peer_handle is None:
                 count = None
         self._outbox.say(

@@ -230,7 +230,11 @@ class Connection:
         elif performative is OPEN:
             self._hear_open(values, events)
         else:
-            self._sessions.hear(channel_number, performative, values, body[at:], events)
+            try:
+                self._sessions.hear(channel_number, performative, values, body[at:], events)
+            except LocalProtocolError as inability:
+                # What the peer wants answered, its own limits do not let us answer.
+                raise AmqpProtocolError(str(inability), Condition.RESOURCE_LIMIT_EXCEEDED) from None
 
     def _hear_open(self, values: list[Any], events: list[Event]) -> None:
         container_id, hostname, max_frame_size, channel_max, idle, *others = values

@@ -41,7 +41,7 @@ class Outgoing:
         self._outbox = outbox
         self._limits = limits
         self._usage = usage
-        self._queue: deque[tuple[Link, bytes]] = deque()
+        self._queue: deque[tuple[Link, bytes, bool]] = deque()  # the last tells the first frame of a delivery
         self._next_delivery_id = 0
         self.next_id = 0
         """The id of the transfer frame that comes next."""
@@ -109,15 +109,18 @@ class Outgoing:
         waiting = sum(map(len, frames)) if self._queue else sum(map(len, frames[max(0, self._session.window) :]))
         if self._usage.pending_bytes + waiting > self._limits.max_pending_bytes:
             raise LocalProtocolError("too much waits for the peer's session windows")
-        for frame in frames:
-            self._queue.append((link, frame))
+        link.queued += 1
+        for place, frame in enumerate(frames):
+            self._queue.append((link, frame, place == 0))
             self._add_pending(len(frame))
         self.release()
 
     def release(self) -> None:
         """Send what waits, as far as the window goes."""
         while self._queue and self._session.window > 0:
-            _, frame = self._queue.popleft()
+            link, frame, first = self._queue.popleft()
+            if first:
+                link.queued -= 1
             self._add_pending(-len(frame))
             self._count()
             self._outbox.put(frame)
@@ -132,7 +135,7 @@ class Outgoing:
 
     def waiting(self, link: Link) -> bool:
         """Whether transfers of this link wait for the window."""
-        return any(owner is link for owner, _ in self._queue)
+        return any(item[0] is link for item in self._queue)
 
     def abandon(self) -> None:
         """Drop all deliveries and frames at once: the session is over, its links follow."""
@@ -145,7 +148,7 @@ class Outgoing:
         self.unsettled.forget(link)
         if self._queue:
             kept = deque(item for item in self._queue if item[0] is not link)
-            for owner, frame in self._queue:
+            for owner, frame, _ in self._queue:
                 if owner is link:
                     self._add_pending(-len(frame))
             self._queue = kept
