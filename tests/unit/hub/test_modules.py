@@ -216,7 +216,7 @@ async def test_nobody_connects_as_a_module_without_keys(rest: RestClient, mqtt: 
 
 async def test_a_module_over_https(rest: RestClient, hub: ServedHub) -> None:
     await create(rest, "m1")
-    headers = {"Authorization": module_token("d1", "m1")}
+    headers: dict[str, Any] = {"Authorization": module_token("d1", "m1")}
     path = "/devices/d1/modules/m1/messages"
     assert (await rest("POST", f"{path}/events", body=b"x", policy=None, **headers)).status_code == 204
     (stored,) = await hub.telemetry.log.latest(device_id="d1", limit=9)
