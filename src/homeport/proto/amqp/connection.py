@@ -18,7 +18,6 @@ from homeport.proto.amqp.events import (
     Event,
     Flow,
     Open,
-    Opened,
     SaslChallenge,
     SaslInit,
     SaslOutcome,
@@ -37,6 +36,7 @@ from homeport.proto.amqp.handshake import Handshake
 from homeport.proto.amqp.idle import Idle
 from homeport.proto.amqp.limits import DEFAULT_LIMITS, Limits, Usage
 from homeport.proto.amqp.link import Link
+from homeport.proto.amqp.opening import open_values, opened
 from homeport.proto.amqp.performatives import AMQP_BODIES, CLOSE, OPEN, SASL_BODIES, TRANSFER, read_body
 from homeport.proto.amqp.session import Session
 from homeport.proto.amqp.sessions import Sessions
@@ -237,7 +237,7 @@ class Connection:
                 raise AmqpProtocolError(str(inability), Condition.RESOURCE_LIMIT_EXCEEDED) from None
 
     def _hear_open(self, values: list[Any], events: list[Event]) -> None:
-        container_id, hostname, max_frame_size, channel_max, idle, *others = values
+        _, _, max_frame_size, channel_max, idle, *_ = values
         if max_frame_size < SMALLEST_MAX_FRAME:
             raise AmqpProtocolError("max-frame-size is below 512", Condition.INVALID_FIELD)
         if idle and idle / 1000 < self._limits.min_peer_idle_time_out:
@@ -246,20 +246,7 @@ class Connection:
         self._outbox.max_frame_size = max_frame_size
         self._sessions.peer_channel_max = channel_max
         self._idle.peer_allows(idle / 1000 if idle else None)
-        events.append(
-            Opened(
-                container_id=container_id,
-                hostname=hostname,
-                max_frame_size=max_frame_size,
-                channel_max=channel_max,
-                idle_time_out=idle / 1000 if idle else None,
-                outgoing_locales=others[0],
-                incoming_locales=others[1],
-                offered_capabilities=others[2],
-                desired_capabilities=others[3],
-                properties=others[4],
-            )
-        )
+        events.append(opened(values))
 
     def _hear_close(self, error: Error | None, events: list[Event]) -> None:
         self._peer_voice = Voice.CLOSED
@@ -315,22 +302,7 @@ class Connection:
     def _send_open(self, command: Open) -> None:
         if self._voice is not Voice.HEADER:
             raise LocalProtocolError("open is said once, after the headers and SASL")
-        limits = self._limits
-        idle = limits.idle_time_out
-        self._outbox.say(
-            0,
-            OPEN,
-            self._container_id,
-            command.hostname,
-            limits.max_frame_size,
-            limits.channel_max,
-            None if idle is None else round(idle * 1000),
-            command.outgoing_locales,
-            command.incoming_locales,
-            command.offered_capabilities,
-            command.desired_capabilities,
-            command.properties,
-        )
+        self._outbox.say(0, OPEN, *open_values(command, self._container_id, self._limits))
         self._voice = Voice.OPEN
         self._idle.heard = True  # the peer's time begins with our announcement
 
@@ -351,7 +323,7 @@ class Connection:
     def _say_last(self, error: Error | None) -> None:
         """Say CLOSE if AMQP lets us, after OPEN if we owe that; nothing is said or heard after it."""
         if self._voice is Voice.HEADER and self._peer_voice is not Voice.START:
-            self._outbox.say(0, OPEN, self._container_id, *_LEAST_OPEN)
+            self._outbox.say(0, OPEN, *open_values(Open(), self._container_id, self._limits))
             self._voice = Voice.OPEN
         if self._voice is Voice.OPEN:
             try:
@@ -400,6 +372,3 @@ class Connection:
 
 _MAX_CONTAINER_ID = 256
 """So that OPEN always fits into the smallest frame."""
-
-_LEAST_OPEN = (None, SMALLEST_MAX_FRAME, 0, None, (), (), (), (), None)
-"""What an OPEN says of us that stands before CLOSE only."""

@@ -76,11 +76,7 @@ class Links:
             return
         if link.standing is Standing.INVITED:
             self._check_handles()
-        if self._usage.links > 2 * self._limits.max_links:
-            # Those that we have refused count until the peer detaches them, too.
-            raise AmqpProtocolError("far too many links", Condition.RESOURCE_LIMIT_EXCEEDED)
-        if self._usage.links > self._limits.max_links:
-            raise LinkFault(link, "too many links", Condition.RESOURCE_LIMIT_EXCEEDED)
+            self._check_count(link)
         events.append(
             e.Attached(
                 link=link,
@@ -102,6 +98,13 @@ class Links:
             self._handles.peek(self.peer_handle_max)
         except LocalProtocolError as inability:
             raise AmqpProtocolError(str(inability), Condition.RESOURCE_LIMIT_EXCEEDED, Scope.SESSION) from None
+
+    def _check_count(self, link: Link) -> None:
+        if self._usage.links > 2 * self._limits.max_links:
+            # Those that we have refused count until the peer detaches them, too.
+            raise AmqpProtocolError("far too many links", Condition.RESOURCE_LIMIT_EXCEEDED)
+        if self._usage.links > self._limits.max_links:
+            raise LinkFault(link, "too many links", Condition.RESOURCE_LIMIT_EXCEEDED)
 
     def hear_detach(self, values: list[Any], events: list[e.Event]) -> None:
         handle, closed, error = values
