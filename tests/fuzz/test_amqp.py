@@ -46,18 +46,8 @@ from homeport.proto.amqp import (
 from homeport.proto.amqp import performatives as p
 from homeport.proto.amqp.decoder import Budget, decode_value
 from homeport.proto.amqp.frames import AMQP_HEADER, SASL_HEADER
-from tests.proto.amqp.test_hostile import (
-    CONNECTION_FAULTS,
-    LINK_FAULTS,
-    SESSION_FAULTS,
-    attach,
-    begin,
-    disposition,
-    flow,
-    frame,
-    open_frame,
-    transfer,
-)
+from tests.proto.amqp.raw import attach, begin, disposition, flow, frame, open_frame, transfer
+from tests.proto.amqp.test_hostile import CONNECTION_FAULTS, LINK_FAULTS, SESSION_FAULTS
 from tests.proto.amqp.vectors import BODIES, CONVERSATIONS, MALFORMED, MALFORMED_BODIES, ONE_WAY, VALUES
 
 LIMITS = Limits(
