@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from homeport.net.arrivals import DEFAULT_ARRIVALS
 from homeport.net.certificates import CertificateError, ServerCertificates
 from homeport.net.listener import Listener, ListenerLimits, PortUnavailableError
 from homeport.net.stream import ByteStream
@@ -71,7 +72,7 @@ async def test_too_many_connections_are_refused_until_one_leaves(
         first, second = [await connect(listener, client_context()) for _ in range(2)]
         with pytest.raises(OSError, match=r"."):
             await connect(listener, client_context())
-        assert listener.refused == 1
+        assert listener.connections == 2
         assert await say(*first) == b"hello"
         first[1].close()
         for _ in range(100):
@@ -230,4 +231,5 @@ def test_certificates_that_cannot_be_used(
 
 def test_limits_have_sane_defaults() -> None:
     assert ListenerLimits().tls == TlsLimits()
-    assert ListenerLimits().handshakes < ListenerLimits().connections
+    assert DEFAULT_ARRIVALS.handshakes < DEFAULT_ARRIVALS.connections
+    assert DEFAULT_ARRIVALS.address_handshakes < DEFAULT_ARRIVALS.handshakes

@@ -3,7 +3,7 @@
 Authentication comes first in each; every register call, and every refusal, leaves one record that says why.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -85,6 +85,7 @@ class _Call:
     payload: bytes | None
     context: CallContext
     findings: Findings
+    waits: Callable[[], None]
 
 
 class Engine:
@@ -117,10 +118,17 @@ class Engine:
         self._time_limit = time_limit
 
     async def register(
-        self, claim: DeviceClaim, evidence: Evidence, payload: bytes | None, context: CallContext
+        self,
+        claim: DeviceClaim,
+        evidence: Evidence,
+        payload: bytes | None,
+        context: CallContext,
+        *,
+        waits: Callable[[], None] = lambda: None,
     ) -> Registered | ChallengeIssued:
         """Prove the device, give it a home, and wait a little for the hub.
 
+        `waits` is called when what is left is to wait for a hub, which costs no processor time here.
         Raises RefusedError, and HomeportError CONFLICT if registrations with different credentials race.
         """
         with self._record(claim, evidence, context) as attempt:
@@ -142,6 +150,7 @@ class Engine:
                             payload=payload,
                             context=context,
                             findings=findings,
+                            waits=waits,
                         )
                     )
                     attempt.registered(registration)
@@ -172,11 +181,17 @@ class Engine:
             return registration
 
     def record_refusal(
-        self, claim: DeviceClaim, evidence: Evidence, context: CallContext, error: HomeportError
+        self,
+        claim: DeviceClaim,
+        evidence: Evidence,
+        context: CallContext,
+        error: HomeportError,
+        *,
+        check: str = "request",
     ) -> None:
         """Leave the record of a call that was refused before it could be judged, for its form."""
         with suppress(HomeportError), self._record(claim, evidence, context) as attempt:
-            attempt.findings.failed("request", error.message)
+            attempt.findings.failed(check, error.message)
             raise error
 
     async def _is_news(self, claim: DeviceClaim) -> bool:
@@ -261,6 +276,7 @@ class Engine:
             if current is not None and current.operation.identity_digest == digest:
                 if current.status is RegistrationStatus.ASSIGNING:
                     findings.passed("operation", "joined the one that is already open")
+                    call.waits()
                     current = await self._assigner.outcome(current, patience)
                     if current.operation.identity_digest == digest:
                         return current
@@ -270,6 +286,7 @@ class Engine:
                     return current
             if current is not None and current.status is RegistrationStatus.ASSIGNING:
                 # Another credential is being taken to a hub; its turn must end before this one can begin.
+                call.waits()
                 current = await self._assigner.outcome(current, patience)
                 if current.status is RegistrationStatus.ASSIGNING:
                     findings.failed("operation", "one for another credential of this device is still open")
@@ -283,6 +300,7 @@ class Engine:
             except ConflictError:
                 stored = None
             if stored is not None and stored.operation.id == wanted.operation.id:
+                call.waits()
                 return await self._carry(stored, patience)
             del findings.checks[so_far:]
             current = stored or await registrations.get(claim.registration_id)

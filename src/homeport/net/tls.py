@@ -6,13 +6,13 @@ Never here: listening, and what is said inside the tunnel.
 import asyncio
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final, Protocol, cast
 
 from OpenSSL import SSL, crypto
 
 from homeport.net.stream import Address, Peer
+from homeport.net.tls_limits import TlsLimits
 
 __all__ = ["Owner", "TlsConnection", "TlsLimits"]
 
@@ -23,20 +23,6 @@ _RECORD_OVERHEAD: Final = 128  # header, nonce, padding and tag of any suite we 
 _MAX_DISCARDED: Final = 1024 * 1024
 
 Buffer = bytes | bytearray | memoryview
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsLimits:
-    """What a connection may cost before its client has proven anything; times in seconds, sizes in bytes."""
-
-    queue_seconds: float = 30.0
-    """How long a connection may wait while others shake hands."""
-    handshake_seconds: float = 10.0
-    handshake_bytes: int = 64 * 1024
-    chain_certificates: int = 10
-    chain_bytes: int = 32 * 1024
-    close_seconds: float = 5.0
-    """How long a closing connection may take to flush and to hear the client's end."""
 
 
 class Owner(Protocol):
@@ -83,6 +69,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         "_lower",
         "_owner",
         "_received",
+        "_remote",
         "_stage",
         "_timer",
         "_tls",
@@ -94,8 +81,10 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
     peer: Peer
     """The other end; there from `established` on."""
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: Owner, remote: Address | None = None) -> None:
+        """Belong to a listener. `remote` is the client's address when the socket's other end is a load balancer."""
         self._owner = owner
+        self._remote = remote
         self._stage = _Stage.WAITING
         self._lower: asyncio.Transport | None = None
         self._upper: asyncio.Protocol | None = None
@@ -114,6 +103,14 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         self._owner.arrived(self)
         if self._stage is _Stage.WAITING:
             self._after(self._owner.limits.queue_seconds, "too many handshakes were before it")
+
+    @property
+    def remote(self) -> Address:
+        """The client's address; there from `arrived` on."""
+        if self._remote is None:
+            assert self._lower is not None
+            self._remote = Address.of(self._lower.get_extra_info("peername"))
+        return self._remote
 
     def begin(self) -> None:
         """Start the handshake."""
@@ -203,8 +200,8 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
             return
         assert self._lower is not None
         self.peer = Peer(
-            remote=_address(self._lower.get_extra_info("peername")),
-            local=_address(self._lower.get_extra_info("sockname")),
+            remote=self.remote,
+            local=Address.of(self._lower.get_extra_info("sockname")),
             server_name=_server_name(tls.get_servername()),
             chain=chain,
         )
@@ -278,7 +275,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
 
     def _give_up(self, why: str) -> None:
         if self._lower is not None:
-            _log.debug("Refused %s: %s", _address(self._lower.get_extra_info("peername")).host, why)
+            _log.debug("Refused %s: %s", self.remote.host, why)
             self._stage = _Stage.CLOSING
             self._lower.close()
 
@@ -290,7 +287,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
     def _too_late(self, why: str) -> None:
         self._timer = None
         if self._lower is not None:
-            _log.debug("Cut off %s: %s", _address(self._lower.get_extra_info("peername")).host, why)
+            _log.debug("Cut off %s: %s", self.remote.host, why)
             self.abort()
 
     # --- the side of the protocol above -------------------------------------------------------------------------
@@ -387,13 +384,6 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         if name == "sslcontext":
             return default if self._tls is None else self._tls.get_context()
         return default if self._lower is None else self._lower.get_extra_info(name, default)
-
-
-def _address(name: Any) -> Address:
-    """Read what a socket calls an address; an IPv4 client of an IPv6 socket is an IPv4 client."""
-    if not name:
-        return Address("", 0)
-    return Address(name[0].removeprefix("::ffff:"), name[1])
 
 
 def _server_name(name: bytes | None) -> str | None:

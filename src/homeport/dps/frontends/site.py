@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from homeport.clock import Clock
+from homeport.dps.admission import Admission
 from homeport.dps.frontends.admin import AdminFrontEnd, AdminResource
 from homeport.dps.frontends.authorization import Authorization
 from homeport.dps.frontends.http_device import DeviceFrontEnd
@@ -24,9 +25,13 @@ def dps_site(
     clock: Clock,
     random: Random,
     http: tuple[HttpFrontEnd, ...] = (),
+    admission: Admission | None = None,
 ) -> Site:
-    """Make the site of one provisioning service; `http` are further front-ends under the same names."""
-    authorization = Authorization(policies=lambda: policies, hosts=lambda: names, clock=clock)
+    """Make the site of one provisioning service; `http` are further front-ends under the same names.
+
+    `admission` is for administrators; the devices' responder has its own.
+    """
+    authorization = Authorization(policies=lambda: policies, hosts=lambda: names, clock=clock, admission=admission)
     return Site(
         names=frozenset(names),
         http=(
