@@ -15,8 +15,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from OpenSSL import SSL
 
-from homeport.net.certificates import CertificateError, ServerCertificates
 from homeport.net.arrivals import DEFAULT_ARRIVALS, ArrivalLimits, Arrivals
+from homeport.net.certificates import CertificateError, ServerCertificates
 from homeport.net.listener import Listener, ListenerLimits, Spawn
 from homeport.net.stream import ByteStream, ConnectionClosedError, Peer
 from homeport.net.tls import TlsLimits
@@ -61,7 +61,7 @@ def listen(service: Echo, certificates: ServerCertificates, grace: float = 0.2, 
         port=0,
         addresses=["127.0.0.1"],
         limits=ListenerLimits(tls=TlsLimits(**tls)),
-        arrivals=Arrivals(replace(DEFAULT_ARRIVALS, **arrivals), now=time.monotonic, allows=lambda _: True),
+        arrivals=Arrivals(replace(DEFAULT_ARRIVALS, **arrivals), now=time.monotonic),
         grace=grace,
         **limits,
     )

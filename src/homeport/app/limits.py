@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from homeport.dps.gate import GateLimits
+from homeport.dps.gate import DEFAULT_GATE, GateLimits
 from homeport.dps.throttle import DEFAULT_RATES, Rates
 from homeport.limits import Rate, parse_rate
 from homeport.net.arrivals import DEFAULT_ARRIVALS, ArrivalLimits
@@ -17,8 +17,11 @@ class Limits:
     """Everything that is limited before a call is understood."""
 
     rates: Rates = DEFAULT_RATES
-    gate: GateLimits = GateLimits()
+    gate: GateLimits = DEFAULT_GATE
     arrivals: ArrivalLimits = DEFAULT_ARRIVALS
+
+
+DEFAULT_LIMITS = Limits()
 
 
 def read_limits(value: Any) -> Limits:
@@ -42,7 +45,7 @@ def names() -> Mapping[str, Rate | float | None]:
     """Return every limit's name, as operators write it, with its default."""
     return {
         field.name.replace("_", "-"): getattr(part, field.name)
-        for part in (DEFAULT_RATES, GateLimits(), DEFAULT_ARRIVALS)
+        for part in (DEFAULT_RATES, DEFAULT_GATE, DEFAULT_ARRIVALS)
         for field in fields(part)
     }
 

@@ -20,6 +20,7 @@ from homeport.app.notify import notify
 from homeport.net.http_server import HttpServer
 from homeport.net.listener import Listener, PortUnavailableError
 from homeport.net.mqtt_server import MqttServer
+from homeport.security.ip_filter import Door
 from homeport.store.database import DatabaseError, SchemaError
 
 PORTAL_GRACE = 1.0
@@ -122,6 +123,7 @@ async def _serve(config: Config, announce: Callable[[Ready], None]) -> None:
 
 
 async def _listen(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[int, int]:
+    guard = parts.protection
     web_mqtt = MqttServer(parts.sites, parts.clock)
     https = Listener(
         HttpServer(parts.sites, web_mqtt),
@@ -130,6 +132,9 @@ async def _listen(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[
         addresses=parts.addresses.bind,
         # HTTP/2 would lower-case header names, which the C SDK cannot take (contract hub.md 1.3).
         alpn=(b"http/1.1",),
+        arrivals=guard.arrivals,
+        allows=lambda address: guard.ip_filter.is_open(address, Door.DEVICES, Door.SERVICE),
+        proxies=guard.trusted_proxies,
         grace=config.drain,
     )
     mqtt = Listener(
@@ -137,8 +142,22 @@ async def _listen(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[
         parts.presence.certificates,
         port=config.mqtt_port,
         addresses=parts.addresses.bind,
+        arrivals=guard.arrivals,
+        allows=lambda address: guard.ip_filter.allows(address, Door.DEVICES),
+        proxies=guard.trusted_proxies,
         grace=config.drain,
     )
+
+    def turn_out() -> None:
+        mqtt.turn_out(lambda address: guard.ip_filter.is_open(address, Door.DEVICES))
+        # Who may still come in by one of the two doors connects again.
+        https.turn_out(
+            lambda address: (
+                guard.ip_filter.is_open(address, Door.DEVICES) and guard.ip_filter.is_open(address, Door.SERVICE)
+            )
+        )
+
+    guard.ip_filter.watch(turn_out)
     await stack.enter_async_context(https)
     await stack.enter_async_context(mqtt)
     # Both begin to drain together; each waits for its own connections.

@@ -56,6 +56,10 @@ def serve(
             help="A load balancer whose connections begin with a PROXY protocol header (v1 or v2); repeatable.",
         ),
     ] = None,
+    ip_filter: Annotated[
+        bool | None,
+        typer.Option("--ip-filter/--no-ip-filter", help="Obey the IP filter's rules, or let everybody in."),
+    ] = None,
     log_level: Annotated[str | None, typer.Option("--log-level", show_default="info")] = None,
 ) -> None:
     """Serve devices and operators until told to stop.
@@ -72,6 +76,7 @@ def serve(
         "amqp_port": amqp_port,
         "portal_port": portal_port,
         "log_level": log_level,
+        "ip_filter": ip_filter,
         "limits": tuple(limit or ()),
         "trusted_proxies": tuple(proxy_protocol or ()),
     }

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from homeport.clock import Clock
-from homeport.dps.gate import BusyError, Gate, GateLimits
+from homeport.dps.gate import DEFAULT_GATE, BusyError, Gate, GateLimits
 from homeport.dps.identifiers import Random
 from homeport.dps.throttle import DEFAULT_RATES, Call, Comeback, Rates, Scope, Throttle, ThrottledError
 from homeport.limits import network_of
@@ -30,7 +30,7 @@ class Admission:
     """The limits of one process. Polls have turns of their own, so that no flood of new registrations delays them."""
 
     def __init__(
-        self, clock: Clock, random: Random, *, rates: Rates = DEFAULT_RATES, gate: GateLimits | None = None
+        self, clock: Clock, random: Random, *, rates: Rates = DEFAULT_RATES, gate: GateLimits = DEFAULT_GATE
     ) -> None:
         self._clock = clock
         self._throttle = Throttle(rates, random)

@@ -17,9 +17,12 @@ _GUESS_WEIGHT = 0.1
 class GateLimits:
     """How many turns there are, how many may wait for one, and how long, in seconds."""
 
-    width: int = 64
-    waiting: int = 1000
-    patience: float = 2.0
+    calls_in_flight: int
+    calls_waiting: int
+    call_patience: float
+
+
+DEFAULT_GATE = GateLimits(calls_in_flight=64, calls_waiting=1000, call_patience=2.0)
 
 
 class BusyError(Exception):
@@ -29,8 +32,8 @@ class BusyError(Exception):
 class Gate:
     """Gives turns. Networks are served in rotation, and when too many wait, the network that has most loses one."""
 
-    def __init__(self, limits: GateLimits | None = None) -> None:
-        self._limits = limits or GateLimits()
+    def __init__(self, limits: GateLimits = DEFAULT_GATE) -> None:
+        self._limits = limits
         self._queues: dict[str, deque[asyncio.Future[None]]] = {}  # in order of their next turn; none is empty
         self.in_flight = 0
         self.waiting = 0
@@ -42,7 +45,7 @@ class Gate:
 
     async def enter(self, network: str) -> Callable[[], None]:
         """Wait for a turn; return what ends it, which may be called more than once. Raises BusyError."""
-        if self.in_flight < self._limits.width and not self.waiting:
+        if self.in_flight < self._limits.calls_in_flight and not self.waiting:
             self.in_flight += 1
             return self._turn()
         self._make_place(network)
@@ -50,7 +53,7 @@ class Gate:
         self._queues.setdefault(network, deque()).append(place)
         self.waiting += 1
         try:
-            async with asyncio.timeout(self._limits.patience):
+            async with asyncio.timeout(self._limits.call_patience):
                 await place
         except TimeoutError:
             if self._leave(network, place):
@@ -110,7 +113,7 @@ class Gate:
         return False
 
     def _make_place(self, network: str) -> None:
-        if self.waiting < self._limits.waiting:
+        if self.waiting < self._limits.calls_waiting:
             return
         if (len(self._queues.get(network, ())) + 1) * len(self._queues) >= self.waiting:
             # Its share of the places, or more: to look for somebody who has even more would cost too much here.

@@ -68,15 +68,12 @@ class Visitor(Hashable, Protocol):
 class Arrivals:
     """Counts connections and lets handshakes begin, network by network in rotation.
 
-    `allows` is the IP filter, asked first. `now` is any clock that runs forward, in seconds.
+    `now` is any clock that runs forward, in seconds.
     """
 
-    def __init__(
-        self, limits: ArrivalLimits = DEFAULT_ARRIVALS, *, now: Callable[[], float], allows: Callable[[str], bool]
-    ) -> None:
+    def __init__(self, limits: ArrivalLimits = DEFAULT_ARRIVALS, *, now: Callable[[], float]) -> None:
         self._limits = limits
         self._now = now
-        self._allows = allows
         self._networks: dict[Visitor, str] = {}
         self._open: Counter[str] = Counter()
         self._shaking: dict[Visitor, str] = {}
@@ -105,10 +102,13 @@ class Arrivals:
         """Whether connections were lately refused because there were too many in all."""
         return self._now() - self._shed_at < _SHEDDING_SECONDS
 
-    def arrived(self, visitor: Visitor, address: str) -> bool:
-        """Let a connection in, now or when its turn comes, or reset it and return False."""
+    def arrived(self, visitor: Visitor, address: str, *, allowed: bool = True) -> bool:
+        """Let a connection in, now or when its turn comes, or reset it and return False.
+
+        `allowed` False is what the IP filter says.
+        """
         network = network_of(address)
-        refusal = self._judge(network, address)
+        refusal = self._judge(network) if allowed else Refusal.FILTERED
         if refusal is not None:
             self._refuse(refusal, visitor, address)
             return False
@@ -136,10 +136,8 @@ class Arrivals:
         self._ended_shaking(visitor)
         self._begin_next()
 
-    def _judge(self, network: str, address: str) -> Refusal | None:
+    def _judge(self, network: str) -> Refusal | None:
         limits = self._limits
-        if not self._allows(address):
-            return Refusal.FILTERED
         if self._new is not None and self._new.take(network, self._now()):
             return Refusal.TOO_FAST
         if self._open[network] >= limits.address_connections:
@@ -202,6 +200,9 @@ class Arrivals:
             self._shed_at = now
         if not self._logged.take(refusal, now):
             _log.warning(
-                "%d connections refused (limit: %s), the last one from %s", self._unlogged.pop(refusal), refusal, address
+                "%d connections refused (limit: %s), the last one from %s",
+                self._unlogged.pop(refusal),
+                refusal,
+                address,
             )
         visitor.abort()

@@ -114,12 +114,14 @@ class Listener:
         alpn: Sequence[bytes] = (),
         limits: ListenerLimits | None = None,
         arrivals: Arrivals | None = None,
+        allows: Callable[[str], bool] = lambda _: True,
         proxies: Sequence[str] = (),
         grace: float = 10.0,
     ) -> None:
         """Prepare only; nothing is bound before it is entered. `alpn` as for ServerCertificates.context.
 
-        Without `arrivals`, shared with the other listeners, it counts by itself. Connections from the networks in
+        Without `arrivals`, shared with the other listeners, it counts by itself. `allows` is the IP filter: it judges
+        addresses before anything is spent on them. Connections from the networks in
         `proxies` must begin with a PROXY protocol header.
         """
         self._service = service
@@ -134,6 +136,7 @@ class Listener:
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
         self._arrivals = arrivals
+        self._allows = allows
         self._proxies = tuple(ipaddress.ip_network(network) for network in proxies)
         self._connections: set[TlsConnection] = set()
         self._unfinished: set[TlsConnection] = set()
@@ -147,7 +150,7 @@ class Listener:
         """Open the port on every address. Raises PortUnavailableError, and then none is open."""
         loop = asyncio.get_running_loop()
         if self._arrivals is None:
-            self._arrivals = Arrivals(now=loop.time, allows=lambda _: True)
+            self._arrivals = Arrivals(now=loop.time)
         sockets: list[socket.socket] = []
         try:
             for address, port in self._wanted:
@@ -193,6 +196,12 @@ class Listener:
             connection.abort()
         self.spawn(self._service.finish(self._grace))
 
+    def turn_out(self, allowed: Callable[[str], bool]) -> None:
+        """End the connections of addresses that are not allowed any more."""
+        for connection in tuple(self._connections):
+            if not allowed(connection.remote.host):
+                connection.abort()
+
     @property
     def addresses(self) -> list[Address]:
         """Where it listens, with the real port where 0 was asked for."""
@@ -219,7 +228,8 @@ class Listener:
         self._connections.add(connection)
         self._unfinished.add(connection)
         self._empty.clear()
-        self._arrivals.arrived(connection, connection.remote.host)
+        host = connection.remote.host
+        self._arrivals.arrived(connection, host, allowed=self._allows(host))
 
     def context(self) -> SSL.Context:
         return self._certificates.context(*self._alpn)

@@ -5,6 +5,7 @@ Methods raise HomeportError; `reply.answer` around them makes the error body.
 
 from homeport.dps.administration.attempts import AttemptsResponder
 from homeport.dps.administration.hubs import HubsResponder
+from homeport.dps.administration.ip_filter import IpFilterResponder, IpFilterStore
 from homeport.dps.administration.registrations import RegistrationsResponder
 
-__all__ = ["AttemptsResponder", "HubsResponder", "RegistrationsResponder"]
+__all__ = ["AttemptsResponder", "HubsResponder", "IpFilterResponder", "IpFilterStore", "RegistrationsResponder"]

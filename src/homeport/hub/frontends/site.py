@@ -4,15 +4,23 @@ from homeport.clock import Clock
 from homeport.hub.frontends.http_service import MAX_REQUEST_BODY, ServiceFrontEnd
 from homeport.hub.frontends.mqtt import DeviceFrontEnd
 from homeport.hub.hubs import ServedHub
+from homeport.net.screening import Screen
 from homeport.net.sites import HttpFrontEnd, Site
+from homeport.security.ip_filter import Door
 
 
-def hub_site(served: ServedHub, clock: Clock, *, http: tuple[HttpFrontEnd, ...] = ()) -> Site:
-    """Make the site of one hub; `http` are further front-ends under the same names."""
+def hub_site(
+    served: ServedHub, clock: Clock, *, http: tuple[HttpFrontEnd, ...] = (), screen: Screen | None = None
+) -> Site:
+    """Make the site of one hub; `http` are further front-ends under the same names. `screen` is the IP filter."""
+    screen = screen or Screen()
     service = ServiceFrontEnd(hub=served.name, audience=served.audience, service=served.service, clock=clock)
     device = DeviceFrontEnd(
         hub=served.name, audience=served.audience, responder=served.responder, twins=served.twins, clock=clock
     )
     return Site(
-        names=frozenset(served.hub.host_names), http=(service, *http), mqtt=(device,), max_body=MAX_REQUEST_BODY
+        names=frozenset(served.hub.host_names),
+        http=tuple(screen.http(front_end, Door.SERVICE) for front_end in (service, *http)),
+        mqtt=(screen.mqtt(device),),
+        max_body=MAX_REQUEST_BODY,
     )
