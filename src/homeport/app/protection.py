@@ -46,11 +46,14 @@ async def protection(
     """Make the parts, with the IP filter's rules as they stand now. Raises HomeportError if they cannot be read."""
     ip_filter = LiveIpFilter(store, clock, enabled=config.ip_filter)
     await ip_filter.refresh()
+    admission = Admission(clock, random, rates=config.limits.rates, gate=config.limits.gate)
     made = Protection(
         ip_filter=ip_filter,
         screen=Screen(ip_filter.allows),
-        arrivals=Arrivals(config.limits.arrivals, now=asyncio.get_running_loop().time),
-        admission=Admission(clock, random, rates=config.limits.rates, gate=config.limits.gate),
+        arrivals=Arrivals(
+            config.limits.arrivals, now=asyncio.get_running_loop().time, is_busy=lambda: admission.is_busy
+        ),
+        admission=admission,
         trusted_proxies=config.trusted_proxies,
     )
     registry.register(_Figures(made))

@@ -44,6 +44,11 @@ class Admission:
         return self._throttle.refused
 
     @property
+    def is_busy(self) -> bool:
+        """Whether registrations wait for their turn, as many as there are turns."""
+        return self.gates[Call.REGISTER].is_busy
+
+    @property
     def is_shedding(self) -> bool:
         """Whether calls were lately refused because there were more than can be worked on."""
         return self._now() - self._shed_at < _SHEDDING_SECONDS

@@ -128,7 +128,7 @@ class Engine:
     ) -> Registered | ChallengeIssued:
         """Prove the device, give it a home, and wait a little for the hub.
 
-        `waits` is called when what is left is to wait for a hub, which costs no processor time here.
+        `waits` is called when what is left is to wait for a hub elsewhere, which costs no processor time here.
         Raises RefusedError, and HomeportError CONFLICT if registrations with different credentials race.
         """
         with self._record(claim, evidence, context) as attempt:
@@ -300,7 +300,9 @@ class Engine:
             except ConflictError:
                 stored = None
             if stored is not None and stored.operation.id == wanted.operation.id:
-                call.waits()
+                if durable:
+                    # For a hub elsewhere. One of our own is work for this processor, and part of the call's turn.
+                    call.waits()
                 return await self._carry(stored, patience)
             del findings.checks[so_far:]
             current = stored or await registrations.get(claim.registration_id)

@@ -43,6 +43,11 @@ class Gate:
         """Seconds between two turns while somebody waits: what a place in the row is worth."""
         self._last_turn: float | None = None
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether as many wait as are being worked on, or more."""
+        return self.waiting >= self._limits.calls_in_flight
+
     async def enter(self, network: str) -> Callable[[], None]:
         """Wait for a turn; return what ends it, which may be called more than once. Raises BusyError."""
         if self.in_flight < self._limits.calls_in_flight and not self.waiting:

@@ -19,6 +19,9 @@ _log = logging.getLogger(__name__)
 _LOGGED = Rate(1, 10)
 """Lines about refused connections, for each reason."""
 _SHEDDING_SECONDS = 10.0
+_QUICK_SECONDS = 2.0
+_SHARES = 8
+"""Who holds more than this part of all handshakes gives up those that take longer, when others have none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +40,8 @@ DEFAULT_ARRIVALS = ArrivalLimits(
     connections=100_000,
     address_connections=50_000,
     address_new_connections=Rate(30_000, 60),
-    handshakes=200,
-    address_handshakes=100,
+    handshakes=128,
+    address_handshakes=64,
     waiting_handshakes=4000,
 )
 
@@ -51,6 +54,7 @@ class Refusal(StrEnum):
     ADDRESS_FULL = "address connections"
     TOO_FAST = "address new connections"
     TOO_MANY_WAITING = "waiting handshakes"
+    SLOW = "slow handshakes"
 
 
 class Visitor(Hashable, Protocol):
@@ -68,15 +72,23 @@ class Visitor(Hashable, Protocol):
 class Arrivals:
     """Counts connections and lets handshakes begin, network by network in rotation.
 
-    `now` is any clock that runs forward, in seconds.
+    `now` is any clock that runs forward, in seconds. While those who are in wait for their turns (`is_busy`), few
+    handshakes are begun: what a handshake costs would be lost with a call that is then sent away.
     """
 
-    def __init__(self, limits: ArrivalLimits = DEFAULT_ARRIVALS, *, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        limits: ArrivalLimits = DEFAULT_ARRIVALS,
+        *,
+        now: Callable[[], float],
+        is_busy: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._limits = limits
         self._now = now
+        self._is_busy = is_busy
         self._networks: dict[Visitor, str] = {}
         self._open: Counter[str] = Counter()
-        self._shaking: dict[Visitor, str] = {}
+        self._shaking: dict[Visitor, tuple[str, float]] = {}  # network and beginning, the oldest first
         self._shaking_of: Counter[str] = Counter()
         self._waiting: dict[str, OrderedDict[Visitor, None]] = {}  # in order of their next turn; none is empty
         self.waiting = 0
@@ -116,6 +128,8 @@ class Arrivals:
         self._open[network] += 1
         self._waiting.setdefault(network, OrderedDict())[visitor] = None
         self.waiting += 1
+        if len(self._shaking) >= self._limits.handshakes and not self._shaking_of[network]:
+            self._interrupt()
         self._begin_next()
         return True
 
@@ -158,10 +172,22 @@ class Arrivals:
         self.left(visitor)
         return True
 
+    def _interrupt(self) -> None:
+        """Make room for a network that has no handshake under way: whoever holds many places must be quick."""
+        greedy, count = max(self._shaking_of.items(), key=lambda item: item[1])
+        if count * _SHARES < self._limits.handshakes:
+            return
+        visitor, since = next((each, since) for each, (network, since) in self._shaking.items() if network == greedy)
+        if self._now() - since > _QUICK_SECONDS:
+            self._refuse(Refusal.SLOW, visitor, greedy)
+            self.left(visitor)
+
     def _begin_next(self) -> None:
         limits = self._limits
+        # Never none: those who are in could otherwise keep everybody else out.
+        most = max(1, limits.handshakes // _SHARES) if self._waiting and self._is_busy() else limits.handshakes
         passed = 0
-        while self._waiting and len(self._shaking) < limits.handshakes and passed < len(self._waiting):
+        while self._waiting and len(self._shaking) < most and passed < len(self._waiting):
             network = next(iter(self._waiting))
             queue = self._waiting.pop(network)
             if self._shaking_of[network] >= limits.address_handshakes:
@@ -173,12 +199,12 @@ class Arrivals:
             self.waiting -= 1
             if queue:
                 self._waiting[network] = queue
-            self._shaking[visitor] = network
+            self._shaking[visitor] = (network, self._now())
             self._shaking_of[network] += 1
             visitor.begin()
 
     def _ended_shaking(self, visitor: Visitor) -> None:
-        network = self._shaking.pop(visitor, None)
+        network, _ = self._shaking.pop(visitor, (None, 0.0))
         if network is not None:
             self._shaking_of[network] -= 1
             if not self._shaking_of[network]:

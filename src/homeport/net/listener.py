@@ -81,7 +81,7 @@ def _remedy(port: int, address: str, why: Why) -> str:
 class ListenerLimits:
     """What one listener does by itself; how many may come in is told by Arrivals."""
 
-    backlog: int = 1024
+    backlog: int = 4096
     tls: TlsLimits = field(default_factory=TlsLimits)
 
 

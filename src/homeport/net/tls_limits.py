@@ -9,7 +9,7 @@ __all__ = ["TlsLimits"]
 class TlsLimits:
     """What a connection may cost before its client has proven anything; times in seconds, sizes in bytes."""
 
-    queue_seconds: float = 10.0
+    queue_seconds: float = 20.0
     """How long a connection may wait while others shake hands."""
     handshake_seconds: float = 10.0
     handshake_bytes: int = 64 * 1024

@@ -89,6 +89,36 @@ def test_a_flood_does_not_take_the_waiting_places_of_others() -> None:
     assert not at.arrivals.is_shedding
 
 
+def test_silent_strangers_do_not_hold_the_handshakes() -> None:
+    at = door()
+    strangers = [at.visit(f"192.0.2.{number}") for number in (1, 1, 2, 2)]
+    early = at.visit("198.51.100.1")
+    assert early.begun == 0
+    at.now[0] += 3
+    # Whoever comes now finds places held for three seconds by those who have several.
+    late = at.visit("198.51.100.2")
+    assert [each.aborted for each in strangers] == [1, 0, 0, 0]
+    assert early.begun + late.begun == 1
+    at.visit("198.51.100.3")
+    assert early.begun + late.begun == 2
+    assert at.arrivals.refused == {Refusal.SLOW: 2}
+
+
+def test_few_come_in_while_those_inside_wait() -> None:
+    busy = [True]
+    limits = replace(FEW, handshakes=16, address_handshakes=16, waiting_handshakes=50)
+    arrivals = Arrivals(limits, now=lambda: 0.0, is_busy=lambda: busy[0])
+    visitors = [Visitor("192.0.2.1", arrivals) for _ in range(20)]
+    for each in visitors:
+        arrivals.arrived(each, each.address)
+    assert sum(each.begun for each in visitors) == 2
+    arrivals.established(visitors[0])
+    assert sum(each.begun for each in visitors) == 3
+    busy[0] = False
+    arrivals.established(visitors[1])
+    assert sum(each.begun for each in visitors) == 18
+
+
 def test_connections_of_one_network_and_of_all() -> None:
     at = door(address_connections=3, connections=5, handshakes=50, address_handshakes=50)
     mine = [at.visit("192.0.2.1") for _ in range(4)]
