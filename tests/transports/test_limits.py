@@ -48,7 +48,7 @@ def limited(world: World, *, gate: dict[str, Any] | None = None, **rates: Rate) 
     admission = Admission(
         world.clock,
         secrets.token_bytes,
-        rates=replace(NONE, **rates),  # type: ignore[arg-type]  # names and values go together
+        rates=replace(NONE, **rates),
         gate=replace(DEFAULT_GATE, **(gate or {})),
     )
     return DeviceResponder(world.engine, world.clock, secrets.token_bytes, admission=admission), admission

@@ -26,19 +26,19 @@ class LiveIpFilter:
         self._enabled = enabled
         self._version = -1
         self._filter = IpFilter()
-        self._watchers: list[Callable[[], None]] = []
+        self._watchers: list[Callable[[], object]] = []
         self._logged: Buckets[Door] = Buckets(_LOGGED)
         self._unlogged: Counter[Door] = Counter()
         self._is_failing = False
         self.refused: Counter[Door] = Counter()
 
-    def watch(self, changed: Callable[[], None]) -> None:
+    def watch(self, changed: Callable[[], object]) -> None:
         """Call this after every change of the rules."""
         self._watchers.append(changed)
 
-    def is_open(self, address: str, *doors: Door) -> bool:
-        """Tell whether any of the doors is open to an address; nothing is counted."""
-        return any(self._filter.decide(address, door).allowed for door in doors)
+    def open_to(self, *doors: Door) -> Callable[[str], bool]:
+        """Return what tells whether any of the doors is open to an address; nothing is counted."""
+        return lambda address: any(self._filter.decide(address, door).allowed for door in doors)
 
     def allows(self, address: str, door: Door) -> bool:
         """Tell whether an address may come in; a refusal is counted and, now and then, logged."""

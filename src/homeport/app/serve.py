@@ -24,6 +24,8 @@ from homeport.security.ip_filter import Door
 from homeport.store.database import DatabaseError, SchemaError
 
 PORTAL_GRACE = 1.0
+TURN_OUT_AFTER = 0.5
+"""Seconds from a change of the IP filter to the end of the connections it does not allow any more."""
 
 _log = logging.getLogger(__name__)
 
@@ -133,7 +135,7 @@ async def _listen(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[
         # HTTP/2 would lower-case header names, which the C SDK cannot take (contract hub.md 1.3).
         alpn=(b"http/1.1",),
         arrivals=guard.arrivals,
-        allows=lambda address: guard.ip_filter.is_open(address, Door.DEVICES, Door.SERVICE),
+        allows=guard.ip_filter.open_to(Door.DEVICES, Door.SERVICE),
         proxies=guard.trusted_proxies,
         grace=config.drain,
     )
@@ -149,15 +151,13 @@ async def _listen(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[
     )
 
     def turn_out() -> None:
-        mqtt.turn_out(lambda address: guard.ip_filter.is_open(address, Door.DEVICES))
-        # Who may still come in by one of the two doors connects again.
-        https.turn_out(
-            lambda address: (
-                guard.ip_filter.is_open(address, Door.DEVICES) and guard.ip_filter.is_open(address, Door.SERVICE)
-            )
-        )
+        devices = guard.ip_filter.open_to(Door.DEVICES)
+        mqtt.turn_out(devices)
+        web_mqtt.turn_out(devices)
+        https.turn_out(guard.ip_filter.open_to(Door.DEVICES, Door.SERVICE))
 
-    guard.ip_filter.watch(turn_out)
+    # The administrator who shuts himself out, as he may with force, is to hear that it is done.
+    guard.ip_filter.watch(lambda: asyncio.get_running_loop().call_later(TURN_OUT_AFTER, turn_out))
     await stack.enter_async_context(https)
     await stack.enter_async_context(mqtt)
     # Both begin to drain together; each waits for its own connections.

@@ -19,7 +19,7 @@ def same_bytes(count: int) -> bytes:
 
 
 def throttle(**rates: Rate) -> Throttle:
-    return Throttle(replace(NONE, **rates), same_bytes)  # type: ignore[arg-type]  # names and values go together
+    return Throttle(replace(NONE, **rates), same_bytes)
 
 
 def refused(limits: Throttle, call: Call, *, now: float = 0.0, address: str = "192.0.2.1", device: str = "d") -> int:
