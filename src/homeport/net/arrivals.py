@@ -115,9 +115,9 @@ class Arrivals:
         return self._now() - self._shed_at < _SHEDDING_SECONDS
 
     def arrived(self, visitor: Visitor, address: str, *, allowed: bool = True) -> bool:
-        """Let a connection in, now or when its turn comes, or reset it and return False.
+        """Take a connection up, or reset it and return False. `allowed` False is what the IP filter says.
 
-        `allowed` False is what the IP filter says.
+        It costs memory only, until it has said what it wants.
         """
         network = network_of(address)
         refusal = self._judge(network) if allowed else Refusal.FILTERED
@@ -126,12 +126,21 @@ class Arrivals:
             return False
         self._networks[visitor] = network
         self._open[network] += 1
+        return True
+
+    def knocked(self, visitor: Visitor) -> None:
+        """Let a connection that was taken up begin its handshake, now or when its turn comes, or reset it."""
+        network = self._networks.get(visitor)
+        if network is None:
+            return
+        if self.waiting >= self._limits.waiting_handshakes and not self._displace(network):
+            self.left(visitor)
+            self._refuse(Refusal.TOO_MANY_WAITING, visitor, network)
+            return
         self._waiting.setdefault(network, OrderedDict())[visitor] = None
         self.waiting += 1
-        if len(self._shaking) >= self._limits.handshakes and not self._shaking_of[network]:
-            self._interrupt()
+        self._interrupt(network)
         self._begin_next()
-        return True
 
     def established(self, visitor: Visitor) -> None:
         """Learn that a handshake is complete."""
@@ -158,8 +167,6 @@ class Arrivals:
             return Refusal.ADDRESS_FULL
         if len(self._networks) >= limits.connections:
             return Refusal.FULL
-        if self.waiting >= limits.waiting_handshakes and not self._displace(network):
-            return Refusal.TOO_MANY_WAITING
         return None
 
     def _displace(self, network: str) -> bool:
@@ -172,10 +179,15 @@ class Arrivals:
         self.left(visitor)
         return True
 
-    def _interrupt(self) -> None:
-        """Make room for a network that has no handshake under way: whoever holds many places must be quick."""
-        greedy, count = max(self._shaking_of.items(), key=lambda item: item[1])
-        if count * _SHARES < self._limits.handshakes:
+    def _interrupt(self, network: str) -> None:
+        """Make room: whoever holds many places must be quick when others, or more of his own, want one."""
+        if self._shaking_of[network] >= self._limits.address_handshakes:
+            greedy = network
+        elif len(self._shaking) >= self._limits.handshakes and not self._shaking_of[network]:
+            greedy, count = max(self._shaking_of.items(), key=lambda item: item[1])
+            if count * _SHARES < self._limits.handshakes:
+                return
+        else:
             return
         visitor, since = next((each, since) for each, (network, since) in self._shaking.items() if network == greedy)
         if self._now() - since > _QUICK_SECONDS:

@@ -231,6 +231,10 @@ class Listener:
         host = connection.remote.host
         self._arrivals.arrived(connection, host, allowed=self._allows(host))
 
+    def knocked(self, connection: TlsConnection) -> None:
+        assert self._arrivals is not None
+        self._arrivals.knocked(connection)
+
     def context(self) -> SSL.Context:
         return self._certificates.context(*self._alpn)
 

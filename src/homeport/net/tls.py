@@ -19,6 +19,8 @@ __all__ = ["Owner", "TlsConnection", "TlsLimits"]
 _log = logging.getLogger(__name__)
 
 _RECORD: Final = 16 * 1024
+_RECORD_HEADER: Final = 5
+_HANDSHAKE_RECORD: Final = 22
 _RECORD_OVERHEAD: Final = 128  # header, nonce, padding and tag of any suite we offer, rounded up
 _MAX_DISCARDED: Final = 1024 * 1024
 
@@ -31,7 +33,11 @@ class Owner(Protocol):
     limits: TlsLimits
 
     def arrived(self, connection: "TlsConnection") -> None:
-        """Call `begin`, now or later, or `abort`; until then nothing is read."""
+        """Learn of a connection, and call `abort` if it is not wanted."""
+        ...
+
+    def knocked(self, connection: "TlsConnection") -> None:
+        """Call `begin`, now or later: the client's first message is here, and no more is read until then."""
         ...
 
     def context(self) -> SSL.Context:
@@ -66,6 +72,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
     __slots__ = (
         "_early",
         "_ended",
+        "_knocked",
         "_lower",
         "_owner",
         "_received",
@@ -90,7 +97,8 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         self._upper: asyncio.Protocol | None = None
         self._tls: SSL.Connection | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._early = b""  # what came although reading is paused: asyncio forgets a pause made at the very start
+        self._early = b""  # the client's first message; a handshake costs nothing before that is complete
+        self._knocked = False
         self._received = 0  # bytes that bought nothing: in the handshake, and after our close
         self._ended = False  # the client has said that it will not send any more
         self._writing_paused = False
@@ -98,11 +106,10 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
     # --- the socket's side --------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        lower = self._lower = cast("asyncio.Transport", transport)  # uvloop's own is no subclass
-        lower.pause_reading()
+        self._lower = cast("asyncio.Transport", transport)  # uvloop's own is no subclass
         self._owner.arrived(self)
         if self._stage is _Stage.WAITING:
-            self._after(self._owner.limits.queue_seconds, "too many handshakes were before it")
+            self._after(self._owner.limits.handshake_seconds, "it did not say what it wants")
 
     @property
     def remote(self) -> Address:
@@ -128,8 +135,11 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
     def data_received(self, data: bytes) -> None:
         if self._tls is None:
             self._early += data
-            if self._lower is not None:
+            if self._lower is not None and not self._knocked and _is_hello(self._early):
+                self._knocked = True
                 self._lower.pause_reading()
+                self._after(self._owner.limits.queue_seconds, "too many handshakes were before it")
+                self._owner.knocked(self)
             return
         if self._stage is _Stage.OPEN:
             self._tls.bio_write(data)
@@ -384,6 +394,13 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         if name == "sslcontext":
             return default if self._tls is None else self._tls.get_context()
         return default if self._lower is None else self._lower.get_extra_info(name, default)
+
+
+def _is_hello(data: bytes) -> bool:
+    """Tell whether the first TLS record is complete, or what came can be none (RFC 8446 section 5.1)."""
+    if data[0] != _HANDSHAKE_RECORD:
+        return True
+    return len(data) >= _RECORD_HEADER and len(data) >= _RECORD_HEADER + min(int.from_bytes(data[3:5]), _RECORD)
 
 
 def _server_name(name: bytes | None) -> str | None:

@@ -43,7 +43,8 @@ class Door:
 
     def visit(self, address: str) -> Visitor:
         visitor = Visitor(address, self.arrivals)
-        self.arrivals.arrived(visitor, address)
+        if self.arrivals.arrived(visitor, address):
+            self.arrivals.knocked(visitor)
         return visitor
 
 
@@ -89,6 +90,22 @@ def test_a_flood_does_not_take_the_waiting_places_of_others() -> None:
     assert not at.arrivals.is_shedding
 
 
+def test_who_has_not_spoken_takes_no_turn() -> None:
+    at = door()
+    silent = [Visitor("192.0.2.1", at.arrivals) for _ in range(30)]
+    assert all(at.arrivals.arrived(each, each.address) for each in silent)
+    assert at.visit("192.0.2.1").begun == 1
+    assert at.arrivals.connections == 31
+
+
+def test_slow_handshakes_of_one_network_make_room_for_its_others() -> None:
+    at = door()
+    slow = [at.visit("192.0.2.1") for _ in range(2)]
+    at.now[0] += 3
+    assert at.visit("192.0.2.1").begun == 1
+    assert [each.aborted for each in slow] == [1, 0]
+
+
 def test_silent_strangers_do_not_hold_the_handshakes() -> None:
     at = door()
     strangers = [at.visit(f"192.0.2.{number}") for number in (1, 1, 2, 2)]
@@ -111,6 +128,7 @@ def test_few_come_in_while_those_inside_wait() -> None:
     visitors = [Visitor("192.0.2.1", arrivals) for _ in range(20)]
     for each in visitors:
         arrivals.arrived(each, each.address)
+        arrivals.knocked(each)
     assert sum(each.begun for each in visitors) == 2
     arrivals.established(visitors[0])
     assert sum(each.begun for each in visitors) == 3
