@@ -100,9 +100,7 @@ async def test_handshakes_wait_for_their_turn(certificates: ServerCertificates, 
             each.close()
 
 
-async def test_silent_strangers_take_no_turn(
-    certificates: ServerCertificates, client_context: ClientContext
-) -> None:
+async def test_silent_strangers_take_no_turn(certificates: ServerCertificates, client_context: ClientContext) -> None:
     async with listen(Echo(), certificates, handshakes=1, handshake_seconds=0.3) as listener:
         strangers = [await asyncio.open_connection(*listener.addresses[0]) for _ in range(20)]
         strangers[0][1].write(b"\x16\x03\x01\x02\x00")  # the beginning of a message is none

@@ -64,10 +64,10 @@ def _value(kind: Any, text: Any) -> Rate | float | None:
     if kind == Rate | None:
         return parse_rate(str(text))
     number = float(text)
-    if kind is int and number != int(number):
-        raise ValueError(f"{text} is no whole number")
     if not 0 < number <= _MOST:
         raise ValueError(f"{text} is not between 0 and {_MOST}")
+    if kind is int and number != int(number):
+        raise ValueError(f"{text} is no whole number")
     return int(number) if kind is int else number
 
 
