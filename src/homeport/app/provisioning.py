@@ -13,10 +13,22 @@ from homeport.app.protection import Protection
 from homeport.bus import LocalBus
 from homeport.clock import Clock
 from homeport.dps import engine as dps
-from homeport.dps.administration import AttemptsResponder, HubsResponder, IpFilterResponder, RegistrationsResponder
+from homeport.dps.administration import (
+    AttemptsResponder,
+    ExportResponder,
+    HubsResponder,
+    IpFilterResponder,
+    RegistrationsResponder,
+)
 from homeport.dps.assigner import Assigner
 from homeport.dps.enrollments import EnrollmentService
-from homeport.dps.frontends.admin import AttemptsResource, HubsResource, IpFilterResource, RegistrationsResource
+from homeport.dps.frontends.admin import (
+    AttemptsResource,
+    ExportResource,
+    HubsResource,
+    IpFilterResource,
+    RegistrationsResource,
+)
 from homeport.dps.frontends.site import dps_site
 from homeport.dps.hubs import HubService
 from homeport.dps.responder import DeviceResponder
@@ -79,23 +91,22 @@ def provisioning(
             return False
         return True
 
-    return Provisioning(
-        site=dps_site(
-            names=addresses.host_names,
-            devices=devices,
-            service=ServiceResponder(enrollments, clock, random),
-            admin=(
-                AttemptsResource(AttemptsResponder(attempts)),
-                RegistrationsResource(RegistrationsResponder(enrollments)),
-                HubsResource(HubsResponder(hub_service)),
-                IpFilterResource(IpFilterResponder(stores.ip_filter, guard.ip_filter.refresh)),
-            ),
-            policies=identity.policies,
-            clock=clock,
-            random=random,
-            http=(OperationsFrontEnd(metrics, is_healthy, lambda: guard.is_shedding),),
-            admission=guard.admission,
-            screen=guard.screen,
+    site = dps_site(
+        names=addresses.host_names,
+        devices=devices,
+        service=ServiceResponder(enrollments, clock, random),
+        admin=(
+            AttemptsResource(AttemptsResponder(attempts)),
+            RegistrationsResource(RegistrationsResponder(enrollments)),
+            HubsResource(HubsResponder(hub_service)),
+            ExportResource(ExportResponder(enrollments)),
+            IpFilterResource(IpFilterResponder(stores.ip_filter, guard.ip_filter.refresh)),
         ),
-        background=(devices.refusals.run,),
+        policies=identity.policies,
+        clock=clock,
+        random=random,
+        http=(OperationsFrontEnd(metrics, is_healthy, lambda: guard.is_shedding),),
+        admission=guard.admission,
+        screen=guard.screen,
     )
+    return Provisioning(site=site, background=(devices.refusals.run,))

@@ -1,8 +1,8 @@
 """A hub as a site: its names and the front-ends that answer there."""
 
 from homeport.clock import Clock
-from homeport.hub.frontends.http_service import MAX_REQUEST_BODY, ServiceFrontEnd
 from homeport.hub.frontends.mqtt import DeviceFrontEnd
+from homeport.hub.frontends.service import MAX_REQUEST_BODY, ServiceFrontEnd
 from homeport.hub.hubs import ServedHub
 from homeport.net.screening import Screen
 from homeport.net.sites import HttpFrontEnd, Site
@@ -15,9 +15,7 @@ def hub_site(
     """Make the site of one hub; `http` are further front-ends under the same names. `screen` is the IP filter."""
     screen = screen or Screen()
     service = ServiceFrontEnd(hub=served.name, audience=served.audience, service=served.service, clock=clock)
-    device = DeviceFrontEnd(
-        hub=served.name, audience=served.audience, responder=served.responder, twins=served.twins, clock=clock
-    )
+    device = DeviceFrontEnd(served.device_side)
     return Site(
         names=frozenset(served.hub.host_names),
         http=tuple(screen.http(front_end, Door.SERVICE) for front_end in (service, *http)),

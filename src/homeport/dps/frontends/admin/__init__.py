@@ -1,6 +1,7 @@
 """Administrators over HTTPS, beside Azure's API (`/homeport/…`): one front-end, a module for each noun."""
 
 from homeport.dps.frontends.admin.attempts import AttemptsResource
+from homeport.dps.frontends.admin.export import ExportResource
 from homeport.dps.frontends.admin.frontend import AdminFrontEnd
 from homeport.dps.frontends.admin.hubs import HubsResource
 from homeport.dps.frontends.admin.ip_filter import IpFilterResource
@@ -13,6 +14,7 @@ __all__ = [
     "AdminResource",
     "AttemptsResource",
     "Calls",
+    "ExportResource",
     "HubsResource",
     "IpFilterResource",
     "RegistrationsResource",
