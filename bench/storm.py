@@ -83,7 +83,9 @@ class Report:
 
 
 @dataclass(slots=True)
-class _Storm:
+class Storm:
+    """What happens to the devices; `left` are not in yet."""
+
     service: Service
     context: SSL.Context
     latencies: list[float] = field(default_factory=list)
@@ -146,7 +148,7 @@ class _Storm:
 
 def measure(service: Service, pid: int, plan: Plan, say: Callable[[str], None]) -> Report:
     """Measure the peak, then the storm, then the calm after it."""
-    _allow_many_connections()
+    allow_many_connections()
     group = KeyGroup(service, "bench-storm", tls=plan.tls)
     task = Task(
         name="https",
@@ -168,9 +170,9 @@ def measure(service: Service, pid: int, plan: Plan, say: Callable[[str], None]) 
     count = max(1, round(peak * plan.times))
     say(f"storm: {count} devices at once")
     idle = memory_mib(pid)
-    storm = _Storm(service, group.context, left=count)
+    storm = Storm(service, group.context, left=count)
     sources = [f"127.{10 + number // 250}.{number % 250}.1" for number in range(plan.addresses)]
-    most, seconds = _rage(storm, group.devices("storm", count), group.devices("bystander", plan.bystanders), sources,
+    most, seconds = rage(storm, group.devices("storm", count), group.devices("bystander", plan.bystanders), sources,
                           pid, plan.seconds)  # fmt: skip
     recovered = storm.last_answer
     for number in range(1000):
@@ -201,8 +203,8 @@ def measure(service: Service, pid: int, plan: Plan, say: Callable[[str], None]) 
     )
 
 
-def _rage(
-    storm: _Storm, devices: Sequence[Device], bystanders: Sequence[Device], sources: Sequence[str], pid: int,
+def rage(
+    storm: Storm, devices: Sequence[Device], bystanders: Sequence[Device], sources: Sequence[str], pid: int,
     limit: float,
 ) -> tuple[float, float]:  # fmt: skip
     """Let it happen; return the server's largest memory in MiB, and the seconds until the last device is in."""
@@ -276,6 +278,7 @@ class _Watches:
             self._watched[number] = (link, descriptor, events)
 
 
-def _allow_many_connections() -> None:
+def allow_many_connections() -> None:
+    """Raise the limit of open files as far as this process may."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any
 
@@ -116,6 +117,20 @@ async def test_many_refusals_leave_one_record_with_their_count(world: World) -> 
     assert "999 more times" in summed.reason
     responder.refusals.flush()
     assert len(await world.database.attempts.latest("dev-1", limit=100)) == 3
+
+
+async def test_counts_are_written_at_the_end_of_each_period_and_of_the_process(world: World) -> None:
+    responder, _ = limited(world, device_registrations=Rate(1, 3600))
+    for round_ in range(1, 3):
+        for _ in range(4):
+            await responder.register(claim("dev-1"), evidence("dev-1"), b"", context())
+        running = asyncio.ensure_future(responder.refusals.run())
+        await asyncio.sleep(0)
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+        records = await world.database.attempts.latest("dev-1", limit=100)
+        assert len([record for record in records if "more times" in record.reason]) == round_
 
 
 async def test_a_flood_of_names_does_not_become_a_flood_of_records(world: World) -> None:
