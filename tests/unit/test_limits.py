@@ -1,7 +1,7 @@
 """Laws of token buckets: never more than the rate, honest about the wait, bounded, and no way to be forgotten."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeport.limits import Buckets, Rate, draw, network_of, parse_rate
@@ -23,6 +23,7 @@ def moments(steps: list[float]) -> list[float]:
     return times
 
 
+@settings(deadline=None)
 @given(rates, gaps)
 def test_no_window_holds_more_than_the_rate(rate: Rate, steps: list[float]) -> None:
     taken = granted(rate, moments(steps))
@@ -32,12 +33,14 @@ def test_no_window_holds_more_than_the_rate(rate: Rate, steps: list[float]) -> N
             assert more <= rate.count + (ended - began) / rate.interval + 1e-6
 
 
+@settings(deadline=None)
 @given(rates, gaps)
 def test_who_keeps_to_the_rate_is_never_refused(rate: Rate, steps: list[float]) -> None:
     times = moments([step + rate.interval for step in steps])
     assert granted(rate, times) == times
 
 
+@settings(deadline=None)
 @given(rates, gaps)
 def test_the_wait_is_honest(rate: Rate, steps: list[float]) -> None:
     """Whoever comes back when told is let in, and whoever comes clearly earlier is not."""
@@ -51,6 +54,7 @@ def test_the_wait_is_honest(rate: Rate, steps: list[float]) -> None:
         full_at = after
 
 
+@settings(deadline=None)
 @given(rates, st.integers(0, 60), st.floats(0, 1e6))
 def test_a_clock_set_back_locks_nobody_out(rate: Rate, calls: int, back: float) -> None:
     buckets: Buckets[str] = Buckets(rate)
@@ -61,6 +65,7 @@ def test_a_clock_set_back_locks_nobody_out(rate: Rate, calls: int, back: float) 
     assert buckets.take("key", now + rate.seconds) == 0
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 60), st.floats(0, 2)), max_size=300))
 def test_the_table_is_bounded(calls: list[tuple[int, float]]) -> None:
     buckets: Buckets[int] = Buckets(Rate(3, 10), capacity=20)
@@ -71,6 +76,7 @@ def test_the_table_is_bounded(calls: list[tuple[int, float]]) -> None:
         assert len(buckets) <= 20
 
 
+@settings(deadline=None)
 @given(st.integers(2, 6), st.lists(st.integers(1, 10_000), max_size=400))
 def test_strangers_by_the_hundred_do_not_reset_a_limit(count: int, strangers: list[int]) -> None:
     """A used-up bucket stays used up, though every name that is made up takes a place for a moment."""
@@ -95,6 +101,7 @@ def test_full_buckets_make_room_first() -> None:
     assert "now" in buckets
 
 
+@settings(deadline=None)
 @given(rates, st.integers(1, 50))
 def test_what_is_given_back_can_be_taken_again(rate: Rate, times: int) -> None:
     buckets: Buckets[str] = Buckets(rate)

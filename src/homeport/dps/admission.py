@@ -23,7 +23,7 @@ class Admitted:
 
     end: Callable[[], None]
     forgive: Callable[[], None]
-    """The caller was nobody we know: take the call off the service's account."""
+    """The caller has proven nothing: take the call off the service's account."""
 
 
 class Admission:
@@ -60,7 +60,7 @@ class Admission:
         try:
             end = await gate.enter(network_of(address))
         except BusyError:
-            self._throttle.give_back(call)
+            self._throttle.undo(call, address=address, device=device)
             now = self._now()
             self._shed_at = now
             raise ThrottledError(

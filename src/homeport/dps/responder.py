@@ -7,7 +7,6 @@ from math import ceil
 
 from homeport.clock import Clock
 from homeport.dps.admission import Admission, Admitted
-from homeport.dps.attempts import RefusedError
 from homeport.dps.engine import ChallengeIssued, Engine
 from homeport.dps.identifiers import Random, check_registration_id, is_registration_id, new_guid
 from homeport.dps.model import CallContext, DeviceClaim, Evidence, Registration, RegistrationStatus
@@ -28,6 +27,7 @@ from homeport.wire.dps_device import RegisterBody, register_body
 from homeport.wire.versions import is_api_version
 
 RETRY_AFTER = 3
+_PROVES_NOTHING = frozenset({400, 401, 404, 413})
 _RETRY_RANGE = (2, 5)
 """Seconds that C, C#, Java and Node all use unchanged (contract dps.md 3.2)."""
 
@@ -116,7 +116,7 @@ class DeviceResponder:
     async def _admitted(
         self, call: Call, claim: DeviceClaim, evidence: Evidence, context: CallContext
     ) -> AsyncIterator[Admitted]:
-        """Begin a call when its turn has come; a call of nobody we know leaves the service's account untouched."""
+        """Begin a call when its turn has come; one that proves nothing leaves the service's account untouched."""
         try:
             admitted = await self._admission.device(call, address=context.remote_address, device=claim.registration_id)
         except ThrottledError as error:
@@ -125,8 +125,9 @@ class DeviceResponder:
             raise
         try:
             yield admitted
-        except RefusedError:
-            admitted.forgive()
+        except HomeportError as error:
+            if error.code.status in _PROVES_NOTHING:
+                admitted.forgive()
             raise
         finally:
             admitted.end()

@@ -15,6 +15,7 @@ from homeport.limits import Buckets, Rate, network_of
 LONGEST_WAIT = 120
 """Seconds; C takes up to 300 (contract dps.md 10), and a person who waits gives up long before."""
 
+_ROWS = 1000
 _ADDRESSES = 20_000
 _DEVICES = 50_000
 
@@ -93,19 +94,26 @@ DEFAULT_RATES = Rates(
 
 
 class Comeback:
-    """Tells those who are sent away when to come back, each a place further back, so that they do not come as one."""
+    """Tells those who are sent away when to come back, each a place further back, so that they do not come as one.
+
+    Each key has a row of its own: who is over his limit need not stand behind those who are over theirs.
+    """
 
     def __init__(self, random: Random) -> None:
         self._random = random
-        self._last = 0.0
+        self._last: dict[str, float] = {}
 
-    def after(self, now: float, wait: float, interval: float) -> int:
-        """Return whole seconds from 1 up: at least `wait`, and `interval` after the one before.
+    def after(self, now: float, wait: float, interval: float, *, key: str = "") -> int:
+        """Return whole seconds from 1 up: at least `wait`, and `interval` after the one before in the row.
 
         When the row is longer than LONGEST_WAIT, the rest is scattered over its second half.
         """
-        self._last = max(min(self._last, now + LONGEST_WAIT), now + wait) + interval
-        seconds = max(1, ceil(self._last - now))
+        if len(self._last) >= _ROWS and key not in self._last:
+            self._last = {each: last for each, last in self._last.items() if last > now + 1}
+            if len(self._last) >= _ROWS:
+                self._last = {}
+        last = self._last[key] = max(min(self._last.get(key, now), now + LONGEST_WAIT), now + wait) + interval
+        seconds = max(1, ceil(last - now))
         if seconds <= LONGEST_WAIT:
             return seconds
         half = LONGEST_WAIT // 2
@@ -136,16 +144,22 @@ class Throttle:
             if not wait:
                 taken.append((buckets, keys[scope]))
                 continue
-            for others, key in taken:
-                others.give_back(key)
+            for earlier, key in taken:
+                earlier.give_back(key)
             self.refused[call, scope] += 1
             if scope is Scope.DEVICE:
                 retry_after = max(1, ceil(wait))
             else:
-                retry_after = comeback.after(now, wait, buckets.rate.interval)
+                retry_after = comeback.after(now, wait, buckets.rate.interval, key=keys[scope])
             raise ThrottledError(
                 scope, f"more calls of the kind '{call}' than the {scope}'s limit of {buckets.rate}", retry_after
             )
+
+    def undo(self, call: Call, *, address: str, device: str = "") -> None:
+        """Take the call off all accounts: it was not answered."""
+        keys = _keys(address, device)
+        for scope, buckets, _ in self._buckets[call]:
+            buckets.give_back(keys[scope])
 
     def give_back(self, call: Call) -> None:
         """Take the call off the service's account: it was a stranger's, and strangers must not use that up."""

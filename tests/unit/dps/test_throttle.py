@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import fields, replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeport.dps.throttle import DEFAULT_RATES, LONGEST_WAIT, Call, Comeback, Rates, Scope, Throttle, ThrottledError
@@ -88,13 +88,31 @@ def test_strangers_do_not_use_up_the_service() -> None:
     assert refused(limits, Call.REGISTER) == 0
 
 
-@given(st.integers(1, 5000), st.floats(0.0005, 2), st.floats(0, 5))
+@settings(deadline=None)
+@given(st.integers(1, 2000), st.floats(0.0005, 2), st.floats(0, 5))
 def test_retries_come_spread_as_far_as_they_can_be_served(count: int, interval: float, wait: float) -> None:
     comeback = Comeback(same_bytes)
     told = [comeback.after(100.0, wait, interval) for _ in range(count)]
     assert all(max(1, wait) <= each <= LONGEST_WAIT + 1 for each in told)
     within = Counter(each for each in told if each < LONGEST_WAIT // 2)
     assert all(many <= 1 / interval + 1 for second, many in within.items() if second > wait + 1)
+
+
+def test_rows_do_not_wait_for_each_other_and_are_bounded() -> None:
+    comeback = Comeback(same_bytes)
+    for _ in range(1000):
+        comeback.after(0.0, 1.0, 0.1, key="flood")
+    assert comeback.after(0.0, 1.0, 0.1, key="modest") == 2
+    for number in range(20_000):
+        comeback.after(0.0, 1.0, 0.1, key=f"2001:db8:{number:x}::/64")
+        assert len(comeback._last) <= 1000
+
+
+def test_what_was_not_answered_counts_nowhere() -> None:
+    limits = throttle(device_polls=Rate(1, 10), address_polls=Rate(1, 10), polls=Rate(1, 10))
+    for _ in range(20):
+        limits.take(Call.POLL, now=0, address="192.0.2.1", device="d")
+        limits.undo(Call.POLL, address="192.0.2.1", device="D")
 
 
 def test_the_end_of_a_long_row_is_scattered() -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeport.limits import Rate
@@ -168,6 +168,7 @@ def test_the_ip_filter_comes_first() -> None:
 steps = st.lists(st.tuples(st.sampled_from(["arrive", "establish", "leave"]), st.integers(0, 30)), max_size=200)
 
 
+@settings(deadline=None)
 @given(steps)
 def test_whatever_happens_the_limits_hold_and_nobody_is_forgotten(steps: list[tuple[str, int]]) -> None:
     at = door()
