@@ -141,6 +141,8 @@ def _show_storm(report: Storm, console: Console) -> None:
         ("registrations without a storm", report.peak_per_second, "/s"),
         ("registrations in the storm", report.storm_per_second, "/s"),
         ("ratio", report.ratio, ""),
+        ("server CPU for each, without a storm", report.peak_cpu_ms, "ms"),
+        ("server CPU for each, in the storm", report.storm_cpu_ms, "ms"),
         ("until the last device is in", report.storm_seconds, "s"),
         ("attempts", report.attempts, ""),
         ("of these told to come back (429)", report.throttled, ""),

@@ -20,7 +20,7 @@ from bench.conversations import ask, register_https
 from bench.devices import Device, KeyGroup, Service
 from bench.figures import latencies_ms, median, percentile, significant
 from bench.link import Link, PeerEndedError
-from bench.processes import memory_mib
+from bench.processes import memory_mib, settled_cpu_seconds
 from bench.rounds import Task, run_round
 
 _POLL_SECONDS = 2.0
@@ -30,6 +30,7 @@ _FIRST_BACKOFF, _LONGEST_BACKOFF = 1.0, 8.0
 _SAMPLE_SECONDS = 0.25
 _AS_BEFORE = 2.0
 _PROBES = 20
+_MOST_PROBES = 1000
 _HEAD_START = 1.0
 _AT_A_TIME = 500
 
@@ -62,6 +63,9 @@ class Report:
     storm_per_second: float
     ratio: float
     """Of the storm's throughput to the peak's."""
+    peak_cpu_ms: float
+    storm_cpu_ms: float
+    """Processor time of the server for each device that got in, refusals and the bystanders' polls included."""
     attempts: int
     throttled: int
     """Attempts answered 429."""
@@ -169,13 +173,14 @@ def measure(service: Service, pid: int, plan: Plan, say: Callable[[str], None]) 
     ]
     count = max(1, round(peak * plan.times))
     say(f"storm: {count} devices at once")
-    idle = memory_mib(pid)
+    idle, processor = memory_mib(pid), settled_cpu_seconds(pid)
     storm = Storm(service, group.context, left=count)
     sources = [f"127.{10 + number // 250}.{number % 250}.1" for number in range(plan.addresses)]
     most, seconds = rage(storm, group.devices("storm", count), group.devices("bystander", plan.bystanders), sources,
                           pid, plan.seconds)  # fmt: skip
+    processor = settled_cpu_seconds(pid) - processor
     recovered = storm.last_answer
-    for number in range(1000):
+    for number in range(_MOST_PROBES):
         (latency,) = run_round(task, group.context, group.devices(f"storm-after-{number}", 1), at_once=1).latencies
         if latency < median(calm) * _AS_BEFORE:
             recovered = time.perf_counter()
@@ -186,6 +191,8 @@ def measure(service: Service, pid: int, plan: Plan, say: Callable[[str], None]) 
         addresses=plan.addresses,
         peak_per_second=significant(peak),
         storm_seconds=significant(seconds),
+        peak_cpu_ms=median([each.server_ms for each in peaks]),
+        storm_cpu_ms=significant(processor / count * 1000),
         storm_per_second=significant(count / seconds),
         ratio=significant(count / seconds / peak),
         attempts=count + storm.outcomes["throttled"] + storm.outcomes["reset"],

@@ -13,14 +13,12 @@ from OpenSSL import SSL, crypto
 
 from homeport.net.stream import Address, Peer
 from homeport.net.tls_limits import TlsLimits
+from homeport.net.tls_reading import RECORD, is_hello, reason, server_name
 
 __all__ = ["Owner", "TlsConnection", "TlsLimits"]
 
 _log = logging.getLogger(__name__)
 
-_RECORD: Final = 16 * 1024
-_RECORD_HEADER: Final = 5
-_HANDSHAKE_RECORD: Final = 22
 _RECORD_OVERHEAD: Final = 128  # header, nonce, padding and tag of any suite we offer, rounded up
 _MAX_DISCARDED: Final = 1024 * 1024
 
@@ -135,7 +133,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
     def data_received(self, data: bytes) -> None:
         if self._tls is None:
             self._early += data
-            if self._lower is not None and not self._knocked and _is_hello(self._early):
+            if self._lower is not None and not self._knocked and is_hello(self._early):
                 self._knocked = True
                 self._lower.pause_reading()
                 self._after(self._owner.limits.queue_seconds, "too many handshakes were before it")
@@ -201,7 +199,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
             return
         except SSL.Error as fault:
             self._flush()  # the alert
-            self._give_up(f"the handshake failed: {_reason(fault)}")
+            self._give_up(f"the handshake failed: {reason(fault)}")
             return
         self._flush()
         chain = self._export_chain()
@@ -212,7 +210,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         self.peer = Peer(
             remote=self.remote,
             local=Address.of(self._lower.get_extra_info("sockname")),
-            server_name=_server_name(tls.get_servername()),
+            server_name=server_name(tls.get_servername()),
             chain=chain,
         )
         self._stage = _Stage.OPEN
@@ -247,13 +245,13 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         ended = broken = False
         try:
             while True:
-                chunks.append(tls.recv(_RECORD))
+                chunks.append(tls.recv(RECORD))
         except SSL.WantReadError:
             pass
         except SSL.ZeroReturnError:
             ended = True
         except SSL.Error as fault:
-            _log.debug("TLS from %s broke: %s", self.peer.remote.host, _reason(fault))
+            _log.debug("TLS from %s broke: %s", self.peer.remote.host, reason(fault))
             broken = True
         if chunks and self._upper is not None:
             self._upper.data_received(chunks[0] if len(chunks) == 1 else b"".join(chunks))
@@ -271,7 +269,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         if self._stage is _Stage.OPEN and self._upper is not None and not self._upper.eof_received():
             self.close()
 
-    def _flush(self, expected: int = _RECORD) -> None:
+    def _flush(self, expected: int = RECORD) -> None:
         if self._tls is None or self._lower is None:
             return
         try:
@@ -309,11 +307,11 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         try:
             self._tls.sendall(data)
         except SSL.Error as fault:
-            _log.debug("TLS to %s broke: %s", self.peer.remote.host, _reason(fault))
+            _log.debug("TLS to %s broke: %s", self.peer.remote.host, reason(fault))
             self.abort()
             return
         size = len(data)
-        self._flush(size + (size // _RECORD + 1) * _RECORD_OVERHEAD)
+        self._flush(size + (size // RECORD + 1) * _RECORD_OVERHEAD)
 
     def writelines(self, list_of_data: Iterable[Buffer]) -> None:
         self.write(b"".join(list_of_data))
@@ -399,26 +397,3 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         if name == "sslcontext":
             return default if self._tls is None else self._tls.get_context()
         return default if self._lower is None else self._lower.get_extra_info(name, default)
-
-
-def _is_hello(data: bytes) -> bool:
-    """Tell whether the first TLS record is complete, or what came can be none (RFC 8446 section 5.1)."""
-    if data[0] != _HANDSHAKE_RECORD:
-        return True
-    return len(data) >= _RECORD_HEADER and len(data) >= _RECORD_HEADER + min(int.from_bytes(data[3:5]), _RECORD)
-
-
-def _server_name(name: bytes | None) -> str | None:
-    if not name or not name.isascii():
-        return None
-    return name.decode("ascii").rstrip(".").lower() or None
-
-
-def _reason(fault: SSL.Error) -> str:
-    match fault.args:
-        case (list() as entries,) if entries:
-            return str(entries[0][-1])
-        case (_, str(text)):
-            return text
-        case _:
-            return type(fault).__name__
