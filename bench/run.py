@@ -54,7 +54,7 @@ def smoke(tls: str) -> Scale:
         registrations=registrations.Plan(tls=tls, at_once=(2,), rounds=1, count=4),
         breakdown=breakdown.Plan(tls=tls, at_once=2, rounds=1, count=4),
         telemetry=telemetry.Plan(tls=tls, shapes=((2, 2),), rounds=1, seconds=0.1),
-        storm=storm.Plan(tls=tls, times=0.05, peak_count=10, at_once=5, bystanders=1, addresses=3),
+        storm=storm.Plan(tls=tls, times=0.05, peak_count=10, at_once=5, bystanders=1, addresses=3, probes=2),
         startup=startup.Plan(rounds=1, idle_seconds=0.2),
     )
 

@@ -29,8 +29,7 @@ _FIRST_BACKOFF, _LONGEST_BACKOFF = 1.0, 8.0
 """Of a device whose connection was refused, and which was told nothing."""
 _SAMPLE_SECONDS = 0.25
 _AS_BEFORE = 2.0
-_PROBES = 20
-_MOST_PROBES = 1000
+_RECOVERY_LIMIT = 10.0
 _HEAD_START = 1.0
 _AT_A_TIME = 500
 
@@ -49,6 +48,8 @@ class Plan:
     bystanders: int = 20
     peak_count: int = 1000
     at_once: int = 50
+    probes: int = 20
+    """Registrations one at a time that say what is usual."""
     seconds: float = 180.0
 
 
@@ -169,7 +170,7 @@ def measure(service: Service, pid: int, plan: Plan, say: Callable[[str], None]) 
     peak = median([each.per_second for each in peaks])
     calm = [
         run_round(task, group.context, group.devices(f"storm-calm-{number}", 1), at_once=1).latencies[0]
-        for number in range(_PROBES)
+        for number in range(plan.probes)
     ]
     count = max(1, round(peak * plan.times))
     say(f"storm: {count} devices at once")
@@ -180,11 +181,13 @@ def measure(service: Service, pid: int, plan: Plan, say: Callable[[str], None]) 
                           pid, plan.seconds)  # fmt: skip
     processor = settled_cpu_seconds(pid) - processor
     recovered = storm.last_answer
-    for number in range(_MOST_PROBES):
+    number = 0
+    while recovered - storm.last_answer < _RECOVERY_LIMIT:
         (latency,) = run_round(task, group.context, group.devices(f"storm-after-{number}", 1), at_once=1).latencies
+        recovered = time.perf_counter()
         if latency < median(calm) * _AS_BEFORE:
-            recovered = time.perf_counter()
             break
+        number += 1
     polls = sorted(storm.polls)
     return Report(
         devices=count,
