@@ -133,6 +133,25 @@ async def test_counts_are_written_at_the_end_of_each_period_and_of_the_process(w
         assert len([record for record in records if "more times" in record.reason]) == round_
 
 
+async def test_a_poll_that_came_too_soon_does_not_hide_how_it_ended(world: World) -> None:
+    responder, _ = limited(world, device_polls=Rate(1, 10))
+    hub = world.hub("alpha.example")
+    hub.delay = 0.05
+    world.engine._patience = 0.0
+    first = await responder.register(claim("dev-1"), evidence("dev-1"), b"", context())
+    operation_id = first.body.partition(b'"operationId":"')[2].partition(b'"')[0].decode()
+    polls = [
+        await responder.operation_status(claim("dev-1"), evidence("dev-1"), operation_id, context()) for _ in range(2)
+    ]
+    assert [poll.status for poll in polls] == [202, 429]
+    await asyncio.sleep(0.2)
+    world.clock.advance(seconds=10)
+    final = await responder.operation_status(claim("dev-1"), evidence("dev-1"), operation_id, context())
+    assert final.status == 200
+    records = await world.database.attempts.latest("dev-1", limit=3)
+    assert [record.outcome for record in records] == [Outcome.ASSIGNED, Outcome.REFUSED, Outcome.ASSIGNING]
+
+
 async def test_a_flood_of_names_does_not_become_a_flood_of_records(world: World) -> None:
     responder, _ = limited(world, address_registrations=Rate(1, 60))
     names = [f"nobody-{number}" for number in range(5000)]

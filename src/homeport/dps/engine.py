@@ -50,6 +50,9 @@ _ROUNDS = 8
 """How often a record that keeps changing under us is read and decided anew before the device is sent away."""
 
 
+_LATEST = 8
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
     """The registration as it stands: finished, or `assigning` and to be polled."""
@@ -196,8 +199,10 @@ class Engine:
 
     async def _is_news(self, claim: DeviceClaim) -> bool:
         """Tell whether the record says no more yet than that the assignment goes on."""
-        latest = await self._stores.attempts.latest(claim.registration_id, limit=1)
-        return bool(latest) and latest[0].outcome is Outcome.ASSIGNING
+        latest = await self._stores.attempts.latest(claim.registration_id, limit=_LATEST)
+        # That a poll came too soon says nothing about the operation.
+        told = next((attempt for attempt in latest if attempt.code != Code.THROTTLED), None)
+        return told is not None and told.outcome is Outcome.ASSIGNING
 
     def _record(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Recorder:
         return Recorder(self._stores.attempts, self._clock, claim=claim, evidence=evidence, context=context)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from homeport.hub.cloud_message import Acknowledgement, CloudMessage
+from homeport.hub.model import Acknowledgement, CloudMessage
 
 MAX_TOPIC_BYTES = 65535
 _IN_ORDER = ("mid", "cid", "uid", "ct", "ce", "ctime")

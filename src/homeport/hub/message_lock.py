@@ -11,8 +11,8 @@ from datetime import datetime
 from enum import Enum
 from typing import TypedDict, TypeVar
 
-from homeport.hub.cloud_message import Acknowledgement, Change, Feedback, FeedbackStatus, Lock, QueuedMessage
 from homeport.hub.errors import HubCode, HubError
+from homeport.hub.model import Acknowledgement, Change, Feedback, FeedbackStatus, Lock, QueuedMessage
 
 T = TypeVar("T")
 

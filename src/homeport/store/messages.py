@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from homeport.hub.cloud_message import (
+from homeport.hub.errors import HubCode, HubError
+from homeport.hub.model import (
     Acknowledgement,
     Change,
     CloudMessage,
@@ -16,7 +17,6 @@ from homeport.hub.cloud_message import (
     Lock,
     QueuedMessage,
 )
-from homeport.hub.errors import HubCode, HubError
 from homeport.store.database import Database, Parameters, Transaction
 from homeport.store.rows import Codec, key_of, to_micros
 

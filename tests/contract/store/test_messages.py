@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from homeport.hub.cloud_message import Acknowledgement, Change, CloudMessage, FeedbackStatus, Lock, QueuedMessage
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.message_lock import Settlement, lock_next, purge, settle
+from homeport.hub.model import Acknowledgement, Change, CloudMessage, FeedbackStatus, Lock, QueuedMessage
 from homeport.store import Stores
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
-from homeport.hub.cloud_message import CloudMessage
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.hubs import Hubs, ServedHub
 from homeport.hub.messages import MAX_BYTES, MAX_DELIVERIES, MAX_QUEUED
-from homeport.hub.model import DeviceStatus, SasAuthentication
+from homeport.hub.model import CloudMessage, DeviceStatus, SasAuthentication
 from homeport.hub.registry import IdentityWrite
 from homeport.proto.mqtt import PubAck, Publish, Unsubscribe
 from tests.unit.hub.clients import Device, RestClient, device_token, dialled

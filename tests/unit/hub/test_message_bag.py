@@ -7,8 +7,8 @@ from urllib.parse import parse_qsl, unquote_plus
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeport.hub.cloud_message import Acknowledgement, CloudMessage
 from homeport.hub.message_bag import write_bag
+from homeport.hub.model import Acknowledgement, CloudMessage
 from homeport.hub.telemetry import parse_bag
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 600000, tzinfo=UTC)
@@ -42,7 +42,7 @@ def test_a_module_has_its_own_address() -> None:
     assert write_bag("d1/m1", message()).startswith("%24.to=%2Fdevices%2Fd1%2Fmodules%2Fm1%2Fmessages%2FdeviceBound&")
 
 
-texts = st.text(alphabet=st.characters(codec="utf-8", exclude_categories=("Cs",)), min_size=1, max_size=8)
+texts = st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=8)
 
 
 @given(st.dictionaries(texts, texts, max_size=4))

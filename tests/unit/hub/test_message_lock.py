@@ -9,9 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from homeport.hub.cloud_message import Acknowledgement, Change, Feedback, FeedbackStatus, Lock, QueuedMessage
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.message_lock import Settlement, age, lock_next, purge, release, settle
+from homeport.hub.model import Acknowledgement, Change, Feedback, FeedbackStatus, Lock, QueuedMessage
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MAX_DELIVERIES = 3

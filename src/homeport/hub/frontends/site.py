@@ -1,6 +1,7 @@
 """A hub as a site: its names and the front-ends that answer there."""
 
 from homeport.clock import Clock
+from homeport.hub.frontends.device_http import DeviceHttpFrontEnd
 from homeport.hub.frontends.mqtt import DeviceFrontEnd
 from homeport.hub.frontends.service import MAX_REQUEST_BODY, ServiceFrontEnd
 from homeport.hub.hubs import ServedHub
@@ -18,7 +19,11 @@ def hub_site(
     device = DeviceFrontEnd(served.device_side)
     return Site(
         names=frozenset(served.hub.host_names),
-        http=tuple(screen.http(front_end, Door.SERVICE) for front_end in (service, *http)),
+        http=(
+            screen.http(service, Door.SERVICE),
+            screen.http(DeviceHttpFrontEnd(served.device_side), Door.DEVICES),
+            *(screen.http(front_end, Door.SERVICE) for front_end in http),
+        ),
         mqtt=(screen.mqtt(device),),
         max_body=MAX_REQUEST_BODY,
     )

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 class Acknowledgement(StrEnum):
@@ -96,10 +96,10 @@ class FeedbackRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change(Generic[T]):
+class Change(Generic[T_co]):
     """What becomes of a queue, and what the one who asked is told."""
 
-    result: T
+    result: T_co
     updated: Sequence[QueuedMessage] = ()
     removed: Sequence[int] = ()
     """Sequence numbers."""
