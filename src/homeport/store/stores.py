@@ -13,6 +13,7 @@ from homeport.store.dialect import Dialect
 from homeport.store.enrollments import SqlEnrollmentStore
 from homeport.store.event_log import SqlEventLog
 from homeport.store.hubs import SqlHubStore
+from homeport.store.ip_filter import SqlIpFilterStore
 from homeport.store.linked_hubs import SqlLinkedHubStore
 from homeport.store.messages import SqlFeedbackStore, SqlMessageStore
 from homeport.store.migration import check, migrate
@@ -34,6 +35,7 @@ class Stores:
     attempts: SqlAttemptStore
     linked_hubs: SqlLinkedHubStore
     hubs: SqlHubStore
+    ip_filter: SqlIpFilterStore
 
     @classmethod
     def over(cls, database: Database) -> "Stores":
@@ -47,6 +49,7 @@ class Stores:
             attempts=SqlAttemptStore(database),
             linked_hubs=SqlLinkedHubStore(database),
             hubs=SqlHubStore(database),
+            ip_filter=SqlIpFilterStore(database),
         )
 
     def devices(self, hub: str) -> SqlDeviceStore:

@@ -6,6 +6,14 @@ Methods raise HomeportError; `reply.answer` around them makes the error body.
 from homeport.dps.administration.attempts import AttemptsResponder
 from homeport.dps.administration.export import ExportResponder
 from homeport.dps.administration.hubs import HubsResponder
+from homeport.dps.administration.ip_filter import IpFilterResponder, IpFilterStore
 from homeport.dps.administration.registrations import RegistrationsResponder
 
-__all__ = ["AttemptsResponder", "ExportResponder", "HubsResponder", "RegistrationsResponder"]
+__all__ = [
+    "AttemptsResponder",
+    "ExportResponder",
+    "HubsResponder",
+    "IpFilterResponder",
+    "IpFilterStore",
+    "RegistrationsResponder",
+]
