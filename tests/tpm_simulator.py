@@ -1,4 +1,4 @@
-"""The socket protocol of Microsoft's TPM simulator in front of swtpm: it is the only TPM that the Node SDK can be given.
+"""The socket protocol of Microsoft's TPM simulator in front of swtpm: the only TPM that the Node SDK can be given.
 
 Two ports side by side: TPM commands on the first, power on the second (TSS.MSR, TpmDevice). One client at a time,
 as with a TPM.

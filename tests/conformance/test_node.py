@@ -1,4 +1,4 @@
-"""Microsoft's Node SDKs: the provisioning service client, and devices over every transport, with keys, X.509 and TPM."""
+"""Microsoft's Node SDKs: the provisioning service client, and devices over every transport, with key, X.509 and TPM."""
 
 import json
 import os
