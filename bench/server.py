@@ -15,7 +15,9 @@ class ServerUnderTest(HomeportServer):
     def __init__(self, data: Path) -> None:
         self.https = (ADDRESS, free_port(ADDRESS))
         self.mqtt = (ADDRESS, free_port(ADDRESS))
-        super().__init__(data, (ADDRESS,), "--https-port", str(self.https[1]), "--mqtt-port", str(self.mqtt[1]))
+        self.amqp = (ADDRESS, free_port(ADDRESS))
+        ports = {"--https-port": self.https, "--mqtt-port": self.mqtt, "--amqp-port": self.amqp}
+        super().__init__(data, (ADDRESS,), *(word for option, (_, port) in ports.items() for word in (option, str(port))))
 
     def service(self) -> Service:
         """Ask the running server what its clients need."""
