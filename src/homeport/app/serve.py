@@ -72,7 +72,9 @@ def _explain(error: BaseException) -> CannotStartError | None:
     """Return what a person can do something about; None for a fault of ours."""
     match error:
         case PortUnavailableError():
-            return CannotStartError(f"{error} The options are --https-port, --mqtt-port, --amqp-port, --portal-port and --bind.")
+            return CannotStartError(
+                f"{error} The options are --https-port, --mqtt-port, --amqp-port, --portal-port and --bind."
+            )
         case DirectoryError() | DatabaseError() | SchemaError():
             return CannotStartError(str(error))
         case _:
@@ -135,9 +137,7 @@ async def _listen(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[
             grace=config.drain,
         )
 
-    web = HttpServer(
-        parts.sites, MqttServer(parts.sites, parts.clock), amqp=AmqpServer(parts.sites, parts.clock)
-    )
+    web = HttpServer(parts.sites, MqttServer(parts.sites, parts.clock), amqp=AmqpServer(parts.sites, parts.clock))
     listeners = (
         # HTTP/2 would lower-case header names, which the C SDK cannot take (contract hub.md 1.3).
         listener(web, config.https_port, b"http/1.1"),

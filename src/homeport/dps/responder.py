@@ -35,6 +35,11 @@ class DeviceResponder:
         self._clock = clock
         self._random = random
 
+    @property
+    def id_scope(self) -> str:
+        """The id scope whose devices it answers."""
+        return self._engine.id_scope
+
     def new_tracking_id(self) -> str:
         """Return the id under which answer, log and record of one call are found."""
         return new_guid(self._random)

@@ -155,11 +155,18 @@ class AmqpHandler(Protocol):
         """When the loop is to close the connection (token expiry), or None; read again at every wake-up."""
         ...
 
-    async def attach(self, link: AmqpReceiver | AmqpSender) -> LinkTerms | Error:
-        """Accept or refuse a link. What is sent on it before this returns goes out after the answer.
+    async def attach_receiver(self, link: AmqpReceiver) -> LinkTerms | Error:
+        """Accept or refuse a link on which the client wants to send.
 
         Nothing else is read from the client meanwhile. An exception is logged and refuses the link with
         amqp:internal-error.
+        """
+        ...
+
+    async def attach_sender(self, link: AmqpSender) -> LinkTerms | Error:
+        """Accept or refuse a link on which the client wants to receive; otherwise as `attach_receiver`.
+
+        What is sent on it before this returns goes out after the answer.
         """
         ...
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from homeport.clock import Clock
 from homeport.dps.administration import AdminResponder
+from homeport.dps.frontends.amqp import DeviceAmqpFrontEnd
 from homeport.dps.frontends.authorization import Authorization
 from homeport.dps.frontends.http_admin import AdminFrontEnd
 from homeport.dps.frontends.http_device import DeviceFrontEnd
@@ -37,4 +38,5 @@ def dps_site(
             *http,
         ),
         mqtt=(DeviceMqttFrontEnd(devices, clock),),
+        amqp=(DeviceAmqpFrontEnd(devices, clock),),
     )
