@@ -90,7 +90,7 @@ def read_request(message: Message) -> Request | None:
 
 
 def response(request: Message, reply: Reply) -> Message:
-    """Write the answer: the request's correlation id with its type, and `retry-after` in both spellings (dps.md 5.5)."""
+    """Write the answer: the request's correlation id with its type, `retry-after` in both spellings (dps.md 5.5)."""
     correlation_id = request.properties.correlation_id if request.properties else None
     return Message(
         properties=None if correlation_id is None else Properties(correlation_id=correlation_id),
