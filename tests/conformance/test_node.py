@@ -1,5 +1,7 @@
 """Microsoft's Node SDKs: the provisioning service client, and devices over every transport, with key, X.509 and TPM."""
 
+import base64
+import hmac
 import json
 import os
 import subprocess
@@ -23,8 +25,8 @@ pytestmark = [pytest.mark.conformance, pytest.mark.node]
 NODE = Path(__file__).parent / "node"
 VECTORS = Path(__file__).parents[1] / "vectors"
 SDK = "Node: azure-iot-provisioning-device, azure-iot-device"
-transports = pytest.mark.parametrize("transport", ["mqtt", "mqtt-ws", "http"])
-tpm_transports = pytest.mark.parametrize("transport", ["http"])
+transports = pytest.mark.parametrize("transport", ["mqtt", "mqtt-ws", "http", "amqp", "amqp-ws"])
+tpm_transports = pytest.mark.parametrize("transport", ["http", "amqp", "amqp-ws"])
 TPM_ADDRESS = ("127.0.53.9", 2321)
 
 
@@ -42,6 +44,12 @@ def run(service: Service, script: str, wanted: dict[str, Any]) -> dict[str, Any]
     assert done.stdout, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
+
+
+def derived_key(group_key: str, registration_id: str) -> str:
+    """Derive a device's key from its group's, as the documentation tells operators to."""
+    digest = hmac.digest(base64.b64decode(group_key), registration_id.lower().encode(), "sha256")
+    return base64.b64encode(digest).decode()
 
 
 @pytest.fixture
@@ -78,6 +86,18 @@ def test_symmetric_key(service: Service, operator: ProvisioningServiceClient, de
         service.hub_connection_string(answer["result"]["assignedHub"])
     )
     assert registry.get_device(registration_id).last_activity_time.year > 2000
+
+
+@transports
+@pytest.mark.matrix(sdk=SDK, feature="symmetric key of a group: register, connect, telemetry")
+def test_group_key(service: Service, operator: ProvisioningServiceClient, device_key: str, transport: str) -> None:
+    registration_id, group_id = unique("node-member"), unique("node-group")
+    operator.create_or_update(EnrollmentGroup.create(group_id, symmetric_key(device_key, device_key)))
+
+    answer = device(service, registration_id, transport, key=derived_key(device_key, registration_id))
+
+    assert answer["result"]["status"] == "assigned"
+    assert answer["result"]["symmetricKey"] == {"enrollmentGroupId": group_id}
 
 
 @transports

@@ -91,7 +91,8 @@ async def test_a_conversation(certificates: ServerCertificates, client_context: 
         (handler,) = front_end.handlers
         await handler.ended.wait()
     assert (opened.idle_time_out, opened.max_frame_size) == (240.0, 65536)
-    assert (answer.target and answer.target.address, answer.properties) == ("there", {"for": "there"})
+    assert isinstance(answer.target, Target)
+    assert (answer.target.address, answer.properties) == ("there", {"for": "there"})
     assert handler.receivers[0].attached.properties == {"a": 1}
     assert handler.ends == [True]
     assert front_end.peers[0].chain == identity.der
