@@ -38,6 +38,7 @@ from homeport.proto.amqp import (
     SaslMechanisms,
     SaslOutcome,
     SaslResponse,
+    Target,
     encode_message,
 )
 from tests.amqp_client import Client
