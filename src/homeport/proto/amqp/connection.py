@@ -1,13 +1,46 @@
 """One AMQP 1.0 connection, seen from either side. Streams, authentication and what addresses mean live elsewhere."""
 
-from typing import overload
+from typing import Any, NoReturn, overload
 
+from homeport.proto import LocalProtocolError
 from homeport.proto.amqp.composites import Error
-from homeport.proto.amqp.events import Command, Event, Transfer
-from homeport.proto.amqp.limits import DEFAULT_LIMITS, Limits
+from homeport.proto.amqp.errors import AmqpProtocolError, Condition, IdleTimeoutError
+from homeport.proto.amqp.events import (
+    Attach,
+    Begin,
+    Close,
+    Closed,
+    Command,
+    Detach,
+    Disposition,
+    Drained,
+    End,
+    Event,
+    Flow,
+    Open,
+    Opened,
+    SaslChallenge,
+    SaslInit,
+    SaslOutcome,
+    SaslResponse,
+    Transfer,
+)
+from homeport.proto.amqp.frames import (
+    AMQP_FRAME,
+    HEADER_SIZE,
+    SASL_FRAME,
+    SMALLEST_MAX_FRAME,
+    Outbox,
+    read_frame_header,
+)
+from homeport.proto.amqp.handshake import Handshake
+from homeport.proto.amqp.idle import Idle
+from homeport.proto.amqp.limits import DEFAULT_LIMITS, Limits, Usage
 from homeport.proto.amqp.link import Link
+from homeport.proto.amqp.performatives import AMQP_BODIES, CLOSE, OPEN, SASL_BODIES, TRANSFER, read_body
 from homeport.proto.amqp.session import Session
-from homeport.proto.amqp.state import LinkRole, Role, State
+from homeport.proto.amqp.sessions import Sessions
+from homeport.proto.amqp.state import LinkRole, Role, State, Voice, overall
 
 
 class Connection:
@@ -20,7 +53,8 @@ class Connection:
     A server hears, in order: SaslInit (unless the client does without SASL), answered by SaslChallenge or
     SaslOutcome; SaslResponse, likewise; Opened, answered by Open; Begun by Begin; Attached by Attach (and Flow, to
     give a sending client credit) or by Detach with an error, to refuse it. A client may say Open, Begin and Attach
-    before it hears anything, and the events of a server that is talked to in this way come before it has answered.
+    before it hears anything. Nothing is read between SaslInit, SaslResponse, Opened or Begun and its answer, which
+    may take its time: what has come since is read once `held` says so.
 
     Done here and not to be answered: headers, `sasl-mechanisms`, heartbeats, session windows, flows that ask for
     an echo, and the answers to the peer's DETACH, END and CLOSE.
@@ -49,37 +83,177 @@ class Connection:
         the bare AMQP header. A client with any `mechanisms` begins with SASL and chooses when it hears
         SaslMechanisms; without, it begins with the bare header and may Open at once.
         """
-        raise NotImplementedError
+        if len(container_id.encode()) > _MAX_CONTAINER_ID:
+            raise ValueError(f"a container id has at most {_MAX_CONTAINER_ID} bytes")
+        self._container_id = container_id
+        self._limits = limits
+        self._outbox = Outbox()
+        self._usage = Usage()
+        self._handshake = Handshake(role, self._outbox, mechanisms, sasl_optional=sasl_optional, limits=limits)
+        self._voice = self._peer_voice = Voice.START
+        self._raise_voices()
+        self._fault: AmqpProtocolError | None = None
+
+        self._buffer = bytearray()  # the start of one frame, or all that came while it was our turn
+        self._wanted = 0  # bytes the buffer must hold before it is worth another look
+
+        self._sessions = Sessions(self._outbox, limits, self._usage)
+
+        self._idle = Idle(self._outbox, limits.idle_time_out)
 
     @property
     def state(self) -> State:
         """Where the conversation stands. It may be ahead of the events not yet looked at."""
-        raise NotImplementedError
+        return State.CLOSED if self._handshake.refused else overall(self._voice, self._peer_voice)
 
     @property
     def held(self) -> bool:
         """Whether bytes wait that `receive(b"")` would read now: a client may go on before SASL is decided."""
-        raise NotImplementedError
+        return self._wanted == 0 and bool(self._buffer) and not self._our_turn()
 
     @property
     def pending_bytes(self) -> int:
         """Bytes of transfers that wait for the peer to open a session window."""
-        raise NotImplementedError
+        return self._usage.pending_bytes
 
     def new_session(self) -> Session:
         """Make a session of ours, to be begun with Begin."""
-        raise NotImplementedError
+        return Session(ours=True)
 
     def new_link(self, session: Session, name: str, role: LinkRole) -> Link:
         """Make a link of ours in which we play `role`, to be attached with Attach."""
-        raise NotImplementedError
+        return Link(session, name, role, ours=True)
 
     def receive(self, data: bytes) -> list[Event]:
         """Take what the stream brought; return what it says, in order.
 
         Raises AmqpProtocolError as the class describes. What comes after the peer's last word is ignored.
         """
-        raise NotImplementedError
+        if self._fault is not None:
+            self._break_off(self._fault)
+        if self._over():
+            return []
+        buffer = self._buffer
+        if data:
+            self._idle.heard = True
+        elif not buffer:
+            return []
+        events: list[Event] = []
+        try:
+            if buffer:
+                buffer += data
+                if len(buffer) < self._wanted or self._our_turn():
+                    self._check_held()
+                    return []
+                data = bytes(buffer)
+                buffer.clear()
+            self._read(data, events)
+        except AmqpProtocolError as fault:
+            self._fault = fault.with_traceback(None)
+            if not events:
+                self._break_off(fault)
+        return events
+
+    def _our_turn(self) -> bool:
+        """Whether the peer has said what we must answer before more may be read."""
+        return (
+            self._sessions.invited is not None
+            or (self._peer_voice is Voice.OPEN and self._voice is Voice.HEADER)
+            or self._handshake.our_turn
+        )
+
+    def _over(self) -> bool:
+        return self._peer_voice is Voice.CLOSED or self._handshake.refused
+
+    def _check_held(self) -> None:
+        if len(self._buffer) > self._limits.max_frame_size:
+            raise AmqpProtocolError("the peer says too much before it is answered", Condition.RESOURCE_LIMIT_EXCEEDED)
+
+    def _read(self, data: bytes, events: list[Event]) -> None:
+        at, size = 0, len(data)
+        handshake, limits = self._handshake, self._limits
+        self._wanted = 0
+        while at < size and not self._over():
+            if self._our_turn():
+                self._buffer += data[at:]
+                self._check_held()
+                return
+            if size - at < HEADER_SIZE:
+                if handshake.header_due:
+                    handshake.hear_header(data[at:])
+                self._wanted = HEADER_SIZE
+                break
+            if handshake.header_due:
+                handshake.hear_header(data[at : at + HEADER_SIZE])
+                self._raise_voices()
+                at += HEADER_SIZE
+                continue
+            kind, limit = (
+                (AMQP_FRAME, limits.max_frame_size) if handshake.heard else (SASL_FRAME, limits.max_sasl_frame_size)
+            )
+            length, start, channel = read_frame_header(data, at, kind, limit)
+            end = at + length
+            if end > size:
+                self._wanted = length
+                break
+            body = data[at + start : end]
+            at = end
+            if kind == SASL_FRAME:
+                performative, values, _ = read_body(SASL_BODIES, body, limits)
+                events.append(handshake.hear(performative.code, values))
+                self._raise_voices()
+            elif body:
+                self._hear(channel, body, events)
+        if not self._over():
+            self._buffer += data[at:]
+
+    def _hear(self, channel_number: int, body: bytes, events: list[Event]) -> None:
+        performative, values, at = read_body(AMQP_BODIES, body, self._limits)
+        if performative is not TRANSFER and at != len(body):
+            raise AmqpProtocolError(f"{performative.name} has a payload", Condition.DECODE_ERROR)
+        if (self._peer_voice is Voice.HEADER) is not (performative is OPEN):
+            raise AmqpProtocolError("open must be said first, and once", Condition.ILLEGAL_STATE)
+        if performative is CLOSE:
+            self._hear_close(values[0], events)
+        elif self._voice is Voice.CLOSED:
+            return  # we have said our last word: only the peer's is awaited
+        elif performative is OPEN:
+            self._hear_open(values, events)
+        else:
+            self._sessions.hear(channel_number, performative, values, body[at:], events)
+
+    def _hear_open(self, values: list[Any], events: list[Event]) -> None:
+        container_id, hostname, max_frame_size, channel_max, idle, *others = values
+        if max_frame_size < SMALLEST_MAX_FRAME:
+            raise AmqpProtocolError("max-frame-size is below 512", Condition.INVALID_FIELD)
+        if idle and idle / 1000 < self._limits.min_peer_idle_time_out:
+            raise AmqpProtocolError("idle-time-out is too short to be kept", Condition.NOT_ALLOWED)
+        self._peer_voice = Voice.OPEN
+        self._outbox.max_frame_size = max_frame_size
+        self._sessions.peer_channel_max = channel_max
+        self._idle.peer_allows(idle / 1000 if idle else None)
+        events.append(
+            Opened(
+                container_id=container_id,
+                hostname=hostname,
+                max_frame_size=max_frame_size,
+                channel_max=channel_max,
+                idle_time_out=idle / 1000 if idle else None,
+                outgoing_locales=others[0],
+                incoming_locales=others[1],
+                offered_capabilities=others[2],
+                desired_capabilities=others[3],
+                properties=others[4],
+            )
+        )
+
+    def _hear_close(self, error: Error | None, events: list[Event]) -> None:
+        self._peer_voice = Voice.CLOSED
+        if self._voice is Voice.OPEN:
+            self._outbox.say(0, CLOSE, None)
+            self._voice = Voice.CLOSED
+        self._forget_all()
+        events.append(Closed(error=error))
 
     @overload
     def send(self, command: Transfer) -> int: ...
@@ -88,23 +262,85 @@ class Connection:
     def send(self, command: Command) -> int | None:
         """Queue what `command` says for `outgoing`; return the delivery id of a Transfer, else None.
 
-        Raises LocalProtocolError, with nothing queued, if it may not be said now or cannot be written. A peer can
-        end links, sessions and the connection at any time, so ask `link.open`, `session.open` or `state` first
-        wherever events may have come in between. A Transfer needs `link.credit`; if the peer's session window is
-        shut its frames wait here, which `Limits.max_pending_bytes` bounds: prefer `link.may_send`.
+        Raises LocalProtocolError, with nothing queued, if it may not be said now or cannot be written. But the peer
+        can settle deliveries and end links, sessions and the connection at any time, so a command about what is
+        over is dropped in silence, except Transfer. A Transfer needs `link.credit`; if the peer's session window is
+        shut its frames wait here, which `Limits.max_pending_bytes` bounds: prefer `link.may_send`. What waits when
+        we detach its link is not sent.
         """
-        raise NotImplementedError
+        if type(command) is Transfer:
+            return self._sessions.transfer(command)
+        if self.state is State.CLOSED:
+            return None
+        match command:
+            case Disposition() | Flow() | Drained() | Attach() | Detach():
+                self._sessions.say(command)
+            case Begin():
+                if self._voice is not Voice.OPEN:
+                    raise LocalProtocolError("begin comes after open")
+                self._sessions.begin(command)
+            case End():
+                self._sessions.end(command)
+            case Open():
+                self._send_open(command)
+            case Close():
+                if self._voice is not Voice.OPEN:
+                    raise LocalProtocolError("close comes after open")
+                self._outbox.say(0, CLOSE, command.error)
+                self._voice = Voice.CLOSED
+                self._forget_all()
+            case SaslInit() | SaslChallenge() | SaslResponse() | SaslOutcome():
+                self._handshake.send(command)
+                self._raise_voices()
+        return None
+
+    def _send_open(self, command: Open) -> None:
+        if self._voice is not Voice.HEADER:
+            raise LocalProtocolError("open is said once, after the headers and SASL")
+        limits = self._limits
+        idle = limits.idle_time_out
+        self._outbox.say(
+            0,
+            OPEN,
+            self._container_id,
+            command.hostname,
+            limits.max_frame_size,
+            limits.channel_max,
+            None if idle is None else round(idle * 1000),
+            command.outgoing_locales,
+            command.incoming_locales,
+            command.offered_capabilities,
+            command.desired_capabilities,
+            command.properties,
+        )
+        self._voice = Voice.OPEN
+        self._idle.heard = True  # the peer's time begins with our announcement
 
     def outgoing(self) -> bytes:
         """Return what is to be written now, and forget it."""
-        raise NotImplementedError
+        return self._outbox.take()
 
     def close(self, error: Error | None = None) -> None:
         """End in order, at any time: CLOSE, after OPEN if we have not said it, or nothing where AMQP has no word.
 
         It never raises. What was outgoing is kept.
         """
-        raise NotImplementedError
+        self._fault = None
+        self._say_last(error)
+        self._peer_voice = Voice.CLOSED
+
+    def _say_last(self, error: Error | None) -> None:
+        """Say CLOSE if AMQP lets us, after OPEN if we owe that; nothing is said or heard after it."""
+        if self._voice is Voice.HEADER and self._peer_voice is not Voice.START:
+            self._outbox.say(0, OPEN, self._container_id, *_LEAST_OPEN)
+            self._voice = Voice.OPEN
+        if self._voice is Voice.OPEN:
+            try:
+                self._outbox.say(0, CLOSE, error)
+            except LocalProtocolError:
+                self._outbox.say(0, CLOSE, None)
+        self._voice = Voice.CLOSED
+        self._forget_all()
 
     def tick(self, now: float) -> float | None:
         """Learn the time; return when to call again at the latest, None for no such time.
@@ -114,4 +350,37 @@ class Connection:
         the peer's idle time-out asks. Raises IdleTimeoutError, with CLOSE in `outgoing`, when the peer has been
         silent for twice the idle time-out that we announced; also raises the fault that `receive` has kept back.
         """
-        raise NotImplementedError
+        if self._fault is not None:
+            self._break_off(self._fault)
+        try:
+            return self._idle.tick(now, running=self.state is State.OPEN)
+        except IdleTimeoutError as fault:
+            self._fault = fault.with_traceback(None)
+            self._break_off(fault)
+
+    # --- state --------------------------------------------------------------------------------------------------
+
+    def _raise_voices(self) -> None:
+        """Note the headers of AMQP proper that the handshake has brought."""
+        if self._handshake.said and self._voice is Voice.START:
+            self._voice = Voice.HEADER
+        if self._handshake.heard and self._peer_voice is Voice.START:
+            self._peer_voice = Voice.HEADER
+
+    def _break_off(self, fault: AmqpProtocolError) -> NoReturn:
+        if self._voice is not Voice.CLOSED:
+            self._say_last(fault.as_error())
+        self._peer_voice = Voice.CLOSED
+        # A copy: the one we keep must not hold on to the frames, and the bytes in them, that it passes through.
+        raise type(fault)(*fault.args) from None
+
+    def _forget_all(self) -> None:
+        self._sessions.abandon()
+        self._buffer.clear()
+
+
+_MAX_CONTAINER_ID = 256
+"""So that OPEN always fits into the smallest frame."""
+
+_LEAST_OPEN = (None, SMALLEST_MAX_FRAME, 0, None, (), (), (), (), None)
+"""What an OPEN says of us that stands before CLOSE only."""

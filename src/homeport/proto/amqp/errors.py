@@ -4,6 +4,7 @@ from enum import Enum
 from typing import Final
 
 from homeport.proto import RemoteProtocolError
+from homeport.proto.amqp.composites import Error
 
 
 class Scope(Enum):
@@ -54,6 +55,10 @@ class AmqpProtocolError(RemoteProtocolError):
         super().__init__(message, condition, scope)
         self.condition = condition
         self.scope = scope
+
+    def as_error(self) -> Error:
+        """Return what the peer is told."""
+        return Error(condition=self.condition, description=str(self))
 
     def __str__(self) -> str:
         return str(self.args[0])

@@ -234,7 +234,8 @@ class Disposition:
     """Tell the state of one delivery of this link, either way: as receiver the outcome, as sender to settle.
 
     `last` extends it to all unsettled deliveries of the link from `delivery_id` to `last`. What is settled is
-    forgotten. Dispositions of neighbouring deliveries that say the same are joined in one frame.
+    forgotten, and what was settled already is left alone. Dispositions of neighbouring deliveries that say the same
+    are joined in one frame.
     """
 
     link: Link

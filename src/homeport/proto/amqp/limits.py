@@ -48,3 +48,14 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+
+
+class Usage:
+    """What the sessions of one connection use together."""
+
+    __slots__ = ("links", "partial_bytes", "pending_bytes")
+
+    def __init__(self) -> None:
+        self.links = 0
+        self.partial_bytes = 0
+        self.pending_bytes = 0

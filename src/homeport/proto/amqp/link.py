@@ -1,7 +1,6 @@
 """A link: the handle by which an application names it, and what both sides know of it."""
 
-from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from homeport.proto.amqp.composites import ReceiverSettleMode, SenderSettleMode
 from homeport.proto.amqp.state import LinkRole, Standing
@@ -20,7 +19,9 @@ class Link:
         "credit",
         "delivery_count",
         "drain",
+        "faulty",
         "handle",
+        "initial_delivery_count",
         "max_message_size",
         "name",
         "ours",
@@ -40,6 +41,8 @@ class Link:
         self.role = role
         self.ours = ours
         self.standing = Standing.NEW
+        self.faulty = False
+        """Whether we detached it because the peer broke a rule; the application knows."""
         self.handle: int | None = None
         self.peer_handle: int | None = None
         self.snd_settle_mode = SenderSettleMode.MIXED
@@ -47,7 +50,7 @@ class Link:
         self.max_message_size = 0
         self.peer_max_message_size = 0
         self.credit = 0
-        self.delivery_count = 0
+        self.delivery_count = self.initial_delivery_count = 0
         self.drain = False
         self.partial: Partial | None = None
 
@@ -68,13 +71,12 @@ class Link:
 class Partial:
     """The beginning of a delivery of which more frames are to come."""
 
-    __slots__ = ("data", "delivery_id", "message_format", "settled", "size", "state", "tag")
+    __slots__ = ("data", "delivery_id", "message_format", "settled", "state", "tag")
 
     def __init__(self, delivery_id: int, tag: bytes, message_format: int) -> None:
         self.delivery_id = delivery_id
         self.tag = tag
         self.message_format = message_format
         self.settled = False
-        self.state: object = None
-        self.data: deque[bytes] = deque()
-        self.size = 0
+        self.state: Any = None
+        self.data = bytearray()

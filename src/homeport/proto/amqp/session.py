@@ -9,11 +9,13 @@ class Session:
     Applications read `ours`, `open` and `may_send`; they change nothing.
     """
 
-    __slots__ = ("ours", "pending", "standing", "window")
+    __slots__ = ("faulty", "ours", "pending", "standing", "window")
 
     def __init__(self, *, ours: bool) -> None:
         self.ours = ours
         self.standing = Standing.NEW
+        self.faulty = False
+        """Whether we ended it because the peer broke a rule; the application knows."""
         self.window = 0
         """Transfer frames that the peer lets us send."""
         self.pending = 0

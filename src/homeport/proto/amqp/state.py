@@ -6,6 +6,9 @@ has said itself: both may run ahead of the other's answer (2.4.1, "pipelined ope
 
 from enum import Enum
 
+from homeport.proto import LocalProtocolError
+from homeport.proto.amqp.errors import AmqpProtocolError, Condition
+
 
 class Role(Enum):
     """One of the two sides of a connection."""
@@ -133,3 +136,22 @@ STANDINGS: dict[tuple[Standing, Word], Standing] = {
     (Standing.ENDING, Word.PEER_BEGINS): Standing.ENDING,
     (Standing.ENDING, Word.PEER_ENDS): Standing.OVER,
 }
+
+ENDED = frozenset({Standing.ENDING, Standing.OVER})
+"""Nothing more is to be said about what stands here."""
+
+
+def moved(standing: Standing, word: Word, what: str) -> Standing:
+    """Return where our word leads. Raises LocalProtocolError if it may not be said."""
+    after = STANDINGS.get((standing, word))
+    if after is None:
+        raise LocalProtocolError(f"{what} is {standing.value}: it is not for us to say so now")
+    return after
+
+
+def heard(standing: Standing, word: Word) -> Standing:
+    """Return where the peer's word leads. Raises AmqpProtocolError if it may not say so."""
+    after = STANDINGS.get((standing, word))
+    if after is None:
+        raise AmqpProtocolError("this may not be said now", Condition.NOT_ALLOWED)
+    return after

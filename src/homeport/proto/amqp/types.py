@@ -83,9 +83,6 @@ class Timestamp(_Integer):
         return _EPOCH + _MILLISECOND * int(self)
 
 
-LONG_LOWEST, LONG_HIGHEST = Timestamp.lowest, Timestamp.highest
-
-
 class Float(float):
     """AMQP's float of 32 bits; Python's own float stands for double."""
 
