@@ -178,7 +178,7 @@ class Client:
     async def begin(self) -> Session:
         self.session = self.engine.new_session()
         self.send(Begin(session=self.session))
-        await self.next(Begun)
+        await self.until(Begun)
         return self.session
 
     def receiver(self, address: str | None, credit: int = 10, **options: Any) -> Link:

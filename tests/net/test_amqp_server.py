@@ -552,7 +552,7 @@ async def test_shutdown_answers_what_has_come_and_closes(
         _ = handler.senders[0].send(b"", settled=True)
 
     front_end = EchoFrontEnd(on_message=slow)
-    async with listening(amqp_server(front_end), certificates, grace=5) as address:
+    async with listening(amqp_server(front_end, close_seconds=0.2), certificates, grace=5) as address:
         client = await joined(address, client_context())
         client.receiver("back")
         await client.attached()

@@ -380,7 +380,7 @@ async def test_an_answer_waits_for_the_clients_credit(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("password", "reason"),
-    [(token("dev-1", b"x" * 32), "signature"), ("nonsense", "token"), (token("dev-2"), "is for")],
+    [(token("dev-1", b"x" * 32), "signed with neither"), ("nonsense", "token"), (token("dev-2"), "is for")],
 )
 async def test_a_bad_token_is_outcome_1_and_on_record(world: World, password: str, reason: str) -> None:
     async with client(world, mechanisms=("PLAIN",)) as device:

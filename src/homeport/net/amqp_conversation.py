@@ -192,7 +192,7 @@ class Conversation:
             case Detached():
                 await self._forget(event.link, event.error)
             case Begun():
-                self._outlet.answer(Begin(session=event.session))
+                self._outlet.send(Begin(session=event.session))
             case Ended():
                 for link in self._links.of_session(event.session):
                     await self._forget(link, event.error)
@@ -329,8 +329,7 @@ class Conversation:
     def _end(self) -> None:
         self._closing = self._ended = True
         self._links.end()
-        self._engine.close(self._error)
-        self._outlet.end()
+        self._outlet.end(self._error)
         for task in self._work:
             task.cancel()
 

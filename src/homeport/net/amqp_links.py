@@ -6,7 +6,6 @@ Never here: what came over the stream, and who decides to close.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any, Final
 
 from homeport.net.amqp_handlers import LinkTerms
@@ -14,6 +13,7 @@ from homeport.net.stream import ByteStream
 from homeport.proto.amqp import (
     Attach,
     Attached,
+    Close,
     Command,
     Connection,
     Delivery,
@@ -60,17 +60,12 @@ class Outlet:
         return self._engine.pending_bytes + self._stream.unsent
 
     def send(self, command: Command) -> int | None:
-        """Queue a frame; after either side's end it is dropped. Raises LocalProtocolError."""
+        """Queue a frame; what is about something that has ended is dropped. Raises LocalProtocolError."""
         if self._ended or self._engine.state is State.CLOSED:
             return None
         delivery_id = self._engine.send(command)
         self.flush_soon()
         return delivery_id
-
-    def answer(self, command: Command) -> None:
-        """Say this unless the client has ended already what it is about."""
-        with suppress(LocalProtocolError):
-            self.send(command)
 
     def flush_soon(self) -> None:
         """Flush when this turn of the event loop is over."""
@@ -84,8 +79,12 @@ class Outlet:
         if data := self._engine.outgoing():
             self._stream.write(data)
 
-    def end(self) -> None:
-        """Hand over the last words; nothing leaves afterwards."""
+    def end(self, error: Error | None) -> None:
+        """Say CLOSE where AMQP has that word, and hand it over; nothing leaves afterwards."""
+        try:
+            self._engine.send(Close(error=error))
+        except LocalProtocolError:  # SASL is not over, or we have not said OPEN
+            self._engine.close(error)
         self.flush()
         self._ended = True
 
@@ -93,7 +92,7 @@ class Outlet:
 class Receiver:
     """A link on which the client sends (an AmqpReceiver)."""
 
-    __slots__ = ("_outlet", "attached", "credit", "handled", "link")
+    __slots__ = ("_outlet", "attached", "credit", "handled", "link", "over")
 
     def __init__(self, attached: Attached, outlet: Outlet) -> None:
         self.attached = attached
@@ -102,6 +101,8 @@ class Receiver:
         """How many messages the client may have sent ahead of their handling."""
         self.handled = 0
         """Messages being handled."""
+        self.over = False
+        """We have ended it."""
         self._outlet = outlet
 
     @property
@@ -113,7 +114,8 @@ class Receiver:
         return self.link.session
 
     def detach(self, error: Error | None = None) -> None:
-        _detach(self.link, self._outlet, error)
+        self._outlet.send(Detach(link=self.link, error=error))
+        self.over = True
 
     def top_up(self) -> None:
         """Give credit again when half of it is used; what is being handled counts as used."""
@@ -125,7 +127,7 @@ class Receiver:
 class Sender:
     """A link on which the client receives (an AmqpSender)."""
 
-    __slots__ = ("_ended", "_held", "_on_held", "_outlet", "_unsettled", "attached", "link")
+    __slots__ = ("_ended", "_held", "_on_held", "_outlet", "_unsettled", "attached", "link", "over")
 
     def __init__(self, attached: Attached, outlet: Outlet, on_held: Callable[[int], None]) -> None:
         """`on_held` is told how many bytes more (or fewer) wait for credit, after each message."""
@@ -136,6 +138,8 @@ class Sender:
         self._held: deque[tuple[Transfer, asyncio.Future[DeliveryState | None] | None]] = deque()
         self._unsettled: dict[int, asyncio.Future[DeliveryState | None]] = {}
         self._ended = False
+        self.over = False
+        """We have ended it."""
 
     @property
     def address(self) -> str:
@@ -150,7 +154,8 @@ class Sender:
         return max(0, self.link.credit - len(self._held)) if self.link.open else 0
 
     def detach(self, error: Error | None = None) -> None:
-        _detach(self.link, self._outlet, error)
+        self._outlet.send(Detach(link=self.link, error=error))
+        self.over = True
         self.end()
 
     def send(
@@ -273,7 +278,7 @@ class Links:
     def accept(self, made: Receiver | Sender, terms: LinkTerms) -> None:
         """Answer the ATTACH. Credit goes out with it: Java asks for it no earlier and waits no longer (dps.md 5.3)."""
         attached = made.attached
-        self._outlet.answer(
+        self._outlet.send(
             Attach(
                 link=made.link,
                 # The Event Hubs clients take an absent terminus for a refusal (contract hub.md 14.2).
@@ -309,11 +314,11 @@ class Links:
         return senders if event.link is not None else []
 
     def forget(self, link: Link) -> Receiver | Sender | None:
-        """Learn that a link is over."""
+        """Learn that a link is over; return it if it was not us who ended it."""
         gone = self._links.pop(link, None)
         if isinstance(gone, Sender):
             gone.end()
-        return gone
+        return None if gone is None or gone.over else gone
 
     def of_session(self, session: Session) -> list[Link]:
         """Return the links of one session."""
@@ -347,7 +352,3 @@ _NOTHING: Final = _Nothing()
 def _address(terminus: object) -> str:
     address = getattr(terminus, "address", None)
     return address if isinstance(address, str) else ""
-
-
-def _detach(link: Link, outlet: Outlet, error: Error | None) -> None:
-    outlet.answer(Detach(link=link, error=error))

@@ -247,7 +247,7 @@ class Sites:
                 owns = front_end.owns(opening)
                 if owns:
                     return (front_end,)
-                if owns is None and candidate is site:
+                if owns is None and candidate is site and front_end not in undecided:
                     undecided.append(front_end)
         return undecided
 
