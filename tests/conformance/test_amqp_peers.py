@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 from provisioningserviceclient import ProvisioningServiceClient
 from provisioningserviceclient.models import AttestationMechanism, IndividualEnrollment
 
-from homeport.client.tokens import create_device_sas_token
+from homeport.client import SymmetricKeySecurityProvider
+from homeport.client.tokens import registration_token
 from tests.certificates import make_certificate
 from tests.conformance.conftest import Service
 from tests.conformance.test_python_provisioning import symmetric_key, unique
@@ -69,6 +71,11 @@ def register(service: Service, peer: str, registration_id: str, **more: Any) -> 
     return answer
 
 
+def signed(service: Service, registration_id: str, key: str) -> str:
+    provider = SymmetricKeySecurityProvider(registration_id, key)
+    return registration_token(provider, service.id_scope, registration_id, datetime.now(UTC), timedelta(hours=1))
+
+
 @pytest.fixture
 def operator(service: Service) -> ProvisioningServiceClient:
     return ProvisioningServiceClient.create_from_connection_string(service.values["HOMEPORT_DPS_CONNECTION_STRING"])
@@ -79,7 +86,7 @@ def operator(service: Service) -> ProvisioningServiceClient:
 def test_a_token(service: Service, operator: ProvisioningServiceClient, device_key: str, peer: str) -> None:
     registration_id = unique("peer-key")
     operator.create_or_update(IndividualEnrollment.create(registration_id, symmetric_key(device_key, device_key)))
-    token = create_device_sas_token(service.id_scope, registration_id, device_key)
+    token = signed(service, registration_id, device_key)
 
     answer = register(service, peer, registration_id, token=token)
 
@@ -131,7 +138,7 @@ def test_a_stranger_reads_why(service: Service, tmp_path: Path, peer: str) -> No
 def test_a_wrong_token(service: Service, operator: ProvisioningServiceClient, device_key: str, peer: str) -> None:
     registration_id = unique("peer-wrong")
     operator.create_or_update(IndividualEnrollment.create(registration_id, symmetric_key(device_key, device_key)))
-    token = create_device_sas_token(service.id_scope, registration_id, WRONG_KEY)
+    token = signed(service, registration_id, WRONG_KEY)
 
     answer = register(service, peer, registration_id, token=token)
 
@@ -142,7 +149,7 @@ def test_a_wrong_token(service: Service, operator: ProvisioningServiceClient, de
 def test_rhea_over_a_websocket(service: Service, operator: ProvisioningServiceClient, device_key: str) -> None:
     registration_id = unique("peer-ws")
     operator.create_or_update(IndividualEnrollment.create(registration_id, symmetric_key(device_key, device_key)))
-    token = create_device_sas_token(service.id_scope, registration_id, device_key)
+    token = signed(service, registration_id, device_key)
 
     answer = register(service, "rhea", registration_id, token=token, websocket=True)
 
