@@ -194,8 +194,7 @@ def test_a_tpm_is_refused(
 
     assert "error" in other, other
     assert "error" in unknown, unknown
-    (attempt,) = why(service, registration_id)
-    assert "endorsement key differs" in attempt["reason"]
+    assert "endorsement key differs" in why(service, registration_id)[0]["reason"]
 
 
 @transports
@@ -209,9 +208,10 @@ def test_a_refusal_reaches_the_device(
 
     answer = device(service, registration_id, transport, key=wrong_key)
 
-    assert "nauthorized" in answer["error"]["name"] + answer["error"]["message"]
-    why = json.loads(service.server.run("why", registration_id, "-o", "json").stdout)
-    assert why[0]["code"] == 401002
+    # Of a refusal in SASL the SDK tells no more than that it is not connected.
+    wanted = "NotConnectedError" if transport.startswith("amqp") else "nauthorized"
+    assert wanted in answer["error"]["name"] + answer["error"]["message"]
+    assert why(service, registration_id)[0]["code"] == 401002
 
 
 @pytest.mark.matrix(

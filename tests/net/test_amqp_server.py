@@ -38,6 +38,7 @@ from homeport.proto.amqp import (
     SaslMechanisms,
     SaslOutcome,
     SaslResponse,
+    SenderSettleMode,
     Target,
     encode_message,
 )
@@ -296,6 +297,26 @@ async def test_messages_to_the_client_wait_for_credit(
         assert await asyncio.wait_for(asyncio.gather(*sent[1:]), 5) == [None, None]
         await until(lambda: handler.ended_links == [("back", None)])
         assert await handler.senders[0].send(data("late")) is None
+        await client.leave()
+
+
+@pytest.mark.parametrize("wish", [False, True])
+@pytest.mark.parametrize("mode", SenderSettleMode)
+async def test_the_client_says_how_to_settle(
+    mode: SenderSettleMode, wish: bool, certificates: ServerCertificates, client_context: ClientContext
+) -> None:
+    front_end = EchoFrontEnd()
+    async with listening(amqp_server(front_end), certificates) as address:
+        client = await joined(address, client_context())
+        client.receiver("back", snd_settle_mode=mode)
+        await client.attached()
+        sent = asyncio.ensure_future(front_end.handlers[0].senders[0].send(data("x"), settled=wish))
+        delivery = await client.until(Delivery)
+        settled = wish if mode is SenderSettleMode.MIXED else mode is SenderSettleMode.SETTLED
+        assert delivery.settled is settled
+        if not settled:
+            client.send(Disposition(link=delivery.link, delivery_id=delivery.delivery_id, state=Accepted()))
+        assert await asyncio.wait_for(sent, 5) == (None if settled else Accepted())
         await client.leave()
 
 

@@ -30,6 +30,7 @@ from homeport.proto.amqp import (
     LocalProtocolError,
     Message,
     ReceiverSettleMode,
+    SenderSettleMode,
     Session,
     Source,
     State,
@@ -169,6 +170,8 @@ class Sender:
             raise ValueError("a delivery tag has 1 to 32 bytes")
         if self._ended:
             return _NOTHING
+        mode = self.attached.snd_settle_mode
+        settled = mode is SenderSettleMode.SETTLED or (settled and mode is SenderSettleMode.MIXED)
         transfer = Transfer(link=self.link, data=data, tag=tag, settled=settled, message_format=message_format)
         answer = None if settled else asyncio.get_running_loop().create_future()
         if self._held or not self.link.may_send:

@@ -98,6 +98,9 @@ main().then(
   (result) => { console.log(JSON.stringify({ result })); process.exit(0); },
   (error) => {
     const body = error.responseBody || error.result || null;
-    console.log(JSON.stringify({ error: { name: error.name, message: error.message, body } }));
+    // What ends an AMQP connection reaches the caller as AMQP's error, which is no Error.
+    const name = error.name || error.condition;
+    const message = error.message || error.description;
+    console.log(JSON.stringify({ error: { name, message: message || '', body } }));
     process.exit(1);
   });
