@@ -17,7 +17,8 @@ class ServerUnderTest(HomeportServer):
         self.mqtt = (ADDRESS, free_port(ADDRESS))
         self.amqp = (ADDRESS, free_port(ADDRESS))
         ports = {"--https-port": self.https, "--mqtt-port": self.mqtt, "--amqp-port": self.amqp}
-        super().__init__(data, (ADDRESS,), *(word for option, (_, port) in ports.items() for word in (option, str(port))))
+        options = [word for option, (_, port) in ports.items() for word in (option, str(port))]
+        super().__init__(data, (ADDRESS,), *options)
 
     def service(self) -> Service:
         """Ask the running server what its clients need."""

@@ -6,7 +6,7 @@ import msgspec
 
 from homeport.client.errors import UnexpectedAnswerError
 from homeport.client.registration import API_VERSION, Answer, TpmKeys
-from homeport.proto.amqp import Data, Error, Message, Properties, Symbol
+from homeport.proto.amqp import Data, Error, Message, Properties, SaslCode, SaslOutcome, Symbol
 from homeport.wire import WireError
 from homeport.wire import decode as decode_document
 from homeport.wire.dps_device import Challenge, error_body
@@ -58,12 +58,31 @@ def read_refusal(error: Error | None) -> Answer:
     if error is None:
         raise UnexpectedAnswerError("the service ended the exchange without a reason")
     body = (error.description or "").encode()
-    try:
-        code = decode_document(error_body, body).error_code
-    except WireError as fault:
-        raise UnexpectedAnswerError(f"the service refused the request ({error.condition})") from fault
+    status = _status(body)
+    if status is None:
+        raise UnexpectedAnswerError(f"the service refused the request ({error.condition})")
     wait = (error.info or {}).get("retry-after")
-    return Answer(status=code // 1000, body=body, headers={} if wait is None else {"retry-after": str(wait)})
+    return Answer(status=status, body=body, headers={} if wait is None else {"retry-after": str(wait)})
+
+
+def read_outcome(outcome: SaslOutcome) -> Answer | None:
+    """Read the end of SASL: None when it is good, or the refusal; Homeport puts the error body beside the code."""
+    if outcome.code is SaslCode.OK:
+        return None
+    body = outcome.additional_data or b""
+    status = _status(body)
+    if status is not None:
+        return Answer(status=status, body=body, headers={})
+    if outcome.code is SaslCode.AUTH:
+        return Answer(status=_REFUSED_STATUS, body=b"", headers={})
+    raise ConnectionError(f"the service could not authenticate the device (SASL outcome {outcome.code:d})")
+
+
+def _status(body: bytes) -> int | None:
+    try:
+        return decode_document(error_body, body).error_code // 1000
+    except WireError:
+        return None
 
 
 # ---------------------------------------------------------------- SASL TPM (contract dps.md 5.2)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Final, NoReturn
 
-from homeport.net.amqp_handlers import AmqpConnection, AmqpFrontEnd, AmqpHandler, AmqpOpening
+from homeport.net.amqp_handlers import AmqpConnection, AmqpFrontEnd, AmqpHandler, AmqpOpening, SaslRefusal
 from homeport.net.amqp_links import Outlet
 from homeport.net.sites import Site, Sites
 from homeport.net.stream import ConnectionClosedError, Peer
@@ -80,7 +80,7 @@ class Admission:
             mechanism=init.mechanism, identity=credentials.authentication_id if credentials else None
         )
         candidates = self._sites.find_amqp(self._site, self._opening)
-        code = SaslCode.AUTH
+        identity: object | None = None
         if candidates:
             # Where several could be meant, the mechanism is one that proves nothing; the first may say yes to it.
             front_end = candidates[0]
@@ -90,14 +90,13 @@ class Admission:
                 raise
             except Exception:
                 _log.exception("An AMQP front-end failed to authenticate a client")
-                code = SaslCode.SYS
-            else:
-                if identity is not None:
-                    self._identity = front_end, identity
-                    code = SaslCode.OK
-        self._outlet.send(SaslOutcome(code=code))
-        if code is not SaslCode.OK:
+                identity = SaslRefusal(code=SaslCode.SYS)
+        if identity is None or isinstance(identity, SaslRefusal):
+            refusal = identity or SaslRefusal()
+            self._outlet.send(SaslOutcome(code=refusal.code, additional_data=refusal.additional_data))
             raise RefusedClientError("refused by SASL" if candidates else "nobody owns its SASL identity", None)
+        self._identity = candidates[0], identity
+        self._outlet.send(SaslOutcome(code=SaslCode.OK))
 
     async def challenge(self, data: bytes) -> bytes:
         self._outlet.send(SaslChallenge(challenge=data))

@@ -57,7 +57,7 @@ _CONTAINER: Final = "homeport"
 class AmqpLimits:
     """What one client may ask of us; times in seconds, sizes in bytes."""
 
-    connect_seconds: float = 60.0
+    connect_seconds: float = 30.0
     """From the open stream until a front-end has accepted the client; a TPM takes its time to answer."""
     close_seconds: float = 2.0
     """How long the client may take to answer our CLOSE."""

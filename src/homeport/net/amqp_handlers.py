@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from homeport.net.stream import Peer
-from homeport.proto.amqp import Attached, DeliveryState, Error, Message, SaslInit, Session, Source, Target
+from homeport.proto.amqp import Attached, DeliveryState, Error, Message, SaslCode, SaslInit, Session, Source, Target
 
 __all__ = [
     "AmqpConnection",
@@ -21,6 +21,7 @@ __all__ = [
     "AmqpSender",
     "LinkTerms",
     "SaslExchange",
+    "SaslRefusal",
 ]
 
 
@@ -36,6 +37,14 @@ class AmqpOpening:
     """The `hostname` of OPEN, as it came."""
     address: str | None = None
     """The address of the first link that was attached, as it came."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaslRefusal:
+    """Why SASL ends badly; the data is for clients that look at it, most do not."""
+
+    code: SaslCode = SaslCode.AUTH
+    additional_data: bytes | None = None
 
 
 class SaslExchange(Protocol):
@@ -216,7 +225,7 @@ class AmqpFrontEnd(Protocol):
         ...
 
     async def authenticate(self, init: SaslInit, peer: Peer, exchange: SaslExchange) -> object | None:
-        """Judge the client by a SASL mechanism: who it is, or None to refuse it (outcome 1).
+        """Judge the client by a SASL mechanism: who it is, or a SaslRefusal; None is a refusal without words.
 
         The loop keeps the answer for `connect` and does not look into it. After an exception, which is logged, the
         client gets outcome 2.

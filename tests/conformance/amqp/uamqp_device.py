@@ -7,6 +7,8 @@ as JSON on standard output.
 import json
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import uamqp
 from uamqp import address, authentication, constants, errors, message
@@ -17,13 +19,13 @@ ADDRESS = f"amqps://{wanted['host']}/{NAME}"
 PATIENCE_SECONDS = 20.0
 
 
-def main() -> dict:
+def main() -> dict[str, Any]:
     """Attach both links as the C client does, ask once, return what came."""
     auth = authentication.SASLPlain(wanted["host"], NAME, wanted["token"], verify=wanted["ca"])
     connection = uamqp.Connection(wanted["host"], auth, container_id="prov_connection", max_frame_size=4294967295)
     session = uamqp.Session(connection)
-    answers = []
-    outcomes = []
+    answers: list[Any] = []
+    outcomes: list[Any] = []
     properties = {b"com.microsoft:api-version": wanted["apiVersion"].encode()}
     receiver = uamqp.receiver.MessageReceiver(
         session,
@@ -39,7 +41,7 @@ def main() -> dict:
     )
     sender.open()
 
-    def wait_for(condition):
+    def wait_for(condition: Callable[[], Any]) -> None:
         end = time.monotonic() + PATIENCE_SECONDS
         while not condition() and time.monotonic() < end:
             connection.work()

@@ -17,11 +17,12 @@ from homeport.client.amqp_messages import (
     hello,
     is_last,
     operation_status_message,
+    read_outcome,
     read_refusal,
     read_response,
     register_message,
 )
-from homeport.client.errors import UnauthorizedError, UnexpectedAnswerError
+from homeport.client.errors import UnexpectedAnswerError
 from homeport.client.registration import Answer, TpmKeys
 from homeport.client.trust import transport_error
 from homeport.proto import ProtocolError
@@ -49,7 +50,6 @@ from homeport.proto.amqp import (
     Rejected,
     Role,
     SaslChallenge,
-    SaslCode,
     SaslInit,
     SaslMechanisms,
     SaslOutcome,
@@ -99,12 +99,12 @@ class AmqpConversation:
         self._receiver: Link | None = None
 
     async def register(self, body: bytes, token: str | None, *, seconds: float) -> Answer:
-        """Ask for a hub. Raises TransportError, UnauthorizedError, UnexpectedAnswerError."""
+        """Ask for a hub. Raises TransportError, UnexpectedAnswerError."""
         request_id = str(uuid.uuid4())
         return await self._ask(register_message(body, request_id), request_id, 202, token, seconds)
 
     async def operation_status(self, operation_id: str, token: str | None, *, seconds: float) -> Answer:
-        """Ask how far the service is. Raises TransportError, UnauthorizedError, UnexpectedAnswerError."""
+        """Ask how far the service is. Raises TransportError, UnexpectedAnswerError."""
         request_id = str(uuid.uuid4())
         return await self._ask(operation_status_message(operation_id, request_id), request_id, 200, token, seconds)
 
@@ -192,7 +192,7 @@ class AmqpConversation:
     async def _hear_challenge(self, deadline: float) -> bytes:
         event = await self._hear(deadline)
         if isinstance(event, SaslOutcome):
-            _check(event)
+            _raise_unless_good(event)
         if not isinstance(event, SaslChallenge):
             raise UnexpectedAnswerError("the service broke off SASL TPM")
         return event.challenge
@@ -201,7 +201,7 @@ class AmqpConversation:
         event = await self._hear(deadline)
         if not isinstance(event, SaslOutcome):
             raise UnexpectedAnswerError("the service did not end SASL with its outcome")
-        _check(event)
+        _raise_unless_good(event)
 
     async def _open(self, deadline: float) -> None:
         """Open connection, session and both links in one flight, and wait for the right to send."""
@@ -280,11 +280,10 @@ def _raise_refusal(event: Event) -> None:
         raise _RefusedError(read_refusal(event.error))
 
 
-def _check(outcome: SaslOutcome) -> None:
-    if outcome.code is SaslCode.AUTH:
-        raise UnauthorizedError("the service refused the connection (SASL outcome 1)", status=401)
-    if outcome.code is not SaslCode.OK:
-        raise ConnectionError(f"the service could not authenticate the device (SASL outcome {outcome.code:d})")
+def _raise_unless_good(outcome: SaslOutcome) -> None:
+    refusal = read_outcome(outcome)
+    if refusal is not None:
+        raise _RefusedError(refusal)
 
 
 def _left(deadline: float) -> float:

@@ -45,10 +45,11 @@ from homeport.net.amqp_handlers import (
     AmqpSender,
     LinkTerms,
     SaslExchange,
+    SaslRefusal,
 )
 from homeport.net.sites import MAX_BODY
 from homeport.net.stream import Peer
-from homeport.proto.amqp import ACCEPTED, PLAIN, Error, Rejected, SaslInit, parse_plain
+from homeport.proto.amqp import ACCEPTED, PLAIN, Error, Rejected, SaslCode, SaslInit, parse_plain
 from homeport.security.x509 import CertificateError, parse_chain
 from homeport.wire.versions import waits_after_sending
 
@@ -93,21 +94,22 @@ class DeviceAmqpFrontEnd:
         return None
 
     async def authenticate(self, init: SaslInit, peer: Peer, exchange: SaslExchange) -> object | None:
+        context = self._context(peer)
         try:
             identity = (
-                await self._challenge(init, peer, exchange)
+                await self._challenge(init, context, exchange)
                 if init.mechanism == TPM
                 else _plain_identity(init.initial_response)
             )
         except SaslFormError as fault:
             _log.info("AMQP client %s: %s", peer.remote.host, fault)
             return None
-        except HomeportError:  # recorded where it was raised
-            return None
+        except HomeportError as refusal:  # recorded where it was raised
+            return _sasl_refusal(self._responder.refuse(refusal, context))
         if identity is None:
             return None
-        reply = await self._responder.authenticate(_claim(identity.address), identity.evidence, self._context(peer))
-        return identity if reply.status < 300 else None
+        reply = await self._responder.authenticate(_claim(identity.address), identity.evidence, context)
+        return identity if reply.status < 300 else _sasl_refusal(reply)
 
     async def connect(
         self, opening: AmqpOpening, identity: object | None, peer: Peer, connection: AmqpConnection
@@ -124,12 +126,12 @@ class DeviceAmqpFrontEnd:
             return error(refusal)
         return DeviceAmqpHandler(self._responder, self._clock, peer, evidence, bound_to=None, expires_at=expires_at)
 
-    async def _challenge(self, init: SaslInit, peer: Peer, exchange: SaslExchange) -> _Identity:
+    async def _challenge(self, init: SaslInit, context: CallContext, exchange: SaslExchange) -> _Identity:
         hello = await read_hello(init.initial_response, exchange)
         srk = await ask_storage_root_key(exchange)
         address = Address(id_scope=hello.id_scope, registration_id=hello.registration_id)
         keys = TpmEvidence(endorsement_key=hello.endorsement_key, storage_root_key=srk)
-        issued = self._responder.challenge(_claim(address), keys, self._context(peer))
+        issued = self._responder.challenge(_claim(address), keys, context)
         token = await ask_token(issued.blob, exchange)
         evidence = TpmEvidence(
             endorsement_key=hello.endorsement_key, storage_root_key=srk, token=token, challenge=issued.pending
@@ -263,6 +265,12 @@ class DeviceAmqpHandler:
 def _is_ours(identity: str) -> bool:
     parts = identity.split("/", 2)
     return len(parts) == 3 and parts[1].lower() == "registrations"
+
+
+def _sasl_refusal(reply: Reply) -> SaslRefusal:
+    """Give the error body along: our client looks at it, the SDKs only at the code."""
+    passing = reply.status == 429 or reply.status >= 500
+    return SaslRefusal(code=SaslCode.SYS_TEMP if passing else SaslCode.AUTH, additional_data=reply.body)
 
 
 def _plain_identity(initial_response: bytes | None) -> _Identity | None:
