@@ -1,6 +1,7 @@
 """What a device and the provisioning service say to each other over AMQP, without I/O (contract dps.md 5)."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 
@@ -49,8 +50,7 @@ def operation_status_message(operation_id: str, correlation_id: str) -> Message:
 
 def read_response(message: Message, status: int) -> Answer:
     """Read what came on the receiving link; AMQP has no status number there, the body says it all."""
-    wait = (message.application_properties or {}).get("retry-after")
-    return Answer(status=status, body=message.data or b"", headers={} if wait is None else {"retry-after": str(wait)})
+    return Answer(status=status, body=message.data or b"", headers=_headers(message.application_properties))
 
 
 def read_refusal(error: Error | None) -> Answer:
@@ -61,8 +61,7 @@ def read_refusal(error: Error | None) -> Answer:
     status = _status(body)
     if status is None:
         raise UnexpectedAnswerError(f"the service refused the request ({error.condition})")
-    wait = (error.info or {}).get("retry-after")
-    return Answer(status=status, body=body, headers={} if wait is None else {"retry-after": str(wait)})
+    return Answer(status=status, body=body, headers=_headers(error.info))
 
 
 def read_outcome(outcome: SaslOutcome) -> Answer | None:
@@ -76,6 +75,17 @@ def read_outcome(outcome: SaslOutcome) -> Answer | None:
     if outcome.code is SaslCode.AUTH:
         return Answer(status=_REFUSED_STATUS, body=b"", headers={})
     raise ConnectionError(f"the service could not authenticate the device (SASL outcome {outcome.code:d})")
+
+
+def _headers(told: Mapping[Any, Any] | None) -> dict[str, str]:
+    """Word `retry-after`, which is an int or a string, as HTTPS would."""
+    match (told or {}).get("retry-after"):
+        case int() as seconds:
+            return {"retry-after": f"{seconds:d}"}
+        case str() as seconds:
+            return {"retry-after": seconds}
+        case _:
+            return {}
 
 
 def _status(body: bytes) -> int | None:
