@@ -55,8 +55,12 @@ MAP = _like(encoder.write_map, 0xC1, 0xD1)
 FIELDS = _like(encoder.write_symbol_map, 0xC1, 0xD1)
 """A map with symbols for keys. Other keys are let pass in what the peer says."""
 LIST = _like(encoder.write_list, 0x45, 0xC0, 0xD0)
-MESSAGE_ID = _like(encoder.write_value, 0x44, 0x53, 0x80, 0x98, 0xA0, 0xB0, 0xA1, 0xB1)
-"""A ulong, uuid, binary or string, which keeps its type (3.2.11 to 3.2.14)."""
+MESSAGE_ID = _like(
+    encoder.write_value,
+    *(0x44, 0x53, 0x80, 0x98, 0xA0, 0xB0, 0xA1, 0xB1),
+    *(0x50, 0x60, 0x43, 0x52, 0x70, 0x51, 0x61, 0x54, 0x71, 0x55, 0x81, 0xA3, 0xB3),
+)
+"""A ulong, uuid, binary or string (3.2.11 to 3.2.14). Other integers and symbols are taken, too: uamqp writes int."""
 ANY = Kind(READERS, encoder.write_value)
 
 
