@@ -534,6 +534,22 @@ async def test_without_a_link_back_nothing_is_answered(world: World) -> None:
         await device.leave()
 
 
+async def test_an_answer_that_the_client_cannot_take(world: World) -> None:
+    async with client(world, mechanisms=("PLAIN",)) as device:
+        await plain(device, token("dev-1"))
+        await device.open()
+        await device.begin()
+        device.receiver(ADDRESS, properties=PROPERTIES, max_message_size=100)
+        await device.attached()
+        link = device.sender(ADDRESS, properties=PROPERTIES)
+        await device.attached()
+        device.message(link, Message(application_properties=REGISTER))
+        detached = await device.until(Detached)
+        assert detached.error is not None
+        assert detached.error.condition == "amqp:link:message-size-exceeded"
+        await device.leave()
+
+
 async def test_throttling_is_told_in_both_spellings(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     async def throttle(*_: object) -> None:
         raise HomeportError(Code.THROTTLED, "Too many requests.", retry_after=7)

@@ -114,7 +114,7 @@ class AmqpSender(_AmqpLink, Protocol):
         `settled` is a wish: a client that has attached the link as settled, or as unsettled, is obeyed.
         The awaitable may be ignored. It yields the client's outcome; None for what was sent settled, and when the
         link ended first. It never raises. A client that does not read loses its connection when what waits exceeds
-        a limit. Raises ValueError for what AMQP cannot spell.
+        a limit. Raises ValueError for what AMQP cannot spell, and for what is larger than the client takes.
         """
         ...
 

@@ -168,6 +168,8 @@ class Sender:
             raise ValueError(str(fault)) from fault
         if tag is not None and not 0 < len(tag) <= _MAX_TAG:
             raise ValueError("a delivery tag has 1 to 32 bytes")
+        if 0 < self.attached.max_message_size < len(data):
+            raise ValueError("the message is larger than the client takes on this link")
         if self._ended:
             return _NOTHING
         mode = self.attached.snd_settle_mode

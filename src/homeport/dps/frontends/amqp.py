@@ -49,7 +49,7 @@ from homeport.net.amqp_handlers import (
 )
 from homeport.net.sites import MAX_BODY
 from homeport.net.stream import Peer
-from homeport.proto.amqp import ACCEPTED, PLAIN, Error, Rejected, SaslCode, SaslInit, parse_plain
+from homeport.proto.amqp import ACCEPTED, PLAIN, Condition, Error, Rejected, SaslCode, SaslInit, parse_plain
 from homeport.security.x509 import CertificateError, parse_chain
 from homeport.wire.versions import waits_after_sending
 
@@ -213,7 +213,10 @@ class DeviceAmqpHandler:
         delivery.settle(ACCEPTED)
         if waits_after_sending(api_version, client_version):
             await self._clock.sleep(PAUSE_SECONDS)
-        _ = way_back.send(response(asked, reply), settled=True)
+        try:
+            _ = way_back.send(response(asked, reply), settled=True)
+        except ValueError as fault:
+            way_back.detach(Error(condition=Condition.MESSAGE_SIZE_EXCEEDED, description=str(fault)))
 
     def flow(self, link: AmqpSender, *, drain: bool) -> None:
         """Do nothing: an answer waits for credit by itself."""
