@@ -27,6 +27,7 @@ class ServerUnderTest(HomeportServer):
             address=ADDRESS,
             https=self.https,
             mqtt=self.mqtt,
+            amqp=self.amqp,
             id_scope=values["HOMEPORT_ID_SCOPE"],
             connection_string=values["HOMEPORT_DPS_CONNECTION_STRING"],
         )
