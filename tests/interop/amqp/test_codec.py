@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from homeport.proto.amqp.decoder import Budget, decode_value
 from homeport.proto.amqp.encoder import encode_value
 from tests.interop.amqp.loop import PEERS, RHEA, SYSTEM_PYTHON, available
-from tests.interop.amqp.tagged import SCALARS, to_tagged, values
+from tests.proto.amqp.tagged import SCALARS, to_tagged, values
 
 CODECS = {
     "proton": [SYSTEM_PYTHON, str(PEERS / "proton_codec.py")],

@@ -142,7 +142,7 @@ def _boolean(data: bytes, at: int, _budget: Budget) -> tuple[bool, int]:
 
 
 def _char(code_point: int) -> Char:
-    if 0xD800 <= code_point < 0xE000:
+    if 0xD800 <= code_point < 0xE000 or code_point > 0x10FFFF:
         raise ValueError
     return Char(chr(code_point))
 

@@ -55,6 +55,9 @@ NAMES: dict[type, str] = {
 }
 
 
+_BY_NAME = {name: cls for cls, name in NAMES.items()}
+
+
 def to_tagged(value: Any) -> list[Any]:
     kind = NAMES.get(type(value), "described")
     match value:
@@ -81,6 +84,41 @@ def to_tagged(value: Any) -> list[Any]:
             return [kind, NAMES[value.of], [to_tagged(item) for item in value.values], descriptor]
         case _:
             return [kind, to_tagged(value.descriptor), to_tagged(value.value)]
+
+
+def from_tagged(tagged: list[Any]) -> Any:
+    kind, *content = tagged
+    match kind:
+        case "null":
+            return None
+        case "boolean" | "string":
+            return content[0]
+        case "symbol":
+            return Symbol(content[0])
+        case "char":
+            return Char(chr(content[0]))
+        case "float":
+            return Float(struct.unpack(">f", bytes.fromhex(content[0]))[0])
+        case "double":
+            return struct.unpack(">d", bytes.fromhex(content[0]))[0]
+        case "uuid":
+            return UUID(hex=content[0])
+        case "binary":
+            return bytes.fromhex(content[0])
+        case "list":
+            return [from_tagged(item) for item in content[0]]
+        case "map":
+            return {from_tagged(key): from_tagged(item) for key, item in content[0]}
+        case "array":
+            of, items, descriptor = content
+            values = tuple(from_tagged(item) for item in items)
+            return Array(_BY_NAME[of], values, None if descriptor is None else from_tagged(descriptor))
+        case "described":
+            return Described(from_tagged(content[0]), from_tagged(content[1]))
+        case _ if kind in OPAQUE:
+            return OPAQUE[kind](bytes.fromhex(content[0]))
+        case _:
+            return INTEGERS[kind](int(content[0]))
 
 
 def _integers(cls: type[int]) -> st.SearchStrategy[int]:
@@ -110,7 +148,6 @@ SCALARS: dict[str, st.SearchStrategy[Any]] = {
     "string": _text | _longer.map("x".__mul__),
     "symbol": (_ascii | _longer.map("s".__mul__)).map(Symbol),
 }
-_BY_NAME = {name: cls for cls, name in NAMES.items()}
 
 
 def arrays(kinds: list[str]) -> st.SearchStrategy[Array]:
