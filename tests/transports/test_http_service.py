@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from homeport.dps.frontends.admin import AdminFrontEnd
 from homeport.dps.frontends.authorization import Authorization
-from homeport.dps.frontends.http_admin import AdminFrontEnd
 from homeport.dps.frontends.http_device import DeviceFrontEnd
 from homeport.dps.frontends.http_service import ServiceFrontEnd
 from homeport.paging import encode_token

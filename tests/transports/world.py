@@ -9,10 +9,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from homeport.bus import LocalBus
-from homeport.dps.administration import AdminResponder
+from homeport.dps.administration import AttemptsResponder, ExportResponder, HubsResponder, RegistrationsResponder
 from homeport.dps.assigner import Assigner
 from homeport.dps.engine import Engine, Stores
 from homeport.dps.enrollments import EnrollmentService
+from homeport.dps.frontends.admin import (
+    AdminResource,
+    AttemptsResource,
+    ExportResource,
+    HubsResource,
+    RegistrationsResource,
+)
 from homeport.dps.hubs import HubService
 from homeport.dps.model import (
     Attestation,
@@ -130,7 +137,7 @@ class World:
     engine: Engine
     responder: DeviceResponder
     service: ServiceResponder
-    admin: AdminResponder
+    admin: Sequence[AdminResource]
     enrollments: EnrollmentService
     hubs: HubService
 
@@ -213,7 +220,12 @@ def process(
         engine=engine,
         responder=DeviceResponder(engine, clock, secrets.token_bytes),
         service=ServiceResponder(enrollments, clock, secrets.token_bytes),
-        admin=AdminResponder(attempts=database.attempts, enrollments=enrollments, hubs=hubs),
+        admin=(
+            AttemptsResource(AttemptsResponder(database.attempts)),
+            RegistrationsResource(RegistrationsResponder(enrollments)),
+            HubsResource(HubsResponder(hubs)),
+            ExportResource(ExportResponder(enrollments)),
+        ),
         enrollments=enrollments,
         hubs=hubs,
     )

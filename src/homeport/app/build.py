@@ -14,24 +14,19 @@ from homeport.app.directory import DataDirectory
 from homeport.app.hub_administration import LocalHubAdministration
 from homeport.app.hub_links import HubLinkDirectory
 from homeport.app.identity import ServiceIdentity, load_or_create
-from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
+from homeport.app.ops import Metrics
 from homeport.app.presence import Presence
+from homeport.app.provisioning import provisioning_site
 from homeport.bus import LocalBus
 from homeport.clock import Clock, SystemClock
-from homeport.dps import engine as dps
-from homeport.dps.administration import AdminResponder
 from homeport.dps.assigner import Assigner
-from homeport.dps.enrollments import EnrollmentService
-from homeport.dps.frontends.site import dps_site
 from homeport.dps.hubs import HubService, Share
-from homeport.dps.responder import DeviceResponder
-from homeport.dps.service_responder import ServiceResponder
 from homeport.errors import Code, HomeportError
 from homeport.hub.frontends.http_admin import TelemetryFrontEnd
 from homeport.hub.frontends.site import hub_site
 from homeport.hub.hubs import Hubs, ServedHub
 from homeport.hub.registry import Registry
-from homeport.net.sites import Site, Sites
+from homeport.net.sites import Sites
 from homeport.security.policies import Random
 from homeport.store import Stores, open_stores
 
@@ -78,6 +73,7 @@ async def build(
         hubs = Hubs(
             store=stores.hubs,
             devices=stores.devices,
+            messages=stores.messages,
             log=stores.events,
             bus=bus,
             clock=clock,
@@ -120,7 +116,7 @@ async def build(
                 presence.refresh()
 
         sites.add(
-            _provisioning_site(
+            provisioning_site(
                 config, addresses, stores, identity, assigner, hub_service, metrics, bus=bus, clock=clock, random=random
             )
         )
@@ -146,59 +142,6 @@ async def build(
             presence=presence,
             background=(assigner.run, hubs.run, presence.keep_fresh),
         )
-
-
-def _provisioning_site(
-    config: Config,
-    addresses: Addresses,
-    stores: Stores,
-    identity: ServiceIdentity,
-    assigner: Assigner,
-    hub_service: HubService,
-    metrics: Metrics,
-    *,
-    bus: LocalBus,
-    clock: Clock,
-    random: Random,
-) -> Site:
-    attempts = MeasuredAttempts(stores.attempts, metrics)
-    engine = dps.Engine(
-        id_scope=identity.id_scope,
-        stores=dps.Stores(
-            enrollments=stores.enrollments,
-            registrations=stores.registrations,
-            challenges=stores.challenges,
-            attempts=attempts,
-            hubs=stores.linked_hubs,
-        ),
-        assigner=assigner,
-        bus=bus,
-        clock=clock,
-        random=random,
-        patience=config.register_budget,
-        time_limit=timedelta(seconds=config.operation_deadline),
-    )
-    enrollments = EnrollmentService(
-        enrollments=stores.enrollments, registrations=stores.registrations, hubs=stores.linked_hubs
-    )
-
-    async def is_healthy() -> bool:
-        try:
-            await stores.settings.get("service-identity")
-        except HomeportError:
-            return False
-        return True
-
-    return dps_site(
-        names=addresses.host_names,
-        devices=DeviceResponder(engine, clock, random),
-        service=ServiceResponder(enrollments, clock, random),
-        admin=AdminResponder(attempts=attempts, enrollments=enrollments, hubs=hub_service),
-        policies=identity.policies,
-        clock=clock,
-        random=random,
-        http=(OperationsFrontEnd(metrics, is_healthy),),
-    )
 
 
 async def _first_hub(service: HubService, hubs: Hubs, stores: Stores, addresses: Addresses) -> None:

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 from homeport.clock import Clock
-from homeport.dps.administration import AdminResponder
+from homeport.dps.frontends.admin import AdminFrontEnd, AdminResource
 from homeport.dps.frontends.amqp import DeviceAmqpFrontEnd
 from homeport.dps.frontends.authorization import Authorization
-from homeport.dps.frontends.http_admin import AdminFrontEnd
 from homeport.dps.frontends.http_device import DeviceFrontEnd
 from homeport.dps.frontends.http_service import ServiceFrontEnd
 from homeport.dps.frontends.mqtt import DeviceMqttFrontEnd
@@ -21,7 +20,7 @@ def dps_site(
     names: Sequence[str],
     devices: DeviceResponder,
     service: ServiceResponder,
-    admin: AdminResponder,
+    admin: Sequence[AdminResource],
     policies: Sequence[SharedAccessPolicy[DpsRight]],
     clock: Clock,
     random: Random,

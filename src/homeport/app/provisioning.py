@@ -1,0 +1,82 @@
+"""Puts the provisioning service together; what it shares with the hubs is made in build.py."""
+
+from datetime import timedelta
+
+from homeport.app.addresses import Addresses
+from homeport.app.config import Config
+from homeport.app.identity import ServiceIdentity
+from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
+from homeport.bus import LocalBus
+from homeport.clock import Clock
+from homeport.dps import engine as dps
+from homeport.dps.administration import AttemptsResponder, ExportResponder, HubsResponder, RegistrationsResponder
+from homeport.dps.assigner import Assigner
+from homeport.dps.enrollments import EnrollmentService
+from homeport.dps.frontends.admin import AttemptsResource, ExportResource, HubsResource, RegistrationsResource
+from homeport.dps.frontends.site import dps_site
+from homeport.dps.hubs import HubService
+from homeport.dps.responder import DeviceResponder
+from homeport.dps.service_responder import ServiceResponder
+from homeport.errors import HomeportError
+from homeport.net.sites import Site
+from homeport.security.policies import Random
+from homeport.store import Stores
+
+
+def provisioning_site(
+    config: Config,
+    addresses: Addresses,
+    stores: Stores,
+    identity: ServiceIdentity,
+    assigner: Assigner,
+    hub_service: HubService,
+    metrics: Metrics,
+    *,
+    bus: LocalBus,
+    clock: Clock,
+    random: Random,
+) -> Site:
+    """Make the provisioning service's site: engine, responders and front-ends over the store."""
+    attempts = MeasuredAttempts(stores.attempts, metrics)
+    engine = dps.Engine(
+        id_scope=identity.id_scope,
+        stores=dps.Stores(
+            enrollments=stores.enrollments,
+            registrations=stores.registrations,
+            challenges=stores.challenges,
+            attempts=attempts,
+            hubs=stores.linked_hubs,
+        ),
+        assigner=assigner,
+        bus=bus,
+        clock=clock,
+        random=random,
+        patience=config.register_budget,
+        time_limit=timedelta(seconds=config.operation_deadline),
+    )
+    enrollments = EnrollmentService(
+        enrollments=stores.enrollments, registrations=stores.registrations, hubs=stores.linked_hubs
+    )
+
+    async def is_healthy() -> bool:
+        try:
+            await stores.settings.get("service-identity")
+        except HomeportError:
+            return False
+        return True
+
+    return dps_site(
+        names=addresses.host_names,
+        devices=DeviceResponder(engine, clock, random),
+        service=ServiceResponder(enrollments, clock, random),
+        admin=(
+            AttemptsResource(AttemptsResponder(attempts)),
+            RegistrationsResource(RegistrationsResponder(enrollments)),
+            HubsResource(HubsResponder(hub_service)),
+            ExportResource(ExportResponder(enrollments)),
+        ),
+        policies=identity.policies,
+        clock=clock,
+        random=random,
+        http=(OperationsFrontEnd(metrics, is_healthy),),
+    )

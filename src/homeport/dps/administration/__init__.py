@@ -1,0 +1,11 @@
+"""What only Homeport tells and takes, under `/homeport/`: a module for each noun.
+
+Methods raise HomeportError; `reply.answer` around them makes the error body.
+"""
+
+from homeport.dps.administration.attempts import AttemptsResponder
+from homeport.dps.administration.export import ExportResponder
+from homeport.dps.administration.hubs import HubsResponder
+from homeport.dps.administration.registrations import RegistrationsResponder
+
+__all__ = ["AttemptsResponder", "ExportResponder", "HubsResponder", "RegistrationsResponder"]

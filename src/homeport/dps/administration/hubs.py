@@ -1,0 +1,59 @@
+"""The hubs that devices may be assigned to: create here, link elsewhere, weigh, unlink."""
+
+from msgspec import UnsetType
+
+from homeport.dps.hubs import HubService, Share
+from homeport.dps.reply import Reply, success
+from homeport.dps.service_responder import read
+from homeport.dps.translate_service import hub_document
+from homeport.errors import Code, HomeportError
+from homeport.wire import dps_admin as wire
+
+
+class HubsResponder:
+    def __init__(self, hubs: HubService) -> None:
+        self._hubs = hubs
+
+    async def list(self, tracking_id: str) -> Reply:
+        return success(200, [hub_document(hub) for hub in await self._hubs.all()], tracking_id)
+
+    async def get(self, name: str, tracking_id: str) -> Reply:
+        for hub in await self._hubs.all():
+            if hub.name.lower() == name.lower():
+                return success(200, hub_document(hub), tracking_id)
+        raise HomeportError(Code.NOT_FOUND, "No hub of that name is linked.")
+
+    async def put(self, name: str, body: bytes, tracking_id: str) -> Reply:
+        """Create a hub here (`hostNames`) or link one elsewhere (`connectionString`)."""
+        document = read(wire.hub_creation, body)
+        share = _share(document)
+        hosts, connection = document.host_names, document.connection_string
+        if isinstance(hosts, list) and not isinstance(connection, str):
+            hub = await self._hubs.create(name, hosts, share)
+        elif isinstance(connection, str) and not isinstance(hosts, list):
+            authorities = document.ca_certificates
+            hub = await self._hubs.link(
+                name, connection, share, ca_certificates=authorities if isinstance(authorities, str) else None
+            )
+        else:
+            raise HomeportError(
+                Code.INVALID_REQUEST,
+                "Give either hostNames, for a hub of this server, or the connectionString of one elsewhere.",
+            )
+        return success(200, hub_document(hub), tracking_id)
+
+    async def patch(self, name: str, body: bytes, tracking_id: str) -> Reply:
+        hub = await self._hubs.update(name, _share(read(wire.hub_change, body)))
+        return success(200, hub_document(hub), tracking_id)
+
+    async def delete(self, name: str, tracking_id: str) -> Reply:
+        await self._hubs.unlink(name)
+        return Reply(status=204, body=b"", tracking_id=tracking_id)
+
+
+def _share(document: wire.HubCreation | wire.HubChange) -> Share:
+    weight, applies = document.allocation_weight, document.apply_allocation_policy
+    return Share(
+        allocation_weight=None if isinstance(weight, UnsetType) else weight,
+        apply_allocation_policy=None if isinstance(applies, UnsetType) else applies,
+    )

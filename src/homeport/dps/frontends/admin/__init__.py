@@ -1,0 +1,19 @@
+"""Administrators over HTTPS, beside Azure's API (`/homeport/…`): one front-end, a module for each noun."""
+
+from homeport.dps.frontends.admin.attempts import AttemptsResource
+from homeport.dps.frontends.admin.export import ExportResource
+from homeport.dps.frontends.admin.frontend import AdminFrontEnd
+from homeport.dps.frontends.admin.hubs import HubsResource
+from homeport.dps.frontends.admin.registrations import RegistrationsResource
+from homeport.dps.frontends.admin.resource import AdminRequest, AdminResource, Calls
+
+__all__ = [
+    "AdminFrontEnd",
+    "AdminRequest",
+    "AdminResource",
+    "AttemptsResource",
+    "Calls",
+    "ExportResource",
+    "HubsResource",
+    "RegistrationsResource",
+]
