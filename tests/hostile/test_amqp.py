@@ -358,13 +358,13 @@ def test_a_tpm_that_never_comes_to_the_point(target: Target) -> None:
     with stranger(target, sasl=True) as client:
         client.until(SaslMechanisms)
         client.say(SaslInit(mechanism="TPM", initial_response=b"\x80" + b"x" * 100))
-        for _ in range(10):
-            event = client.hear()
-            if not isinstance(event, SaslChallenge):
-                break
+        asked = 0
+        while isinstance(event := client.hear(), SaslChallenge):
+            asked += 1
             client.say(SaslResponse(response=b"\x80" + b"x" * 100))
         assert isinstance(event, SaslOutcome)
         assert event.code is SaslCode.AUTH
+        assert asked < 8
 
 
 def test_challenges_by_the_hundred(target: Target) -> None:

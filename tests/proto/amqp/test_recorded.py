@@ -9,7 +9,6 @@ from tests.interop.amqp.loop import Broker
 from tests.proto.amqp.pair import kinds
 from tests.proto.amqp.vectors import CONVERSATIONS, Recording
 
-
 FRAMES = 0
 
 
