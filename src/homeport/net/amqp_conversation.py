@@ -169,8 +169,8 @@ class Conversation:
         if self._handler is not None and (expiry := self._handler.expires_at) is not None:
             left = (expiry - self._clock.now()).total_seconds()
             if left <= 0:
-                self._log_closed("its token has expired")
-                self.close(Error(condition=Condition.UNAUTHORIZED_ACCESS, description="The token has expired."))
+                self._log_closed("its time is over")
+                self.close(Error(condition=Condition.UNAUTHORIZED_ACCESS, description="The right to it has expired."))
             deadlines.append(now + left)
         if self._closing:
             return now

@@ -22,7 +22,14 @@ from homeport.dps.frontends.amqp_messages import (
     read_text,
     response,
 )
-from homeport.dps.frontends.amqp_sasl import TPM, SaslFormError, ask_storage_root_key, ask_token, read_hello
+from homeport.dps.frontends.amqp_sasl import (
+    SEGMENT_BYTES,
+    TPM,
+    SaslFormError,
+    ask_storage_root_key,
+    ask_token,
+    read_hello,
+)
 from homeport.dps.identifiers import check_registration_id
 from homeport.dps.model import (
     CallContext,
@@ -273,7 +280,10 @@ def _is_ours(identity: str) -> bool:
 def _sasl_refusal(reply: Reply) -> SaslRefusal:
     """Give the error body along: our client looks at it, the SDKs only at the code."""
     passing = reply.status == 429 or reply.status >= 500
-    return SaslRefusal(code=SaslCode.SYS_TEMP if passing else SaslCode.AUTH, additional_data=reply.body)
+    return SaslRefusal(
+        code=SaslCode.SYS_TEMP if passing else SaslCode.AUTH,
+        additional_data=reply.body if len(reply.body) <= SEGMENT_BYTES else None,
+    )
 
 
 def _plain_identity(initial_response: bytes | None) -> _Identity | None:
