@@ -1,6 +1,7 @@
 """Any bytes, however cut, produce events or RemoteProtocolError, nothing else, and in bounded memory."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 
 from hypothesis import example, given, settings
@@ -9,7 +10,6 @@ from hypothesis import strategies as st
 from homeport.proto.amqp import (
     ACCEPTED,
     Accepted,
-    AmqpProtocolError,
     Attach,
     Attached,
     Begin,
@@ -43,6 +43,7 @@ from homeport.proto.amqp import (
     Transfer,
     decode_message,
 )
+from homeport.proto.amqp import performatives as p
 from homeport.proto.amqp.decoder import Budget, decode_value
 from homeport.proto.amqp.frames import AMQP_HEADER, SASL_HEADER
 from tests.proto.amqp.test_hostile import (
@@ -53,6 +54,7 @@ from tests.proto.amqp.test_hostile import (
     begin,
     disposition,
     flow,
+    frame,
     open_frame,
     transfer,
 )
@@ -74,28 +76,48 @@ LIMITS = Limits(
 )
 HELD = LIMITS.max_frame_size * 2  # one look at what is held may come before the bound is enforced
 
-frames = [
+BOTH = (False, True)
+TRAFFIC = [
+    *(
+        transfer(b"x" * 700, handle=handle, delivery_id=delivery_id, more=more)
+        for handle in (0, 1)
+        for delivery_id in (1, 2)
+        for more in BOTH
+    ),
+    *(flow(handle=handle, count=0, credit=credit) for handle in (None, 0, 1) for credit in (0, 10)),
+    *(
+        disposition(0, last, by_receiver=by_receiver, settled=settled)
+        for last in (None, 5)
+        for by_receiver in BOTH
+        for settled in BOTH
+    ),
+    *(attach("a", handle, receives=bool(handle)) for handle in (0, 1)),
+    *(frame(p.DETACH, handle, True, None) for handle in (0, 1)),
+    begin(),
+    begin(1),
+    frame(p.END, None),
+]
+FAULTS = [*CONNECTION_FAULTS.values(), *SESSION_FAULTS.values(), *LINK_FAULTS.values()]
+FRAMES = [
     AMQP_HEADER,
     SASL_HEADER,
     b"\0\0\0\x08\x02\0\0\0",
     open_frame(),
     open_frame(max_frame_size=512, idle=1000),
-    begin(),
+    open_frame(channel_max=0),
     begin(1, remote=0),
     begin(handle_max=1),
-    *(attach(name, handle, receives=receives) for name in "ab" for handle in (0, 1) for receives in (False, True)),
-    *(transfer(b"x" * size, handle=handle, delivery_id=1, more=more) for size in (0, 900) for handle in (0, 1) for more in (False, True)),
-    *(flow(handle=handle, count=0, credit=credit) for handle in (None, 0, 1) for credit in (0, 10)),
-    *(disposition(0, last, by_receiver=by_receiver, settled=settled) for last in (None, 5) for by_receiver in (False, True) for settled in (False, True)),
-    *(piece for faults in (CONNECTION_FAULTS, SESSION_FAULTS, LINK_FAULTS) for pieces, _ in faults.values() for piece in pieces),
+    *TRAFFIC,
+    *(attach("b", handle, receives=receives) for handle in (0, 1) for receives in BOTH),
+    *(piece for pieces, _ in FAULTS for piece in pieces),
     *(
-        (8 + len(vector.data)).to_bytes(4) + bytes([2, kind, 0, 0]) + vector.data
-        for vector in (*BODIES, *MALFORMED_BODIES)
+        (8 + len(data)).to_bytes(4) + bytes([2, kind, 0, 0]) + data
+        for data in [body.data for body in BODIES] + [vector.data for vector in MALFORMED_BODIES]
         for kind in (0, 1)
     ),
     *(recording.data for recording in CONVERSATIONS),
-]  # fmt: skip
-_known = st.sampled_from([frame for frame in frames if len(frame) < LIMITS.max_frame_size])
+]
+_known = st.sampled_from([known for known in FRAMES if len(known) < LIMITS.max_frame_size])
 
 
 @st.composite
@@ -113,6 +135,7 @@ def _damaged(draw: st.DrawFn) -> bytes:
     return bytes(data)
 
 
+_traffic = st.lists(st.sampled_from(TRAFFIC), max_size=30)
 _chunks = st.lists(_damaged() | _known | st.binary(max_size=40), max_size=20)
 
 
@@ -168,10 +191,10 @@ def started(make: Callable[[tuple[str, ...]], Connection], prelude: int) -> Conn
     """An engine that has heard the beginning of an orderly conversation."""
     engine = make(())
     remote = 0 if make is client else None
-    for frame in [AMQP_HEADER, open_frame(), begin(remote=remote), attach("a", 0), attach("a", 1, receives=True)][
+    for piece in [AMQP_HEADER, open_frame(), begin(remote=remote), attach("a", 0), attach("a", 1, receives=True)][
         :prelude
     ]:
-        listen(engine, frame)
+        listen(engine, piece)
     engine.outgoing()
     return engine
 
@@ -185,7 +208,9 @@ def listen(engine: Connection, data: bytes) -> None:
                 try:
                     engine.send(command)
                 except LocalProtocolError:
+                    # Answers that the peer's own limits leave no room for, or that it has made superfluous.
                     assert isinstance(command, Transfer | SaslInit | SaslChallenge | Open | Attach | Detach), command
+                    break
         if not engine.held:
             return
         events = engine.receive(b"")
@@ -200,7 +225,7 @@ def links() -> int:
     make=st.sampled_from([client, server]),
     sasl=st.booleans(),
     prelude=st.integers(0, 5),
-    chunks=_chunks,
+    chunks=_chunks | _traffic | st.builds(list.__add__, _traffic, _chunks),
 )
 @settings(max_examples=300)
 @example(
@@ -227,8 +252,7 @@ def test_any_bytes(
                 assert len(channel._outgoing.unsettled) <= LIMITS.max_unsettled
             assert len(engine.outgoing()) <= 2 * LIMITS.max_pending_bytes + 60 * taken + 2000
             engine.tick(0)
-    except RemoteProtocolError as fault:
-        assert isinstance(fault, AmqpProtocolError)
+    except RemoteProtocolError:
         assert engine.state is State.CLOSED
         assert not engine._buffer
         assert engine.send(Open()) is None
@@ -249,8 +273,7 @@ _messages = st.sampled_from(
 @given(parts=st.lists(_messages | st.binary(max_size=10), max_size=8))
 def test_any_message(parts: list[bytes]) -> None:
     data = b"".join(parts)
-    for read in (decode_message, lambda data: decode_value(data, Budget(8, 200))):
-        try:
-            read(data, LIMITS) if read is decode_message else read(data)  # type: ignore[call-arg,operator]
-        except AmqpProtocolError as fault:
-            assert fault.condition.startswith("amqp:")
+    with suppress(RemoteProtocolError):
+        decode_message(data, LIMITS)
+    with suppress(RemoteProtocolError):
+        decode_value(data, Budget(8, 200))

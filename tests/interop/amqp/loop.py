@@ -9,6 +9,7 @@ import sys
 import uuid
 from collections.abc import Callable
 from contextlib import asynccontextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from homeport.proto.amqp import (
     Connection,
     Data,
     Delivery,
+    DeliveryState,
     Detach,
     Detached,
     Disposed,
@@ -74,8 +76,8 @@ def available(peer: str) -> bool:
     if peer == "rhea":
         return shutil.which("node") is not None and RHEA.exists()
     if peer == "proton":
-        return bool(list(Path("/usr/lib/python3/dist-packages").glob("proton/__init__.py")))
-    return True
+        return Path("/usr/lib/python3/dist-packages/proton/__init__.py").exists()
+    return find_spec("uamqp") is not None  # it has wheels for some architectures only
 
 
 def body_of(size: int) -> bytes:
@@ -204,7 +206,8 @@ class Broker:
         self.messages.append(message)
         link = event.link
         error = Error(condition="test:no", description="not wanted", info={"why": "because", "after": UInt(3)})
-        state = {"reject": Rejected(error=error), "release": RELEASED}.get(self.addresses[link], ACCEPTED)
+        states: dict[str, DeliveryState] = {"reject": Rejected(error=error), "release": RELEASED}
+        state = states.get(self.addresses[link], ACCEPTED)
         self.engine.send(Disposition(link=link, delivery_id=event.delivery_id, state=state))
         if link.credit < 5:
             self.engine.send(Flow(link=link, credit=10))

@@ -140,6 +140,9 @@ async def test_heartbeats(peer: str) -> None:
 # --- Microsoft's uamqp, a client that speaks TLS only -----------------------------------------------------------------
 
 
+needs_uamqp = pytest.mark.skipif(not available("uamqp"), reason="uamqp is not installed")
+
+
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]:
     """A server's context, and the file with the root that its client trusts."""
@@ -160,6 +163,7 @@ async def run_uamqp(broker: Broker, tls: Tls, **wanted: Any) -> dict[str, Any]:
         return await run_client("uamqp", {"port": port, "ca": str(trusted), **login("ANONYMOUS"), **wanted})
 
 
+@needs_uamqp
 @pytest.mark.parametrize("mechanism", ["ANONYMOUS", "PLAIN"])
 async def test_uamqp_sends(tls: Tls, mechanism: str) -> None:
     broker = Broker(sasl=True)
@@ -175,6 +179,7 @@ async def test_uamqp_sends(tls: Tls, mechanism: str) -> None:
     assert last.message_annotations == {"x-note": SIZES[-1]}
 
 
+@needs_uamqp
 async def test_uamqp_sends_in_small_frames(tls: Tls) -> None:
     broker = Broker(sasl=True, max_frame_size=512)
     told = await run_uamqp(broker, tls, to="sink", send=[5000, 20_000])
@@ -182,6 +187,7 @@ async def test_uamqp_sends_in_small_frames(tls: Tls) -> None:
     assert [message.data for message in broker.messages] == [body_of(5000), body_of(20_000)]
 
 
+@needs_uamqp
 async def test_uamqp_receives(tls: Tls) -> None:
     broker = Broker(sasl=True, feed=SIZES[1:])
     told = await run_uamqp(broker, tls, **{"from": "feed"}, receive=50, count=len(SIZES) - 1)
@@ -190,11 +196,13 @@ async def test_uamqp_receives(tls: Tls) -> None:
     assert set(map(type, broker.disposed)) == {Accepted}
 
 
+@needs_uamqp
 async def test_uamqp_is_rejected(tls: Tls) -> None:
     told = await run_uamqp(Broker(sasl=True), tls, to="reject", send=[1])
     assert told["outcomes"] == [["rejected", "test:no: not wanted"]]
 
 
+@needs_uamqp
 async def test_uamqp_is_redirected(tls: Tls) -> None:
     told = await run_uamqp(Broker(sasl=True), tls, to="refused", send=[1])
     ((kind, text),) = told["errors"]

@@ -1,6 +1,7 @@
-"""What other clients put on the wire: frame by frame, byte by byte and with more behind it, to a server that answers."""
+"""What other clients put on the wire: frame by frame, byte by byte, with more behind it, and damaged."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -16,10 +17,7 @@ def pieces(data: bytes, step: int) -> Iterator[bytes]:
     """Cut every `step` bytes, or after each header and frame."""
     at = 0
     while at < len(data):
-        if step:
-            size = step
-        else:
-            size = 8 if data.startswith(b"AMQP", at) else max(8, int.from_bytes(data[at : at + 4]))
+        size = step or (8 if data.startswith(b"AMQP", at) else max(8, int.from_bytes(data[at : at + 4])))
         yield data[at : at + size]
         at += size
 
@@ -72,7 +70,5 @@ def test_one_byte_lost(recording: Recording) -> None:
     """The rest is understood as something else or refused, and nothing worse."""
     for at in range(0, len(recording.data), 5):
         damaged = recording.data[:at] + recording.data[at + 1 :]
-        try:
+        with suppress(RemoteProtocolError):
             listen(Recording(recording.name, recording.sasl, damaged, []))
-        except RemoteProtocolError as fault:
-            assert fault.args

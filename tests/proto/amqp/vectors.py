@@ -54,7 +54,7 @@ def _vector(row: dict[str, Any]) -> Vector:
 
 def _body(row: dict[str, Any]) -> Body:
     performative: Composite = getattr(performatives, row["performative"])
-    values = [tuple(value) if isinstance(value, list) else value for value in row["values"]]
+    values: list[Any] = [tuple(value) if isinstance(value, list) else value for value in row["values"]]
     # Binary fields are hex in the table.
     for place, of in ((2, TRANSFER), (1, SASL_INIT), (0, SASL_CHALLENGE)):
         if performative is of and values[place] is not None:

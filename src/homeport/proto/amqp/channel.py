@@ -7,7 +7,7 @@ from homeport.proto.amqp import events as e
 from homeport.proto.amqp import performatives as p
 from homeport.proto.amqp.composites import Error
 from homeport.proto.amqp.errors import AmqpProtocolError, Condition, Scope
-from homeport.proto.amqp.frames import Outbox, Said
+from homeport.proto.amqp.frames import Outbox, say_state
 from homeport.proto.amqp.incoming import Incoming, LinkFault
 from homeport.proto.amqp.kinds import Composite
 from homeport.proto.amqp.limits import Limits, Usage
@@ -163,6 +163,7 @@ class Channel:
             used = (count - link.delivery_count) & MASK
             if used < HALF:
                 link.credit = max(0, link.credit - used)
+                link.allowance = max(0, link.allowance - used)
                 link.delivery_count = count
         events.append(
             e.Flowed(
@@ -205,6 +206,7 @@ class Channel:
         except LocalProtocolError:
             link.credit, link.drain = credit, drain
             raise
+        link.allowance = max(link.allowance, link.credit)
 
     def drained(self, link: Link) -> None:
         """Give the credit of a sending link back, once nothing of it waits for the window."""
@@ -229,8 +231,9 @@ class Channel:
         incoming = self._incoming
         handle = count = credit = drain = None
         if link is not None:
-            handle, credit, drain = link.handle, link.credit, link.drain
-            count = link.delivery_count
+            # What waits here has not been sent, as far as the peer can know.
+            handle, credit, drain = link.handle, link.credit + link.queued, link.drain
+            count = (link.delivery_count - link.queued) & MASK
             if link.role is LinkRole.RECEIVER and link.peer_handle is None:
                 count = None
         self._outbox.say(
@@ -261,7 +264,7 @@ class Channel:
         """Say a disposition for deliveries of one link."""
         link, first, last = command.link, command.delivery_id, command.last
         receives = link.role is LinkRole.RECEIVER
-        said = Said(command.state, by_receiver=receives, settled=command.settled)
+        said = say_state(command.state, by_receiver=receives, settled=command.settled)
         unsettled = (self._incoming if receives else self._outgoing).unsettled
         if last is None:
             known = unsettled.get(first)

@@ -16,7 +16,7 @@ from homeport.proto.amqp.composites import (
     Source,
     Target,
 )
-from homeport.proto.amqp.decoder import DESCRIBED, NULL, READERS, Budget, malformed, read_value
+from homeport.proto.amqp.decoder import DESCRIBED, Budget, malformed, read_value
 from homeport.proto.amqp.encoder import WRITERS
 from homeport.proto.amqp.kinds import Composite, Field, Kind, read_descriptor
 from homeport.proto.amqp.types import Described, ULong
@@ -55,7 +55,7 @@ def _composites(types: dict[type, Composite], *, others: bool) -> Kind:
         else:
             raise LocalProtocolError(f"{type(value).__name__} stands where AMQP has no place for it")
 
-    return Kind({NULL: READERS[NULL], DESCRIBED: read}, write)
+    return Kind({DESCRIBED: read}, write)
 
 
 ERROR = _composites(

@@ -166,18 +166,28 @@ class Connection:
         return self._peer_voice is Voice.CLOSED or self._handshake.refused
 
     def _check_held(self) -> None:
-        if len(self._buffer) > self._limits.max_frame_size:
+        limit = self._limits.max_frame_size
+        if self._sessions.invited is not None:
+            limit = max(limit, self._limits.max_partial_bytes)  # other sessions may be busy meanwhile
+        if len(self._buffer) > limit:
             raise AmqpProtocolError("the peer says too much before it is answered", Condition.RESOURCE_LIMIT_EXCEEDED)
 
     def _read(self, data: bytes, events: list[Event]) -> None:
         at, size = 0, len(data)
         handshake, limits = self._handshake, self._limits
         self._wanted = 0
-        while at < size and not self._over():
-            if self._our_turn():
-                self._buffer += data[at:]
-                self._check_held()
-                return
+        while at < size:
+            if (
+                self._voice is not Voice.OPEN
+                or self._peer_voice is not Voice.OPEN
+                or self._sessions.invited is not None
+            ):
+                if self._over():
+                    return
+                if self._our_turn():
+                    self._buffer += data[at:]
+                    self._check_held()
+                    return
             if size - at < HEADER_SIZE:
                 if handshake.header_due:
                     handshake.hear_header(data[at:])
@@ -220,7 +230,11 @@ class Connection:
         elif performative is OPEN:
             self._hear_open(values, events)
         else:
-            self._sessions.hear(channel_number, performative, values, body[at:], events)
+            try:
+                self._sessions.hear(channel_number, performative, values, body[at:], events)
+            except LocalProtocolError as inability:
+                # What the peer wants answered, its own limits do not let us answer.
+                raise AmqpProtocolError(str(inability), Condition.RESOURCE_LIMIT_EXCEEDED) from None
 
     def _hear_open(self, values: list[Any], events: list[Event]) -> None:
         container_id, hostname, max_frame_size, channel_max, idle, *others = values
@@ -268,12 +282,16 @@ class Connection:
         shut its frames wait here, which `Limits.max_pending_bytes` bounds: prefer `link.may_send`. What waits when
         we detach its link is not sent.
         """
-        if type(command) is Transfer:
-            return self._sessions.transfer(command)
+        kind = type(command)
+        if kind is Transfer:
+            return self._sessions.transfer(command)  # type: ignore[arg-type]  # mypy knows no types by `kind`
         if self.state is State.CLOSED:
             return None
+        if kind is Disposition:
+            self._sessions.say(command)  # type: ignore[arg-type]
+            return None
         match command:
-            case Disposition() | Flow() | Drained() | Attach() | Detach():
+            case Flow() | Drained() | Attach() | Detach():
                 self._sessions.say(command)
             case Begin():
                 if self._voice is not Voice.OPEN:
@@ -323,11 +341,12 @@ class Connection:
     def close(self, error: Error | None = None) -> None:
         """End in order, at any time: CLOSE, after OPEN if we have not said it, or nothing where AMQP has no word.
 
-        It never raises. What was outgoing is kept.
+        It never raises. What was outgoing is kept. Only the peer's CLOSE is heard after it.
         """
         self._fault = None
         self._say_last(error)
-        self._peer_voice = Voice.CLOSED
+        if self._peer_voice is not Voice.OPEN:
+            self._peer_voice = Voice.CLOSED
 
     def _say_last(self, error: Error | None) -> None:
         """Say CLOSE if AMQP lets us, after OPEN if we owe that; nothing is said or heard after it."""

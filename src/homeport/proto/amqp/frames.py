@@ -104,7 +104,8 @@ class Outbox:
         """Append a disposition of one delivery, or lengthen the last one by it."""
         joined = self._joined
         if joined is not None:
-            if joined.channel == channel and joined.said == said and delivery_id == (joined.last + 1) & _MASK:
+            same = joined.said is said or joined.said == said
+            if same and joined.channel == channel and delivery_id == (joined.last + 1) & _MASK:
                 joined.last = delivery_id
                 return
             self._flush()
@@ -138,12 +139,14 @@ class Said:
     __hash__ = None  # type: ignore[assignment]  # never a key
 
 
-_ACCEPTED = b"\x00\x53\x24\x45"
+def say_state(state: DeliveryState | None, *, by_receiver: bool, settled: bool) -> Said:
+    """Return what to say; the usual words are made once only."""
+    if type(state) is Accepted:
+        return _ACCEPTANCES[by_receiver, settled]
+    return Said(state, by_receiver=by_receiver, settled=settled)
 
 
 def _state(state: DeliveryState | None) -> bytes:
-    if type(state) is Accepted:
-        return _ACCEPTED
     if state is None:
         return b"\x40"
     out = bytearray()
@@ -152,6 +155,13 @@ def _state(state: DeliveryState | None) -> bytes:
     except (AttributeError, TypeError):
         raise LocalProtocolError("a delivery state has a field of another type") from None
     return bytes(out)
+
+
+_ACCEPTANCES = {
+    (by_receiver, settled): Said(Accepted(), by_receiver=by_receiver, settled=settled)
+    for by_receiver in (True, False)
+    for settled in (True, False)
+}
 
 
 class _Joined:

@@ -55,11 +55,12 @@ class Incoming:
                 raise LinkFault(link, f"a delivery tag is longer than {_MAX_TAG} bytes", Condition.INVALID_FIELD)
             if resume:
                 raise LinkFault(link, "deliveries are not resumed", Condition.NOT_IMPLEMENTED)
-            if link.credit <= 0:
+            if link.allowance <= 0:
                 raise LinkFault(link, "a transfer exceeds the link's credit", Condition.TRANSFER_LIMIT_EXCEEDED)
             if delivery_id in self.unsettled:
                 raise LinkFault(link, "a delivery id is used twice", Condition.INVALID_FIELD)
-            link.credit -= 1
+            link.allowance -= 1
+            link.credit = max(0, link.credit - 1)
             link.delivery_count = (link.delivery_count + 1) & MASK
             if more or aborted:
                 if not aborted:
@@ -132,6 +133,10 @@ class Incoming:
         if link.partial is not None:
             self._drop(link, link.partial)
         self.unsettled.forget(link)
+
+    def abandon(self) -> None:
+        """Drop all deliveries at once: the session is over, its links follow."""
+        self.unsettled.clear()
 
 
 def _too_large(link: Link) -> LinkFault:

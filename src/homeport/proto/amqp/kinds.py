@@ -28,25 +28,22 @@ from homeport.proto.amqp.types import Symbol
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of field: the readers of its constructors (null is always one of them), and its writer."""
+    """One kind of field: the readers of its constructors, besides null, its writer, and what null stands for."""
 
     readers: dict[int, Reader]
     write: Writer
-
-
-def _kind(write: Writer, readers: dict[int, Reader]) -> Kind:
-    return Kind({NULL: READERS[NULL]} | readers, write)
+    empty: Any = None
 
 
 def _like(write: Writer, *codes: int) -> Kind:
-    return _kind(write, {code: READERS[code] for code in codes})
+    return Kind({code: READERS[code] for code in codes}, write)
 
 
 BOOLEAN = _like(scalars.write_boolean, 0x41, 0x42, 0x56)
-UBYTE = _kind(scalars.write_ubyte, {0x50: narrow()})
-USHORT = _kind(scalars.write_ushort, {0x60: fixed("H")})
-UINT = _kind(scalars.write_uint, {0x43: constant(0), 0x52: narrow(), 0x70: fixed("I")})
-ULONG = _kind(scalars.write_ulong, {0x44: constant(0), 0x53: narrow(), 0x80: fixed("Q")})
+UBYTE = Kind({0x50: narrow()}, scalars.write_ubyte)
+USHORT = Kind({0x60: fixed("H")}, scalars.write_ushort)
+UINT = Kind({0x43: constant(0), 0x52: narrow(), 0x70: fixed("I")}, scalars.write_uint)
+ULONG = Kind({0x44: constant(0), 0x53: narrow(), 0x80: fixed("Q")}, scalars.write_ulong)
 TIMESTAMP = _like(encoder.write_value, 0x83)
 BINARY = _like(scalars.write_binary, 0xA0, 0xB0)
 STRING = _like(scalars.write_string, 0xA1, 0xB1)
@@ -83,12 +80,12 @@ def _many_symbols(read: Reader) -> Reader:
 
 
 SYMBOLS = Kind(
-    {NULL: constant(())}
-    | {code: _one_symbol(READERS[code]) for code in (0xA3, 0xB3)}
+    {code: _one_symbol(READERS[code]) for code in (0xA3, 0xB3)}
     | {code: _many_symbols(READERS[code]) for code in (0xE0, 0xF0)},
     encoder.write_symbols,
+    (),
 )
-"""No, one or many symbols (a field with multiple="true", 1.4), as a tuple."""
+"""One or many symbols (a field with multiple="true", 1.4) as a tuple, empty for null."""
 
 
 # --- composite types -----------------------------------------------------------------------------------------------
@@ -102,7 +99,7 @@ class Field:
     def __init__(self, kind: Kind, *, required: bool = False, default: Any = None) -> None:
         self.kind = kind
         self.required = required
-        self.default = default
+        self.default = kind.empty if default is None else default
 
 
 CODES: dict[Any, int] = {}
@@ -145,16 +142,21 @@ class Composite:
         if missing < 0 or end > len(data):
             raise malformed(f"{self.name} has too many fields or too few bytes")
         budget.enter(count)
-        values = []
+        values: list[Any] = []
+        append = values.append
         for allowed in readers[:count] if missing else readers:
-            value, at = allowed[data[at]](data, at + 1, budget)
-            values.append(value)
+            code = data[at]
+            if code == NULL:  # most fields are
+                append(None)
+                at += 1
+            else:
+                value, at = allowed[code](data, at + 1, budget)
+                append(value)
         budget.depth += 1
         if at != end:
             raise malformed(f"{self.name} is not as long as it says")
         if missing:
-            # Null, said for each: a reader may make something else of it.
-            values += [allowed[NULL](data, at, budget)[0] for allowed in readers[count:]]
+            values += [None] * missing
         for place in self.required:
             if values[place] is None:
                 raise AmqpProtocolError(f"{self.name} lacks a mandatory field", Condition.INVALID_FIELD)

@@ -20,7 +20,10 @@ class Limits:
     handle_max: int = 255
     """The highest link handle in a session."""
     max_links: int = 1024
-    """Links of all sessions together; one more is answered by DETACH with resource-limit-exceeded."""
+    """Links of all sessions together; more are answered by DETACH with resource-limit-exceeded.
+
+    So is the connection when the peer goes on to twice as many without detaching those.
+    """
     max_unsettled: int = 5000
     """Unsettled deliveries per session and direction."""
     max_message_size: int = 1024 * 1024

@@ -16,6 +16,7 @@ class Link:
     """
 
     __slots__ = (
+        "allowance",
         "credit",
         "delivery_count",
         "drain",
@@ -28,6 +29,7 @@ class Link:
         "partial",
         "peer_handle",
         "peer_max_message_size",
+        "queued",
         "rcv_settle_mode",
         "role",
         "session",
@@ -50,6 +52,10 @@ class Link:
         self.max_message_size = 0
         self.peer_max_message_size = 0
         self.credit = 0
+        self.allowance = 0
+        """Deliveries that may still come: more than `credit` when we lowered that while some were on their way."""
+        self.queued = 0
+        """Deliveries that count as sent, but wait whole for the session's window."""
         self.delivery_count = self.initial_delivery_count = 0
         self.drain = False
         self.partial: Partial | None = None

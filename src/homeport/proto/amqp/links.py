@@ -74,6 +74,11 @@ class Links:
             link.delivery_count = count
         if link.standing is Standing.ENDING:
             return
+        if link.standing is Standing.INVITED:
+            self._check_handles()
+        if self._usage.links > 2 * self._limits.max_links:
+            # Those that we have refused count until the peer detaches them, too.
+            raise AmqpProtocolError("far too many links", Condition.RESOURCE_LIMIT_EXCEEDED)
         if self._usage.links > self._limits.max_links:
             raise LinkFault(link, "too many links", Condition.RESOURCE_LIMIT_EXCEEDED)
         events.append(
@@ -90,6 +95,13 @@ class Links:
                 properties=properties,
             )
         )
+
+    def _check_handles(self) -> None:
+        """End the session if the peer leaves us no handle for an answer: links of ours may have been quicker."""
+        try:
+            self._handles.peek(self.peer_handle_max)
+        except LocalProtocolError as inability:
+            raise AmqpProtocolError(str(inability), Condition.RESOURCE_LIMIT_EXCEEDED, Scope.SESSION) from None
 
     def hear_detach(self, values: list[Any], events: list[e.Event]) -> None:
         handle, closed, error = values
@@ -167,6 +179,8 @@ class Links:
 
     def abandon(self) -> None:
         """Let all links go with their session."""
+        self._incoming.abandon()
+        self._outgoing.abandon()
         for link in list(self._links.values()):
             self._forget(link)
             self._remove(link)

@@ -1,6 +1,7 @@
 """Messages (3.2): sections to and from bytes. Links carry them unread."""
 
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any
 
 from homeport.proto import LocalProtocolError
@@ -120,8 +121,8 @@ _PROPERTIES = Composite(
     Field(k.UINT),  # group-sequence
     Field(k.STRING),  # reply-to-group-id
 )
-_HEADER_NAMES = [field.name for field in fields(Header)]
-_PROPERTY_NAMES = [field.name for field in fields(Properties)]
+_header_values = attrgetter(*(field.name for field in fields(Header)))
+_property_values = attrgetter(*(field.name for field in fields(Properties)))
 
 _DATA, _SEQUENCE, _VALUE = 0x75, 0x76, 0x77
 _MAPS = {
@@ -165,8 +166,11 @@ def _decode(data: bytes, budget: Budget) -> Message:
     while at < size:
         if data[at] != 0x00:
             raise _malformed("a section has no descriptor")
-        code, at = read_descriptor(data, at + 1, budget)
-        code = _SYMBOLS.get(code, code)
+        if data[at + 1] == 0x53:
+            code, at = data[at + 2], at + 3
+        else:
+            code, at = read_descriptor(data, at + 1, budget)
+            code = _SYMBOLS.get(code, code)
         # Sections come in the order of their codes; only Data and AmqpSequence may come again (3.2).
         if not latest < code <= _LATEST and not (code == latest and code in _PARTS):
             raise _malformed("a section is unknown, out of order or there twice")
@@ -214,14 +218,12 @@ def encode_message(message: Message) -> bytes:
 
 def _encode(out: bytearray, message: Message) -> None:
     if message.header is not None:
-        header = message.header
-        _HEADER.write(out, [getattr(header, name) for name in _HEADER_NAMES])
-    for code in (0x71, 0x72):
-        _write_map(out, code, message)
+        _HEADER.write(out, _header_values(message.header))
+    _write_map(out, 0x71, message.delivery_annotations)
+    _write_map(out, 0x72, message.message_annotations)
     if message.properties is not None:
-        properties = message.properties
-        _PROPERTIES.write(out, [getattr(properties, name) for name in _PROPERTY_NAMES])
-    _write_map(out, 0x74, message)
+        _PROPERTIES.write(out, _property_values(message.properties))
+    _write_map(out, 0x74, message.application_properties)
     match message.body:
         case Data(parts):
             for part in parts:
@@ -236,16 +238,14 @@ def _encode(out: bytearray, message: Message) -> None:
             write_value(out, value)
         case None:
             pass
-    _write_map(out, 0x78, message)
+    _write_map(out, 0x78, message.footer)
 
 
 def _section(out: bytearray, code: int) -> None:
     out += bytes((0x00, 0x53, code))
 
 
-def _write_map(out: bytearray, code: int, message: Message) -> None:
-    name, kind = _MAPS[code]
-    pairs = getattr(message, name)
+def _write_map(out: bytearray, code: int, pairs: dict[Any, Any] | None) -> None:
     if pairs is not None:
         _section(out, code)
-        kind.write(out, pairs)
+        _MAPS[code][1].write(out, pairs)

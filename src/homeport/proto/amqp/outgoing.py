@@ -9,10 +9,26 @@ from homeport.proto.amqp.frames import HEADER_SIZE, Outbox
 from homeport.proto.amqp.limits import Limits, Usage
 from homeport.proto.amqp.link import Link
 from homeport.proto.amqp.performatives import TRANSFER, write_body
+from homeport.proto.amqp.scalars import write_binary, write_uint
 from homeport.proto.amqp.session import Session
 from homeport.proto.amqp.settlement import MASK, Unsettled
 
 _MAX_TAG = 32
+
+# What follows the tag of a transfer in one frame: message-format 0, settled, more false, five nulls.
+_USUAL_ENDS = {False: b"\x43\x42\x42" + b"\x40" * 5, True: b"\x43\x41\x42" + b"\x40" * 5}
+
+
+def _usual_body(handle: int, delivery_id: int, tag: bytes, settled: bool) -> bytearray:
+    """Write the transfer that nearly all are, as `write_body` would."""
+    body = bytearray(TRANSFER.descriptor)
+    body += b"\xc0\x00\x0b"
+    write_uint(body, handle)
+    write_uint(body, delivery_id)
+    write_binary(body, tag)
+    body += _USUAL_ENDS[settled]
+    body[4] = len(body) - 5
+    return body
 
 
 class Outgoing:
@@ -25,7 +41,7 @@ class Outgoing:
         self._outbox = outbox
         self._limits = limits
         self._usage = usage
-        self._queue: deque[tuple[Link, bytes]] = deque()
+        self._queue: deque[tuple[Link, bytes, bool]] = deque()  # the last tells the first frame of a delivery
         self._next_delivery_id = 0
         self.next_id = 0
         """The id of the transfer frame that comes next."""
@@ -63,10 +79,14 @@ class Outgoing:
 
     def _frames(self, channel: int, command: Transfer, delivery_id: int, tag: bytes) -> list[bytes]:
         handle, data, settled, none = command.link.handle, command.data, command.settled, None
+        assert handle is not None
         room = self._outbox.max_frame_size - HEADER_SIZE
         fields = (none, command.state, none, none, none)
         message_format = command.message_format
-        body = write_body(TRANSFER, (handle, delivery_id, tag, message_format, settled, False, *fields))
+        if command.state is None and message_format == 0:
+            body = _usual_body(handle, delivery_id, tag, settled)
+        else:
+            body = write_body(TRANSFER, (handle, delivery_id, tag, message_format, settled, False, *fields))
         if len(body) + len(data) <= room:
             return [self._outbox.transfer(channel, body, data)]
         body = write_body(TRANSFER, (handle, delivery_id, tag, message_format, settled, True, *fields))
@@ -89,15 +109,18 @@ class Outgoing:
         waiting = sum(map(len, frames)) if self._queue else sum(map(len, frames[max(0, self._session.window) :]))
         if self._usage.pending_bytes + waiting > self._limits.max_pending_bytes:
             raise LocalProtocolError("too much waits for the peer's session windows")
-        for frame in frames:
-            self._queue.append((link, frame))
+        link.queued += 1
+        for place, frame in enumerate(frames):
+            self._queue.append((link, frame, place == 0))
             self._add_pending(len(frame))
         self.release()
 
     def release(self) -> None:
         """Send what waits, as far as the window goes."""
         while self._queue and self._session.window > 0:
-            _, frame = self._queue.popleft()
+            link, frame, first = self._queue.popleft()
+            if first:
+                link.queued -= 1
             self._add_pending(-len(frame))
             self._count()
             self._outbox.put(frame)
@@ -112,14 +135,20 @@ class Outgoing:
 
     def waiting(self, link: Link) -> bool:
         """Whether transfers of this link wait for the window."""
-        return any(owner is link for owner, _ in self._queue)
+        return any(item[0] is link for item in self._queue)
+
+    def abandon(self) -> None:
+        """Drop all deliveries and frames at once: the session is over, its links follow."""
+        self.unsettled.clear()
+        self._queue.clear()
+        self._add_pending(-self._session.pending)
 
     def forget(self, link: Link) -> None:
         """Drop what belongs to a link that is over."""
         self.unsettled.forget(link)
         if self._queue:
             kept = deque(item for item in self._queue if item[0] is not link)
-            for owner, frame in self._queue:
+            for owner, frame, _ in self._queue:
                 if owner is link:
                     self._add_pending(-len(frame))
             self._queue = kept

@@ -48,8 +48,6 @@ class Sessions:
             return
         try:
             channel.hear(performative, values, payload, events)
-        except LocalProtocolError as inability:
-            raise AmqpProtocolError(str(inability), Condition.FRAME_SIZE_TOO_SMALL) from None
         except AmqpProtocolError as fault:
             if fault.scope is not Scope.SESSION:
                 raise

@@ -12,10 +12,11 @@ HALF = 0x8000_0000
 class Unsettled:
     """Deliveries by their ids, each with its link and tag."""
 
-    __slots__ = ("_deliveries",)
+    __slots__ = ("_counts", "_deliveries")
 
     def __init__(self) -> None:
         self._deliveries: dict[int, tuple[Link, bytes]] = {}
+        self._counts: dict[Link, int] = {}
 
     def __len__(self) -> int:
         return len(self._deliveries)
@@ -25,12 +26,14 @@ class Unsettled:
 
     def add(self, delivery_id: int, link: Link, tag: bytes) -> None:
         self._deliveries[delivery_id] = (link, tag)
+        self._counts[link] = self._counts.get(link, 0) + 1
 
     def get(self, delivery_id: int) -> tuple[Link, bytes] | None:
         return self._deliveries.get(delivery_id)
 
     def settle(self, delivery_id: int) -> None:
-        del self._deliveries[delivery_id]
+        link, _ = self._deliveries.pop(delivery_id)
+        self._counts[link] -= 1
 
     def between(self, first: int, last: int) -> Iterator[tuple[int, Link, bytes]]:
         """Yield the deliveries from `first` to `last`, in order, whatever else may lie between them.
@@ -52,5 +55,11 @@ class Unsettled:
 
     def forget(self, link: Link) -> None:
         """Drop what belongs to a link that is over."""
-        for delivery_id in [known for known, (owner, _) in self._deliveries.items() if owner is link]:
-            del self._deliveries[delivery_id]
+        if self._counts.pop(link, 0):
+            for delivery_id in [known for known, (owner, _) in self._deliveries.items() if owner is link]:
+                del self._deliveries[delivery_id]
+
+    def clear(self) -> None:
+        """Drop everything: the session is over."""
+        self._deliveries.clear()
+        self._counts.clear()

@@ -1,4 +1,7 @@
-"""Each line of standard input is a tagged value and bytes; answer with proton's bytes for the one and value of the other."""
+"""Each line of standard input is a tagged value and bytes: answer with what proton makes of either.
+
+For "message" in place of a value, the answer is the message written again.
+"""
 
 import json
 import struct
@@ -10,6 +13,7 @@ from proton import (
     Array,
     Data,
     Described,
+    Message,
     byte,
     char,
     decimal32,
@@ -125,6 +129,11 @@ def tagged_of(value):
 
 for line in sys.stdin:
     tagged, data = json.loads(line)
+    if tagged == "message":
+        message = Message()
+        message.decode(bytes.fromhex(data))
+        print(json.dumps(message.encode().hex()))
+        continue
     ours, theirs = Data(), Data()
     theirs.put_object(value_of(tagged))
     ours.decode(bytes.fromhex(data))
