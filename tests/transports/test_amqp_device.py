@@ -532,6 +532,7 @@ async def test_without_a_link_back_nothing_is_answered(world: World) -> None:
         error, _ = await refused(device, link, Message(application_properties=REGISTER))
         assert error.condition == "com.microsoft:argument-error"
         await device.leave()
+    assert await world.database.registrations.get("dev-1") is None
 
 
 async def test_an_answer_that_the_client_cannot_take(world: World) -> None:

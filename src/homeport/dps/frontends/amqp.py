@@ -115,7 +115,7 @@ class DeviceAmqpFrontEnd:
             return _sasl_refusal(self._responder.refuse(refusal, context))
         if identity is None:
             return None
-        reply = await self._responder.authenticate(_claim(identity.address), identity.evidence, context)
+        reply = await self._responder.authenticate(_claim(identity.address), identity.evidence, self._context(peer))
         return identity if reply.status < 300 else _sasl_refusal(reply)
 
     async def connect(
@@ -207,13 +207,14 @@ class DeviceAmqpHandler:
         client_version = read_text(properties, CLIENT_VERSION)
         claim = _claim(address, api_version)
         context = _context(self._peer, self._responder.new_tracking_id(), client_version)
-        reply = await self._answer(read_request(asked), claim, context)
         way_back = self._answers.get(_key(address))
-        if reply.status < 300 and way_back is None:
-            reply = self._responder.refuse(
-                HomeportError(Code.INVALID_REQUEST, "There is no link to answer on."), context, claim, self._evidence
-            )
-        if reply.status >= 300 or way_back is None:
+        if way_back is None:
+            unanswerable = HomeportError(Code.INVALID_REQUEST, "There is no link to answer on.")
+            refusal = self._responder.refuse(unanswerable, context, claim, self._evidence)
+            delivery.settle(Rejected(error=error(refusal)))
+            return
+        reply = await self._answer(read_request(asked), claim, context)
+        if reply.status >= 300:
             delivery.settle(Rejected(error=error(reply)))
             return
         # C# waits for the outcome before it looks for the answer (contract dps.md 5.4).
@@ -223,7 +224,9 @@ class DeviceAmqpHandler:
         try:
             _ = way_back.send(response(asked, reply), settled=True)
         except ValueError as fault:
-            way_back.detach(Error(condition=Condition.MESSAGE_SIZE_EXCEEDED, description=str(fault)))
+            too_large = Error(condition=Condition.MESSAGE_SIZE_EXCEEDED, description=str(fault))
+            way_back.detach(too_large)
+            await self.detached(way_back, too_large)
 
     def flow(self, link: AmqpSender, *, drain: bool) -> None:
         """Do nothing: an answer waits for credit by itself."""
