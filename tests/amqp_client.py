@@ -48,16 +48,18 @@ HERE = Peer(remote=Address("192.0.2.7", 50000), local=Address("127.0.0.1", 5671)
 class MemoryStream:
     """One end of a connection without a network (a ByteStream)."""
 
-    def __init__(self, peer: Peer = HERE) -> None:
+    def __init__(self, peer: Peer = HERE, piece: int | None = None) -> None:
+        """`piece`: what is written arrives in pieces of so many bytes."""
         self.peer = peer
+        self._piece = piece
         self.unsent = 0
         self.other: MemoryStream
         self._arrived: asyncio.Queue[bytes] = asyncio.Queue()
         self._ended = False
 
     @classmethod
-    def pair(cls, peer: Peer = HERE) -> "tuple[MemoryStream, MemoryStream]":
-        one, other = cls(peer), cls()
+    def pair(cls, peer: Peer = HERE, piece: int | None = None) -> "tuple[MemoryStream, MemoryStream]":
+        one, other = cls(peer, piece), cls(piece=piece)
         one.other, other.other = other, one
         return one, other
 
@@ -69,8 +71,10 @@ class MemoryStream:
         return data
 
     def write(self, data: bytes) -> None:
-        if data and not self.other._ended:
-            self.other._arrived.put_nowait(data)
+        piece = self._piece or len(data) or 1
+        for at in range(0, len(data), piece):
+            if not self.other._ended:
+                self.other._arrived.put_nowait(data[at : at + piece])
 
     async def drain(self) -> None:
         await asyncio.sleep(0)

@@ -79,12 +79,13 @@ async def client(
     chain: tuple[bytes, ...] = (),
     others: Sequence[Any] = (),
     websocket: bool = False,
+    piece: int | None = None,
 ) -> AsyncIterator[Client]:
     """Connect to a server that serves the world's devices, and perhaps other front-ends under the same name."""
     site = Site(names=frozenset({"127.0.0.1"}), amqp=(DeviceAmqpFrontEnd(world.responder, world.clock), *others))
     server = AmqpServer(Sites([site]), world.clock)
     peer = replace(HERE, chain=chain, transport="websocket" if websocket else "tls")
-    ours, theirs = MemoryStream.pair(peer)
+    ours, theirs = MemoryStream.pair(peer, piece)
     async with asyncio.TaskGroup() as group:
         group.create_task(server.serve(ours))
         yield Client.over(theirs, mechanisms=mechanisms)
@@ -158,6 +159,14 @@ async def test_a_key_registers_and_polls(world: World, websocket: bool) -> None:
     (attempt,) = await world.database.attempts.latest("dev-1", limit=9)
     assert attempt.transport == ("amqp-ws" if websocket else "amqp")
     assert attempt.outcome == "assigned"
+
+
+@pytest.mark.parametrize("piece", [1, 7])
+async def test_however_the_stream_is_cut(world: World, piece: int) -> None:
+    async with client(world, mechanisms=("PLAIN",), piece=piece) as device:
+        assert await plain(device, token("dev-1")) is SaslCode.OK
+        assert (await registered(device, await links(device)))["status"] == "assigned"
+        await device.leave()
 
 
 async def test_a_group_key(world: World) -> None:
@@ -618,11 +627,12 @@ async def tpm_world() -> AsyncIterator[World]:
         yield fresh
 
 
+@pytest.mark.parametrize("piece", [None, 1], ids=["whole", "byte by byte"])
 @pytest.mark.parametrize("repeats", [False, True], ids=["C# and Java", "C and Node"])
-async def test_a_tpm(tpm_world: World, repeats: bool) -> None:
+async def test_a_tpm(tpm_world: World, repeats: bool, piece: int | None) -> None:
     keys = {"endorsementKey": base64.b64encode(EK).decode(), "storageRootKey": base64.b64encode(SRK).decode()}
     body = json.dumps({"registrationId": "dev-1", "tpm": keys} if repeats else {}).encode()
-    async with client(tpm_world, mechanisms=("TPM",)) as device:
+    async with client(tpm_world, mechanisms=("TPM",), piece=piece) as device:
         assert await proven(device, await challenged(device)) is SaslCode.OK
         link = await links(device)
         answer = await registered(device, link, Message(application_properties=REGISTER, body=Data((body,))))
