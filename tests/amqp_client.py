@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar
 
 from homeport.net.stream import Address, ConnectionClosedError, Peer
 from homeport.proto.amqp import (
+    DEFAULT_LIMITS,
     Attach,
     Attached,
     Begin,
@@ -20,6 +21,7 @@ from homeport.proto.amqp import (
     Disposed,
     Event,
     Flow,
+    Limits,
     Link,
     LinkRole,
     Message,
@@ -97,11 +99,12 @@ class Client:
         *,
         mechanisms: tuple[str, ...] = (),
         container_id: str = "client",
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """`mechanisms`: begin with SASL."""
         self.read = read
         self.write = write
-        self.engine = Connection(Role.CLIENT, container_id=container_id, mechanisms=mechanisms)
+        self.engine = Connection(Role.CLIENT, container_id=container_id, mechanisms=mechanisms, limits=limits)
         self.events: list[Event] = []
         self.session: Session
 

@@ -27,6 +27,7 @@ from homeport.proto.amqp import (
     Error,
     Flow,
     Flowed,
+    Limits,
     LinkRole,
     Message,
     Open,
@@ -457,6 +458,30 @@ async def test_an_expired_connection_is_closed(certificates: ServerCertificates,
         assert closed.error.condition == "amqp:unauthorized-access"
         await front_end.handlers[0].ended.wait()
     assert front_end.handlers[0].ends == [False]
+
+
+async def test_a_silent_client_is_dropped(certificates: ServerCertificates, client_context: ClientContext) -> None:
+    front_end = EchoFrontEnd()
+    server = amqp_server(front_end, protocol=Limits(idle_time_out=0.2), close_seconds=0.1)
+    async with listening(server, certificates) as address:
+        client = await joined(address, client_context())
+        closed = await client.until(Closed)  # it does not tick, and so promises nothing
+        assert closed.error is not None
+        assert closed.error.condition == "amqp:resource-limit-exceeded"
+        await front_end.handlers[0].ended.wait()
+    assert front_end.handlers[0].ends == [False]
+
+
+async def test_the_server_keeps_its_own_promise(
+    certificates: ServerCertificates, client_context: ClientContext
+) -> None:
+    front_end = EchoFrontEnd()
+    async with listening(amqp_server(front_end), certificates) as address:
+        client = await joined(address, client_context(), limits=Limits(idle_time_out=0.3))
+        for _ in range(3):
+            assert await asyncio.wait_for(client.read(), 5) == b"\x00\x00\x00\x08\x02\x00\x00\x00"
+        assert front_end.handlers[0].ends == []
+        await client.leave()
 
 
 async def test_the_end_of_a_session_ends_its_links(
