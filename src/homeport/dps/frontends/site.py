@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from homeport.clock import Clock
 from homeport.dps.admission import Admission
 from homeport.dps.frontends.admin import AdminFrontEnd, AdminResource
+from homeport.dps.frontends.amqp import DeviceAmqpFrontEnd
 from homeport.dps.frontends.authorization import Authorization
 from homeport.dps.frontends.http_device import DeviceFrontEnd
 from homeport.dps.frontends.http_service import ServiceFrontEnd
@@ -45,4 +46,5 @@ def dps_site(
             *(screen.http(front_end, Door.SERVICE) for front_end in http),
         ),
         mqtt=(screen.mqtt(DeviceMqttFrontEnd(devices, clock)),),
+        amqp=(screen.amqp(DeviceAmqpFrontEnd(devices, clock)),),
     )
