@@ -5,18 +5,22 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from homeport.hub.model import FeedbackRecord, FileNotification
 from homeport.store.attempts import SqlAttemptStore
+from homeport.store.blobs import SqlBlobIndex
 from homeport.store.challenges import SqlChallengeStore
 from homeport.store.database import Database
 from homeport.store.devices import SqlDeviceStore
 from homeport.store.dialect import Dialect
 from homeport.store.enrollments import SqlEnrollmentStore
 from homeport.store.event_log import SqlEventLog
+from homeport.store.file_uploads import SqlFileUploadStore, file_notification_store
 from homeport.store.hubs import SqlHubStore
 from homeport.store.ip_filter import SqlIpFilterStore
 from homeport.store.linked_hubs import SqlLinkedHubStore
-from homeport.store.messages import SqlFeedbackStore, SqlMessageStore
+from homeport.store.messages import SqlMessageStore, feedback_store
 from homeport.store.migration import check, migrate
+from homeport.store.notices import SqlNoticeStore
 from homeport.store.postgres import PostgresDatabase
 from homeport.store.registrations import SqlRegistrationStore
 from homeport.store.settings import SettingsStore
@@ -60,9 +64,21 @@ class Stores:
         """Return the cloud-to-device queues of the hub with this name."""
         return SqlMessageStore(self.database, hub)
 
-    def feedback(self, hub: str) -> SqlFeedbackStore:
+    def feedback(self, hub: str) -> SqlNoticeStore[FeedbackRecord]:
         """Return what the senders of cloud-to-device messages of this hub are to be told."""
-        return SqlFeedbackStore(self.database, hub)
+        return feedback_store(self.database, hub)
+
+    def file_uploads(self, hub: str) -> SqlFileUploadStore:
+        """Return the uploads that devices of this hub have begun, and the hub's settings for them."""
+        return SqlFileUploadStore(self.database, hub)
+
+    def file_notifications(self, hub: str) -> SqlNoticeStore[FileNotification]:
+        """Return what services are to be told of this hub's files."""
+        return file_notification_store(self.database, hub)
+
+    def blobs(self, hub: str) -> SqlBlobIndex:
+        """Return the index of the blobs of this hub that the built-in store holds."""
+        return SqlBlobIndex(self.database, hub)
 
     def events(self, hub: str, *, partitions: int = 4) -> SqlEventLog:
         """Return the telemetry of the hub with this name; one object per hub gathers what is appended."""
