@@ -132,7 +132,7 @@ class BlobFiles:
         """Remove what no blob needs, until cancelled."""
         while True:
             try:
-                await self._sweep()
+                await self.sweep()
             except Exception:
                 _log.exception("uploaded files could not be looked after; trying again")
             await self._clock.sleep(_SWEEP_SECONDS)
@@ -231,7 +231,8 @@ class BlobFiles:
 
     # ------------------------------------------------------------ sweeping
 
-    async def _sweep(self) -> None:
+    async def sweep(self) -> None:
+        """Remove parts that nobody commits, and contents that no blob has."""
         now = self._clock.now()
         await asyncio.to_thread(_remove_older, self._parts, now - BLOCKS_LIVE)
         for folder in await asyncio.to_thread(_listed, self._blocks):

@@ -83,13 +83,17 @@ class Notices(Generic[N]):
         if not await self._store.finish(token, now=self._clock.now(), keep=keep):
             raise HubError(HubCode.MESSAGE_LOCK_LOST, "The lock is over, or was never given.")
 
+    async def expire(self) -> None:
+        """Forget what nobody took in time, or came back too often."""
+        now = self._clock.now()
+        await self._store.expire(created_before=now - LIFE, now=now, max_deliveries=self._pace.max_deliveries)
+
     async def run(self) -> None:
         """Forget what nobody took in time, until cancelled."""
         while True:
             await self._clock.sleep(_SWEEP_SECONDS)
-            now = self._clock.now()
             try:
-                await self._store.expire(created_before=now - LIFE, now=now, max_deliveries=self._pace.max_deliveries)
+                await self.expire()
             except Exception:
                 _log.exception("hub %s: what services are told could not be looked after; trying again", self.hub)
 
