@@ -34,9 +34,7 @@ def serve(
     ] = None,
     https_port: Annotated[int | None, typer.Option("--https-port", show_default="443")] = None,
     mqtt_port: Annotated[int | None, typer.Option("--mqtt-port", show_default="8883")] = None,
-    amqp_port: Annotated[
-        int | None, typer.Option("--amqp-port", help="Kept for AMQP, which is not served yet.", show_default="5671")
-    ] = None,
+    amqp_port: Annotated[int | None, typer.Option("--amqp-port", show_default="5671")] = None,
     portal_port: Annotated[int | None, typer.Option("--portal-port", show_default="8080, on loopback")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="A homeport.toml.", envvar="HOMEPORT_CONFIG")] = None,
     log_level: Annotated[str | None, typer.Option("--log-level", show_default="info")] = None,
@@ -79,4 +77,5 @@ def _announce(ready: Ready) -> None:
         "  clients       `homeport connection` says what they need, `homeport trust` how they trust it", soft_wrap=True
     )
     # Standard output carries this one line, for people and for programs that wait for it.
-    typer.echo(f"ready: https {ready.https_port}, mqtt {ready.mqtt_port}, portal {ready.portal_url}")
+    ports = f"https {ready.https_port}, mqtt {ready.mqtt_port}, amqp {ready.amqp_port}"
+    typer.echo(f"ready: {ports}, portal {ready.portal_url}")

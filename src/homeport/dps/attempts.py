@@ -57,7 +57,7 @@ class Recorder:
 
     def challenged(self) -> None:
         """Note that a TPM was asked to prove itself."""
-        self._write(Outcome.CHALLENGED, None, "the TPM was challenged; it registers again with a token it signs", "")
+        self._write(Outcome.CHALLENGED, None, "the TPM was challenged; it comes back with a token it signs", "")
 
     def registered(self, registration: Registration) -> None:
         """Note where the register call has led to."""

@@ -19,8 +19,10 @@ from homeport.dps.attestation import (
     Attested,
     Challenge,
     Findings,
+    IssuedChallenge,
     Refused,
     Verdict,
+    challenge_keys,
     read,
     verify,
 )
@@ -42,6 +44,7 @@ from homeport.dps.model import (
 )
 from homeport.dps.opening import Opening, identity_digest, open_registration
 from homeport.dps.ports import AttemptStore, ChallengeStore, EnrollmentStore, LinkedHubStore, RegistrationStore
+from homeport.dps.possession import refuse_without_possession
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.security.explain import quoted
 from homeport.wire.versions import hears_assigning_first
@@ -149,6 +152,43 @@ class Engine:
                 case _:
                     assert_never(verdict)
 
+    async def authenticate(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> None:
+        """Let a connection in whose first request is still to come. Raises RefusedError; each request is judged anew.
+
+        A TPM has to show no more than that it holds its keys: whether they are enrolled, the request is told.
+        """
+        with self._record(claim, evidence, context) as attempt:
+            findings = attempt.findings
+            verdict: Verdict | None
+            if isinstance(evidence, TpmEvidence) and evidence.challenge is not None:
+                verdict = self._refuse_other_scope(claim, findings) or refuse_without_possession(
+                    claim, evidence, evidence.challenge, now=self._clock.now(), findings=findings
+                )
+            else:
+                verdict = await self._judge(claim, evidence, findings)
+            if isinstance(verdict, Refused):
+                raise RefusedError(verdict)
+
+    def challenge(self, claim: DeviceClaim, keys: TpmEvidence, context: CallContext) -> IssuedChallenge:
+        """Challenge a TPM for the keys it offers, for the life of one connection: nothing is stored.
+
+        Raises RefusedError.
+        """
+        with self._record(claim, keys, context) as attempt:
+            findings = attempt.findings
+            issued = self._refuse_other_scope(claim, findings) or challenge_keys(
+                keys.endorsement_key or b"",
+                keys.storage_root_key or b"",
+                claim,
+                now=self._clock.now(),
+                random=self._random,
+                findings=findings,
+            )
+            if isinstance(issued, Refused):
+                raise RefusedError(issued)
+            attempt.challenged()
+            return issued
+
     async def operation_status(
         self, claim: DeviceClaim, evidence: Evidence, operation_id: str, context: CallContext
     ) -> Registration:
@@ -200,7 +240,7 @@ class Engine:
             raise RefusedError(verdict)
         raise HomeportError(Code.UNAUTHORIZED, UNAUTHORIZED)
 
-    async def _judge(self, claim: DeviceClaim, evidence: Evidence, findings: Findings) -> Verdict:
+    def _refuse_other_scope(self, claim: DeviceClaim, findings: Findings) -> Refused | None:
         if claim.id_scope.lower() != self.id_scope.lower():
             return findings.refuse(
                 "id scope",
@@ -209,6 +249,11 @@ class Engine:
                 advice="Give the device this service's id scope.",
             )
         findings.passed("id scope", f"it is {self.id_scope}")
+        return None
+
+    async def _judge(self, claim: DeviceClaim, evidence: Evidence, findings: Findings) -> Verdict:
+        if refusal := self._refuse_other_scope(claim, findings):
+            return refusal
         proof = read(evidence, claim, findings)
         if isinstance(proof, Refused):
             return proof
@@ -217,6 +262,8 @@ class Engine:
         pending = None
         if individual is None:
             groups = await self._stores.enrollments.groups()
+        elif isinstance(evidence, TpmEvidence) and evidence.challenge is not None:
+            pending = evidence.challenge
         elif isinstance(individual.attestation, TpmAttestation):
             pending = await self._stores.challenges.get(claim.registration_id, now=self._clock.now())
         so_far = len(findings.checks)

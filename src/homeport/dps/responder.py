@@ -4,9 +4,10 @@ from dataclasses import replace
 from math import ceil
 
 from homeport.clock import Clock
+from homeport.dps.attestation import IssuedChallenge
 from homeport.dps.engine import ChallengeIssued, Engine
 from homeport.dps.identifiers import Random, check_registration_id, new_guid
-from homeport.dps.model import CallContext, DeviceClaim, Evidence, Registration, RegistrationStatus
+from homeport.dps.model import CallContext, DeviceClaim, Evidence, Registration, RegistrationStatus, TpmEvidence
 from homeport.dps.reply import Reply, answer, failure, success, unreadable
 from homeport.dps.translate import (
     challenge_document,
@@ -34,6 +35,11 @@ class DeviceResponder:
         self._clock = clock
         self._random = random
 
+    @property
+    def id_scope(self) -> str:
+        """The id scope whose devices it answers."""
+        return self._engine.id_scope
+
     def new_tracking_id(self) -> str:
         """Return the id under which answer, log and record of one call are found."""
         return new_guid(self._random)
@@ -56,6 +62,15 @@ class DeviceResponder:
         call = self._registration_state(claim, evidence, body, context)
         return await answer(call, context.tracking_id, self._clock)
 
+    async def authenticate(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Reply:
+        """Answer 200 without a body if this connection may be let in, or an error."""
+        return await answer(self._authenticate(claim, evidence, context), context.tracking_id, self._clock)
+
+    def challenge(self, claim: DeviceClaim, keys: TpmEvidence, context: CallContext) -> IssuedChallenge:
+        """Challenge a TPM for as long as its connection lives. Raises HomeportError."""
+        check_registration_id(claim.registration_id)
+        return self._engine.challenge(claim, keys, context)
+
     def refuse(
         self,
         error: HomeportError,
@@ -67,6 +82,12 @@ class DeviceResponder:
         if claim is not None and evidence is not None:
             self._engine.record_refusal(claim, evidence, context, error)
         return failure(error, context.tracking_id, self._clock)
+
+    async def _authenticate(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Reply:
+        # The api-version comes with the first request.
+        check_registration_id(claim.registration_id)
+        await self._engine.authenticate(claim, evidence, context)
+        return Reply(status=200, body=b"", tracking_id=context.tracking_id)
 
     async def _register(self, claim: DeviceClaim, evidence: Evidence, body: bytes, context: CallContext) -> Reply:
         evidence, document = self._read(claim, evidence, body, context)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from homeport.clock import Clock
 from homeport.dps.frontends.admin import AdminFrontEnd, AdminResource
+from homeport.dps.frontends.amqp import DeviceAmqpFrontEnd
 from homeport.dps.frontends.authorization import Authorization
 from homeport.dps.frontends.http_device import DeviceFrontEnd
 from homeport.dps.frontends.http_service import ServiceFrontEnd
@@ -36,4 +37,5 @@ def dps_site(
             *http,
         ),
         mqtt=(DeviceMqttFrontEnd(devices, clock),),
+        amqp=(DeviceAmqpFrontEnd(devices, clock),),
     )
