@@ -1,6 +1,7 @@
 """A hub as a site: its names and the front-ends that answer there."""
 
 from homeport.clock import Clock
+from homeport.hub.frontends.amqp import HubAmqpFrontEnd
 from homeport.hub.frontends.device_http import DeviceHttpFrontEnd
 from homeport.hub.frontends.mqtt import DeviceFrontEnd
 from homeport.hub.frontends.service import MAX_REQUEST_BODY, ServiceFrontEnd
@@ -12,9 +13,11 @@ def hub_site(served: ServedHub, clock: Clock, *, http: tuple[HttpFrontEnd, ...] 
     """Make the site of one hub; `http` are further front-ends under the same names."""
     service = ServiceFrontEnd(hub=served.name, audience=served.audience, service=served.service, clock=clock)
     device = DeviceFrontEnd(served.device_side)
+    amqp = HubAmqpFrontEnd(served.device_side, spaces=())
     return Site(
         names=frozenset(served.hub.host_names),
         http=(service, DeviceHttpFrontEnd(served.device_side), *http),
         mqtt=(device,),
+        amqp=(amqp,),
         max_body=MAX_REQUEST_BODY,
     )
