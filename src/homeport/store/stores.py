@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from homeport.clock import Clock, SystemClock
 from homeport.store.attempts import SqlAttemptStore
 from homeport.store.challenges import SqlChallengeStore
 from homeport.store.database import Database
@@ -13,6 +14,7 @@ from homeport.store.dialect import Dialect
 from homeport.store.enrollments import SqlEnrollmentStore
 from homeport.store.event_log import SqlEventLog
 from homeport.store.hubs import SqlHubStore
+from homeport.store.journal import SqlJournal
 from homeport.store.linked_hubs import SqlLinkedHubStore
 from homeport.store.migration import check, migrate
 from homeport.store.postgres import PostgresDatabase
@@ -27,6 +29,7 @@ class Stores:
 
     database: Database
     settings: SettingsStore
+    journal: SqlJournal
     enrollments: SqlEnrollmentStore
     registrations: SqlRegistrationStore
     challenges: SqlChallengeStore
@@ -35,16 +38,19 @@ class Stores:
     hubs: SqlHubStore
 
     @classmethod
-    def over(cls, database: Database) -> "Stores":
-        """Build every store over the database; needs its event loop."""
+    def over(cls, database: Database, clock: Clock | None = None) -> "Stores":
+        """Build every store over the database; needs its event loop. The journal's times are the clock's."""
+        settings = SettingsStore(database)
+        journal = SqlJournal(database, settings, clock or SystemClock())
         return cls(
             database=database,
-            settings=SettingsStore(database),
-            enrollments=SqlEnrollmentStore(database),
-            registrations=SqlRegistrationStore(database),
+            settings=settings,
+            journal=journal,
+            enrollments=SqlEnrollmentStore(database, journal),
+            registrations=SqlRegistrationStore(database, journal),
             challenges=SqlChallengeStore(database),
             attempts=SqlAttemptStore(database),
-            linked_hubs=SqlLinkedHubStore(database),
+            linked_hubs=SqlLinkedHubStore(database, journal),
             hubs=SqlHubStore(database),
         )
 
@@ -57,8 +63,9 @@ class Stores:
         return SqlEventLog(self.database, hub, partitions=partitions)
 
     async def close(self) -> None:
-        """Write what was recorded, and close the database."""
+        """Write what was recorded, chain the journal, and close the database."""
         await self.attempts.flush()
+        await self.journal.close()
         await self.database.close()
 
 

@@ -11,6 +11,7 @@ from homeport.dps.model.attestation import (
     TpmAttestation,
     X509Attestation,
 )
+from homeport.dps.model.changes import change
 from homeport.dps.model.document import JsonObject
 from homeport.dps.model.enrollment import (
     AllocationPolicy,
@@ -41,6 +42,7 @@ from homeport.dps.model.hub import (
     TwinContent,
     TwinWrite,
 )
+from homeport.dps.model.journal import Entry, Kind, Recorded, Wanted
 from homeport.dps.model.registration import (
     Assignment,
     Failure,
@@ -69,18 +71,21 @@ __all__ = [
     "Enrollment",
     "EnrollmentGroup",
     "EnrollmentRef",
+    "Entry",
     "Evidence",
     "Failure",
     "HubCredential",
     "HubDevice",
     "IndividualEnrollment",
     "JsonObject",
+    "Kind",
     "LinkedHub",
     "NoEvidence",
     "Operation",
     "Outcome",
     "PendingChallenge",
     "ProvisioningStatus",
+    "Recorded",
     "Registration",
     "RegistrationStatus",
     "ReprovisionPolicy",
@@ -95,5 +100,7 @@ __all__ = [
     "TpmEvidence",
     "TwinContent",
     "TwinWrite",
+    "Wanted",
     "X509Attestation",
+    "change",
 ]
