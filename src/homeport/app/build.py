@@ -14,6 +14,7 @@ from homeport.app.directory import DataDirectory
 from homeport.app.hub_administration import LocalHubAdministration
 from homeport.app.hub_links import HubLinkDirectory
 from homeport.app.identity import ServiceIdentity, load_or_create
+from homeport.app.journal import journal_parts
 from homeport.app.ops import Metrics
 from homeport.app.presence import Presence
 from homeport.app.provisioning import provisioning_site
@@ -95,6 +96,9 @@ async def build(
             owner=f"{os.getpid()}-{random(8).hex()}",
             lease=LEASE,
         )
+        journal = await stack.enter_async_context(
+            journal_parts(config, directory, addresses, stores, identity, clock=clock, random=random)
+        )
         hub_service = HubService(
             hubs=stores.linked_hubs, administration=LocalHubAdministration(hubs), bus=bus, clock=clock
         )
@@ -116,7 +120,17 @@ async def build(
 
         sites.add(
             provisioning_site(
-                config, addresses, stores, identity, assigner, hub_service, metrics, bus=bus, clock=clock, random=random
+                config,
+                addresses,
+                stores,
+                identity,
+                assigner,
+                hub_service,
+                metrics,
+                journal,
+                bus=bus,
+                clock=clock,
+                random=random,
             )
         )
         if config.database is None:
@@ -139,7 +153,7 @@ async def build(
             hubs=hubs,
             sites=sites,
             presence=presence,
-            background=(assigner.run, hubs.run, presence.keep_fresh),
+            background=(assigner.run, hubs.run, presence.keep_fresh, *journal.background),
         )
 
 

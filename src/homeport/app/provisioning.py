@@ -5,6 +5,7 @@ from datetime import timedelta
 from homeport.app.addresses import Addresses
 from homeport.app.config import Config
 from homeport.app.identity import ServiceIdentity
+from homeport.app.journal import JournaledAttempts, JournalParts
 from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
 from homeport.bus import LocalBus
 from homeport.clock import Clock
@@ -31,13 +32,14 @@ def provisioning_site(
     assigner: Assigner,
     hub_service: HubService,
     metrics: Metrics,
+    journal: JournalParts,
     *,
     bus: LocalBus,
     clock: Clock,
     random: Random,
 ) -> Site:
     """Make the provisioning service's site: engine, responders and front-ends over the store."""
-    attempts = MeasuredAttempts(stores.attempts, metrics)
+    attempts = MeasuredAttempts(JournaledAttempts(stores.attempts, journal.refusals), metrics)
     engine = dps.Engine(
         id_scope=identity.id_scope,
         stores=dps.Stores(
@@ -73,9 +75,13 @@ def provisioning_site(
             AttemptsResource(AttemptsResponder(attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hub_service)),
+            *journal.resources,
         ),
         policies=identity.policies,
         clock=clock,
         random=random,
         http=(OperationsFrontEnd(metrics, is_healthy),),
+        administrators=journal.administrators.find,
+        journal=stores.journal,
+        source=journal.source,
     )

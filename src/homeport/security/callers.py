@@ -42,6 +42,8 @@ class CallerKind(StrEnum):
     DEVICE = "device"
     SYSTEM = "system"
     """The server itself."""
+    STRANGER = "stranger"
+    """Nobody who has proven anything; it has no rights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,8 @@ _BATCH = 500
 _PATIENCE = 0.02
 """Seconds an entry may wait for others before it is chained with them."""
 _READ = 500
+PRUNED_AT_ONCE = 5000
+"""So that nobody waits long for the writer."""
 
 _ADD = "INSERT INTO journal_pending (at, kind, subject_key, data) VALUES (:at, :kind, :subject_key, :data)"
 _ANY_PENDING = "SELECT 1 FROM journal_pending LIMIT 1"
@@ -50,7 +52,7 @@ _CHAIN = """
 
 _AFTER = f"SELECT {COLUMNS} FROM journal WHERE seq > :after ORDER BY seq LIMIT :limit"
 _HASH = "SELECT hash FROM journal WHERE seq = :seq"
-_FIRST_SINCE = "SELECT min(seq) FROM journal WHERE at >= :since"
+_FIRST_SINCE = "SELECT seq FROM journal WHERE at >= :since ORDER BY at, seq LIMIT 1"
 _PRUNE = "DELETE FROM journal WHERE seq <= :last"
 _NUMBER = 18
 
@@ -305,7 +307,7 @@ class SqlJournal:
         return None
 
     async def prune(self, *, before: datetime, up_to: int, note: Callable[[int, bytes, int], Entry]) -> int:
-        """Drop entries older than `before`, none behind the number `up_to`; returns how many.
+        """Drop entries older than `before`, none behind the number `up_to`; returns how many (`PRUNED_AT_ONCE` at most).
 
         The chain then begins behind the last one dropped, which the head names; `note` makes the entry that tells
         so of that one's number, its hash, and how many went.
@@ -316,8 +318,8 @@ class SqlJournal:
             head, key = await self._locked_head(transaction)
             row = await transaction.fetch_one(_FIRST_SINCE, {"since": to_micros(before)})
             # The last entry always stays.
-            first_kept = head.seq if row is None or row[0] is None else row[0]
-            last = min(first_kept - 1, up_to, head.seq - 1)
+            first_kept = head.seq if row is None else row[0]
+            last = min(first_kept - 1, up_to, head.seq - 1, head.anchor_seq + PRUNED_AT_ONCE)
             if last <= head.anchor_seq:
                 return 0
             found = await transaction.fetch_one(_HASH, {"seq": last})

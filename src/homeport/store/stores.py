@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from homeport.clock import Clock, SystemClock
+from homeport.store.administrators import SqlAdministratorStore
 from homeport.store.attempts import SqlAttemptStore
 from homeport.store.challenges import SqlChallengeStore
 from homeport.store.database import Database
@@ -21,6 +22,7 @@ from homeport.store.postgres import PostgresDatabase
 from homeport.store.registrations import SqlRegistrationStore
 from homeport.store.settings import SettingsStore
 from homeport.store.sqlite import SqliteDatabase
+from homeport.store.subscriptions import SqlSubscriptionStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,8 @@ class Stores:
     challenges: SqlChallengeStore
     attempts: SqlAttemptStore
     linked_hubs: SqlLinkedHubStore
+    administrators: SqlAdministratorStore
+    subscriptions: SqlSubscriptionStore
     hubs: SqlHubStore
 
     @classmethod
@@ -50,6 +54,8 @@ class Stores:
             registrations=SqlRegistrationStore(database, journal),
             challenges=SqlChallengeStore(database),
             attempts=SqlAttemptStore(database),
+            administrators=SqlAdministratorStore(database, journal),
+            subscriptions=SqlSubscriptionStore(database, journal),
             linked_hubs=SqlLinkedHubStore(database, journal),
             hubs=SqlHubStore(database),
         )

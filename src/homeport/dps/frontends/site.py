@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 from homeport.clock import Clock
 from homeport.dps.frontends.admin import AdminFrontEnd, AdminResource
-from homeport.dps.frontends.authorization import Authorization
+from homeport.dps.frontends.authorization import Authorization, FindAdministrator
+from homeport.dps.frontends.events import EventsFrontEnd
 from homeport.dps.frontends.http_device import DeviceFrontEnd
 from homeport.dps.frontends.http_service import ServiceFrontEnd
 from homeport.dps.frontends.mqtt import DeviceMqttFrontEnd
+from homeport.dps.journal import Journal
 from homeport.dps.responder import DeviceResponder
 from homeport.dps.service_responder import ServiceResponder
 from homeport.net.sites import HttpFrontEnd, Site
@@ -24,9 +26,20 @@ def dps_site(
     clock: Clock,
     random: Random,
     http: tuple[HttpFrontEnd, ...] = (),
+    administrators: FindAdministrator | None = None,
+    journal: Journal | None = None,
+    source: str = "",
 ) -> Site:
-    """Make the site of one provisioning service; `http` are further front-ends under the same names."""
-    authorization = Authorization(policies=lambda: policies, hosts=lambda: names, clock=clock)
+    """Make the site of one provisioning service; `http` are further front-ends under the same names.
+
+    `administrators` finds whose a bearer token is; `journal`, with the `source` of its events, is what live streams
+    tell.
+    """
+    authorization = Authorization(
+        policies=lambda: policies, hosts=lambda: names, clock=clock, administrators=administrators
+    )
+    if journal is not None:
+        http = (EventsFrontEnd(journal, authorization, source=source, clock=clock, random=random), *http)
     return Site(
         names=frozenset(names),
         http=(

@@ -11,7 +11,7 @@ CREATE TABLE journal_pending (
 
 -- hash covers the hash before it, seq and data; at, kind and subject_key repeat what data says.
 CREATE TABLE journal (
-    seq BIGINT PRIMARY KEY,
+    seq /*sqlite INTEGER*/ /*postgres BIGINT*/ PRIMARY KEY,
     at BIGINT NOT NULL,
     kind TEXT /*postgres COLLATE "C"*/ NOT NULL,
     subject_key TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -32,7 +32,7 @@ CREATE TABLE journal_head (
     signature BYTEA NOT NULL
 );
 
--- delivered: everything up to this entry is told or given up. parked entries are in event_dead_letters.
+-- delivered: everything up to this entry is delivered, given up (event_dead_letters) or not wanted.
 CREATE TABLE event_subscriptions (
     name_key TEXT /*postgres COLLATE "C"*/ PRIMARY KEY,
     etag TEXT NOT NULL,
