@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -49,12 +51,38 @@ def connection_info(data: Path | None) -> ConnectionInfo:
         raise fail(str(error)) from error
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remote:
+    """A server that is spoken to with an administrator's token, from wherever its address can be reached."""
+
+    server: str
+    token: str = field(repr=False)
+    ca_file: Path | None = None
+
+
+named_server: ContextVar[Remote | None] = ContextVar("named_server", default=None)
+"""The server that the program's own options, or HOMEPORT_SERVER, name; None: that of the data directory.
+
+Set once, before a command runs: typer does not let a command's helpers reach the program's options.
+"""
+
+
 @contextmanager
 def admin(data: Path | None) -> Iterator["HomeportAdminClient"]:
-    """Speak to the running server's API; says so plainly when no server answers."""
+    """Speak to the server's API: that of the data directory, or the one `--server` and `--token` name.
+
+    Says so plainly when no server answers.
+    """
     # Commands that only read a file need not wait for an HTTP client to load.
     from homeport.client import ClientError, HomeportAdminClient
 
+    if (named := named_server.get()) is not None:
+        try:
+            with HomeportAdminClient.create_from_token(named.server, named.token, ca_file=named.ca_file) as client:
+                yield client
+        except ClientError as error:
+            raise fail(str(error)) from error
+        return
     info = connection_info(data)
     directory = DataDirectory(data or default_data_directory())
     if not directory.is_served():

@@ -38,6 +38,20 @@ class ServiceCredential:
         return sign(encode_resource(self.host_name), self.key, expiry, self.policy)
 
 
+def parse_endpoint(endpoint: str, token: str) -> ServiceCredential:
+    """Read a service's address, `host`, `host:port` or a URL with these, for a bearer token.
+
+    Raises ConnectionStringError, which does not repeat the token.
+    """
+    authority = endpoint.strip().removeprefix("https://").rstrip("/")
+    if not authority or not authority.isprintable() or any(mark in authority for mark in "/@ ?#"):
+        raise ConnectionStringError("the server's address is not a host name, with or without https:// and a port")
+    token = token.strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise ConnectionStringError("the token is not one: it is empty, or has characters that no token has")
+    return ServiceCredential(authority=authority, token=token)
+
+
 def parse_connection_string(text: str) -> ServiceCredential:
     """Read `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`, or with `SharedAccessSignature` for the last two.
 

@@ -307,7 +307,7 @@ class SqlJournal:
         return None
 
     async def prune(self, *, before: datetime, up_to: int, note: Callable[[int, bytes, int], Entry]) -> int:
-        """Drop entries older than `before`, none behind the number `up_to`; returns how many (`PRUNED_AT_ONCE` at most).
+        """Drop up to `PRUNED_AT_ONCE` entries older than `before`, none behind the number `up_to`; returns how many.
 
         The chain then begins behind the last one dropped, which the head names; `note` makes the entry that tells
         so of that one's number, its hash, and how many went.

@@ -39,11 +39,12 @@ class Filter:
 def cloud_event(recorded: Recorded, source: str) -> dict[str, Any]:
     """Return the event as a JSON object. `source` and `id` together name it: the number in the journal is the id.
 
-    `sequence` (an extension) orders the events of a source as text.
+    `sequence` (an extension) orders the events of a source when it is compared as text.
     """
     document = recorded.document
     data = {name: value for name, value in document.items() if name not in _NO_DATA} | dict(document["data"])
-    return make_event(str(recorded.seq), source, recorded.kind, recorded.subject, document["at"], data)
+    event = make_event(str(recorded.seq), source, recorded.kind, recorded.subject, document["at"], data)
+    return event | {"sequence": f"{recorded.seq:018}"}
 
 
 def make_event(
@@ -57,7 +58,6 @@ def make_event(
         "type": TYPE_PREFIX + kind,
         "subject": subject,
         "time": time,
-        "sequence": identifier.rjust(18, "0"),
         "datacontenttype": "application/json",
         "data": data,
     }
