@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from homeport.app.config import default_data_directory
 from homeport.app.directory import ConnectionInfo, DataDirectory, DirectoryError
@@ -43,6 +44,19 @@ def fail(message: str, *, code: int = 1) -> typer.Exit:
     return typer.Exit(code)
 
 
+def progress_bar() -> Progress:
+    """Return a progress bar for standard error, shown only to a person."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=err,
+        disable=not err.is_terminal,
+        transient=True,
+    )
+
+
 def connection_info(data: Path | None) -> ConnectionInfo:
     """Return what the server in this data directory told its clients, or end the command with the reason."""
     try:
@@ -52,46 +66,54 @@ def connection_info(data: Path | None) -> ConnectionInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remote:
-    """A server that is spoken to with an administrator's token, from wherever its address can be reached."""
+class ServerAccess:
+    """How a server's API is reached, and with which proof."""
 
-    server: str
-    token: str = field(repr=False)
-    ca_file: Path | None = None
+    admin_connection_string: str = field(repr=False)
+    ca_file: str | Path | None
 
 
-named_server: ContextVar[Remote | None] = ContextVar("named_server", default=None)
+named_server: ContextVar[ServerAccess | None] = ContextVar("named_server", default=None)
 """The server that the program's own options, or HOMEPORT_SERVER, name; None: that of the data directory.
 
 Set once, before a command runs: typer does not let a command's helpers reach the program's options.
 """
 
 
-@contextmanager
-def admin(data: Path | None) -> Iterator["HomeportAdminClient"]:
-    """Speak to the server's API: that of the data directory, or the one `--server` and `--token` name.
+def name_server(server: str, token: str, ca_file: Path | None) -> None:
+    """Let all that this command asks go to this address (`host` or `host:port`), with an administrator's token."""
+    authority = server.strip().removeprefix("https://").rstrip("/")
+    connection_string = f"HostName={authority};SharedAccessSignature=Bearer {token.strip()}"
+    named_server.set(ServerAccess(admin_connection_string=connection_string, ca_file=ca_file))
 
-    Says so plainly when no server answers.
+
+def running_server(data: Path | None) -> ServerAccess:
+    """Return how to reach the API of the server that is named, or of the one that runs in the data directory.
+
+    Ends the command and says plainly that no server answers.
     """
-    # Commands that only read a file need not wait for an HTTP client to load.
-    from homeport.client import ClientError, HomeportAdminClient
-
     if (named := named_server.get()) is not None:
-        try:
-            with HomeportAdminClient.create_from_token(named.server, named.token, ca_file=named.ca_file) as client:
-                yield client
-        except ClientError as error:
-            raise fail(str(error)) from error
-        return
+        return named
     info = connection_info(data)
     directory = DataDirectory(data or default_data_directory())
     if not directory.is_served():
         raise fail(
-            f"no server is running on {directory.path}: this command goes through its API. Start `homeport serve`."
+            f"no server is running on {directory.path}: this command goes through its API. Start `homeport serve`, "
+            "or name another server with --server and --token."
         )
+    return ServerAccess(admin_connection_string=info.admin_connection_string, ca_file=info.ca_file)
+
+
+@contextmanager
+def admin(data: Path | None) -> Iterator["HomeportAdminClient"]:
+    """Speak to the running server's API, as `running_server` finds it; says so plainly when no server answers."""
+    # Commands that only read a file need not wait for an HTTP client to load.
+    from homeport.client import ClientError, HomeportAdminClient
+
+    access = running_server(data)
     try:
         with HomeportAdminClient.create_from_connection_string(
-            info.admin_connection_string, ca_file=info.ca_file
+            access.admin_connection_string, ca_file=access.ca_file
         ) as client:
             yield client
     except ClientError as error:

@@ -3,13 +3,28 @@
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 
 import typer
 
 from homeport import __version__
 
-COMMANDS = ("serve", "connection", "trust", "hub", "why", "admin", "audit", "events", "demo")
+COMMANDS = (
+    "serve",
+    "connection",
+    "trust",
+    "hub",
+    "plan",
+    "apply",
+    "export",
+    "import",
+    "why",
+    "admin",
+    "audit",
+    "events",
+    "demo",
+)
 
 
 def _version(wanted: bool) -> None:
@@ -33,11 +48,11 @@ def _root(
     """Hold the options of the program itself."""
     if server is None:
         return  # whoever is on the server's machine needs no token
-    from homeport.cli.console import Remote, fail, named_server
+    from homeport.cli.console import fail, name_server
 
     if token is None:
         raise fail("--server needs --token, or HOMEPORT_TOKEN.", code=2)
-    named_server.set(Remote(server=server, token=token, ca_file=ca_file))
+    name_server(server, token, ca_file)
 
 
 def build(arguments: Sequence[str]) -> typer.Typer:
@@ -52,7 +67,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     app.callback()(_root)
     called = next((word for word in arguments if not word.startswith("-")), None)
     for name in (called,) if called in COMMANDS else COMMANDS:
-        module = import_module(f"homeport.cli.{name}")
+        module = import_module(f"homeport.cli.{name}_" if iskeyword(name) else f"homeport.cli.{name}")
         # A command is a function of its module's name; a group of commands is its module's `app`.
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name)

@@ -55,7 +55,7 @@ def parse_endpoint(endpoint: str, token: str) -> ServiceCredential:
 def parse_connection_string(text: str) -> ServiceCredential:
     """Read `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`, or with `SharedAccessSignature` for the last two.
 
-    The host may carry a port. Raises ConnectionStringError.
+    The signature may be a bearer token (`Bearer …`), too. The host may carry a port. Raises ConnectionStringError.
     """
     parts: dict[str, str] = {}
     for item in text.strip().strip(";").split(";"):
@@ -72,8 +72,8 @@ def parse_connection_string(text: str) -> ServiceCredential:
     if not authority or "/" in authority or "@" in authority or not authority.isprintable() or " " in authority:
         raise ConnectionStringError("the connection string needs HostName: a host name, with or without a port")
     if token := parts.get("SharedAccessSignature"):
-        if not token.startswith(SCHEME + " "):
-            raise ConnectionStringError(f"SharedAccessSignature does not begin with '{SCHEME}'")
+        if not token.startswith((SCHEME + " ", "Bearer ")):
+            raise ConnectionStringError(f"SharedAccessSignature begins with neither '{SCHEME}' nor 'Bearer'")
         return ServiceCredential(authority=authority, token=token)
     policy, encoded = parts.get("SharedAccessKeyName"), parts.get("SharedAccessKey")
     if not policy or not encoded:

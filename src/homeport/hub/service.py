@@ -10,9 +10,10 @@ from typing import TypeVar, assert_never
 
 from msgspec.json import Decoder
 
-from homeport.hub import query, translate
+from homeport.hub import translate
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.model import Device
+from homeport.hub.queries import Queries
 from homeport.hub.registry import MAX_LISTED, InitialTwin, Registry
 from homeport.hub.reply import Reply
 from homeport.hub.sessions import Sessions
@@ -39,6 +40,7 @@ class Service:
         self._registry = registry
         self._twins = twins
         self._sessions = sessions
+        self._queries = Queries(registry)
 
     # ------------------------------------------------------------ identities
 
@@ -109,15 +111,10 @@ class Service:
 
     async def query(self, body: bytes, *, page_size: str | None, continuation: str | None) -> Reply:
         text = _read(wire.query_decoder, body).query
-        parsed = query.parse(text)
-        match parsed.source:
-            case query.Source.DEVICES:
-                page = await self._registry.page(after=_after(continuation, text), limit=_page_size(page_size))
-            case _:
-                assert_never(parsed.source)
+        rows = await self._queries.run(text, after=_after(continuation, text), limit=_page_size(page_size))
         # The header is left out on the last page: Node and Java take its mere presence to mean more.
-        more = {} if page.after is None else {"x-ms-continuation": encode_token(page.after, text)}
-        return _json([translate.twin_document(device) for device in page.items], {"x-ms-item-type": "Twin", **more})
+        more = {} if rows.after is None else {"x-ms-continuation": encode_token(rows.after, text)}
+        return _json(rows.documents, {"x-ms-item-type": rows.item_type, **more})
 
     async def registry_statistics(self) -> Reply:
         counts = await self._registry.statistics()

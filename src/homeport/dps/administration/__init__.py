@@ -6,6 +6,7 @@ Methods raise HomeportError; `reply.answer` around them makes the error body.
 from homeport.dps.administration.administrators import AdministratorsResponder
 from homeport.dps.administration.attempts import AttemptsResponder
 from homeport.dps.administration.audit import AuditResponder
+from homeport.dps.administration.export import ExportResponder
 from homeport.dps.administration.hubs import HubsResponder
 from homeport.dps.administration.registrations import RegistrationsResponder
 from homeport.dps.administration.subscriptions import SubscriptionsResponder
@@ -14,6 +15,7 @@ __all__ = [
     "AdministratorsResponder",
     "AttemptsResponder",
     "AuditResponder",
+    "ExportResponder",
     "HubsResponder",
     "RegistrationsResponder",
     "SubscriptionsResponder",

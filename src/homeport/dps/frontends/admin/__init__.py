@@ -3,6 +3,7 @@
 from homeport.dps.frontends.admin.administrators import AdministratorsResource
 from homeport.dps.frontends.admin.attempts import AttemptsResource
 from homeport.dps.frontends.admin.audit import AuditResource
+from homeport.dps.frontends.admin.export import ExportResource
 from homeport.dps.frontends.admin.frontend import AdminFrontEnd
 from homeport.dps.frontends.admin.hubs import HubsResource
 from homeport.dps.frontends.admin.registrations import RegistrationsResource
@@ -17,6 +18,7 @@ __all__ = [
     "AttemptsResource",
     "AuditResource",
     "Calls",
+    "ExportResource",
     "HubsResource",
     "RegistrationsResource",
     "SubscriptionsResource",
