@@ -39,6 +39,17 @@ class AuditEntry(_Document, kw_only=True, frozen=True):
         """Who did it: the name of a policy, an administrator or a device."""
         return str((self.entry.get("by") or {}).get("name", ""))
 
+    @property
+    def role(self) -> str:
+        """The role of an administrator, else the kind of caller: `policy`, `device`, `system`."""
+        by = self.entry.get("by") or {}
+        return str(by.get("role") or by.get("kind", ""))
+
+    @property
+    def remote_address(self) -> str:
+        """Where it came from; empty for what the server did itself."""
+        return str(self.entry.get("remoteAddress", ""))
+
 
 class AuditHead(_Document, kw_only=True, frozen=True):
     """The signed end of the chain, and what stands before its first kept entry."""
