@@ -23,10 +23,7 @@ _GET = "SELECT etag, data FROM event_subscriptions WHERE name_key = :name_key"
 _CREATE = """
     INSERT INTO event_subscriptions (name_key, etag, data, delivered) VALUES (:name_key, :etag, :data, :delivered)
     ON CONFLICT (name_key) DO NOTHING"""
-# Whoever works for it loses the lease, and begins anew with what is stored now.
-_REPLACE = """
-    UPDATE event_subscriptions SET etag = :etag, data = :data, lease_owner = NULL, lease_until = NULL
-    WHERE name_key = :name_key"""
+_REPLACE = "UPDATE event_subscriptions SET etag = :etag, data = :data WHERE name_key = :name_key"
 _DELETE = "DELETE FROM event_subscriptions WHERE name_key = :name_key"
 _DELETE_LETTERS = "DELETE FROM event_dead_letters WHERE name_key = :name_key"
 
@@ -45,6 +42,7 @@ _ADVANCE = """
 _RELEASE = """
     UPDATE event_subscriptions SET lease_owner = NULL, lease_until = NULL
     WHERE name_key = :name_key AND lease_owner = :owner"""
+# Whoever works for it loses the lease, and what it would note.
 _REPLAY_FROM = """
     UPDATE event_subscriptions SET delivered = :after, lease_owner = NULL, lease_until = NULL
     WHERE name_key = :name_key"""

@@ -18,7 +18,7 @@ class SubscriptionStore(Protocol):
         ...
 
     async def put(self, subscription: Subscription, *, create: bool, delivered: int, by: Caller) -> None:
-        """Store it. A new one begins behind the entry `delivered`; who delivers for a changed one must claim it anew.
+        """Store it. A new one begins behind the entry `delivered`.
 
         Raise CONFLICT when creating over an existing name, NOT_FOUND when replacing what is not there.
         """
@@ -57,7 +57,7 @@ class SubscriptionStore(Protocol):
         ...
 
     async def replay_from(self, name: str, *, after: int, entry: Entry) -> None:
-        """Begin anew behind this entry. Raise NOT_FOUND."""
+        """Begin anew behind this entry; who delivers loses the lease. Raise NOT_FOUND."""
         ...
 
 

@@ -65,7 +65,7 @@ class Tools:
 
 
 class Worker:
-    """Works for a subscription as it is now, until the lease is taken away: a change of the subscription does that."""
+    """Works for a subscription as it is now, until it is changed or the lease is taken away."""
 
     def __init__(self, tools: Tools, subscription: Subscription, begin: int, signal: Signal, *, poll: float) -> None:
         self._tools = tools
@@ -103,7 +103,9 @@ class Worker:
         return self._progress
 
     async def _hold(self) -> bool:
-        """Note the progress now and then, and renew the lease with it; False if it is lost."""
+        """Note the progress now and then, and renew the lease with it; False if this is not ours to do any more."""
+        if self._subscription not in await self._tools.subscriptions.all():
+            return False
         now, progress = self._tools.clock.now(), self._so_far()
         age = now - self._noted_at
         if age < (self._tools.lease / 3 if progress == self._noted else _NOTE_EVERY):
