@@ -15,15 +15,12 @@ from homeport.clock import SystemClock
 from homeport.dps.events import (
     Answer,
     EventDelivery,
-    Filter,
-    Mode,
-    Subscription,
     SubscriptionService,
     Tools,
     WebhookError,
     worker,
 )
-from homeport.dps.model import Entry, Kind
+from homeport.dps.model import Entry, Filter, Kind, Mode, Subscription
 from homeport.errors import Code, HomeportError
 from homeport.security.callers import SYSTEM
 from homeport.store import Stores, open_stores

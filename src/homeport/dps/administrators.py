@@ -9,7 +9,7 @@ from typing import Protocol
 
 from homeport.clock import Clock
 from homeport.dps.identifiers import Random
-from homeport.dps.model.administrator import Administrator
+from homeport.dps.model import Administrator
 from homeport.errors import Code, HomeportError
 from homeport.security.callers import Caller, CallerKind, Role, new_token, token_digest
 

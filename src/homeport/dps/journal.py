@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from homeport.dps.model import Attempt, Entry, Kind, Outcome, Recorded, Wanted
-from homeport.dps.model.changes import device
+from homeport.dps.model import Attempt, Entry, Kind, Outcome, Recorded, Wanted, device
 from homeport.paging import Page
 from homeport.security.callers import SYSTEM, Caller, CallerKind
 from homeport.security.chain import Broken, Head

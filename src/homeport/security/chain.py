@@ -17,11 +17,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 GENESIS = bytes(32)
 """What the first link covers in place of a hash before it."""
 _DOMAIN = b"homeport audit head 1\0"
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def canonical(document: Mapping[str, Any]) -> bytes:
     """Return the bytes of a JSON object that a link covers: members in order, no spaces, ASCII."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+    return _CANONICAL.encode(document).encode("ascii")
 
 
 def link(previous: bytes, seq: int, entry: bytes) -> bytes:

@@ -6,8 +6,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from homeport.dps.model import Kind, change
-from homeport.dps.model.administrator import Administrator
+from homeport.dps.model import Administrator, Kind, change
 from homeport.errors import Code, HomeportError
 from homeport.security.callers import Caller, Role
 from homeport.store.cached import CachedTable

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from homeport.dps.model import Enrollment, EnrollmentGroup, IndividualEnrollment, Kind, change
-from homeport.dps.model.changes import device
+from homeport.dps.model import Enrollment, EnrollmentGroup, IndividualEnrollment, Kind, change, device
 from homeport.errors import Code, HomeportError
 from homeport.paging import Page
 from homeport.security.callers import SYSTEM, Caller

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from homeport.clock import Clock
-from homeport.dps.model import Entry, Recorded, Wanted
-from homeport.dps.model.journal import document_of
+from homeport.dps.model import Entry, Recorded, Wanted, document_of
 from homeport.paging import Page
 from homeport.security.chain import GENESIS, Broken, Head, SigningKey, Verifier, canonical, is_signed, link
 from homeport.store.database import Database, DatabaseError, Parameters, Transaction
@@ -26,8 +25,8 @@ _log = logging.getLogger(__name__)
 
 KEY_SETTING = "audit-key"
 _BATCH = 500
-_PATIENCE = 0.02
-"""Seconds an entry may wait for others before it is chained with them."""
+_PATIENCE = 0.1
+"""Seconds an entry may wait for others before it is chained with them: each batch costs a commit and a signature."""
 _READ = 500
 PRUNED_AT_ONCE = 5000
 """So that nobody waits long for the writer."""
@@ -120,11 +119,12 @@ class SqlJournal:
 
     def _row(self, entry: Entry) -> Parameters:
         now = self._clock.now()
+        document = document_of(entry, format_time(now))
         return {
             "at": to_micros(now),
             "kind": entry.kind.value,
-            "subject_key": key_of(document_of(entry, "")["subject"]),
-            "data": canonical(document_of(entry, format_time(now))).decode(),
+            "subject_key": key_of(document["subject"]),
+            "data": canonical(document).decode(),
         }
 
     def _chain_soon(self) -> None:

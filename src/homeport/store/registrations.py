@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from homeport.dps.model import Entry, Kind, Registration
-from homeport.dps.model.changes import device, outcome
+from homeport.dps.model import Entry, Kind, Registration, device, outcome
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.paging import Page
 from homeport.security.callers import SYSTEM, Caller

@@ -5,9 +5,18 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from homeport.dps.events.cloud_event import Filter
-from homeport.dps.events.model import DEFAULT_MAX_ATTEMPTS, DeadLetter, Mode, Progress, Standing, Subscription
-from homeport.dps.model import Entry, Kind, change
+from homeport.dps.model import (
+    DEFAULT_MAX_ATTEMPTS,
+    DeadLetter,
+    Entry,
+    Filter,
+    Kind,
+    Mode,
+    Progress,
+    Standing,
+    Subscription,
+    change,
+)
 from homeport.errors import Code, HomeportError
 from homeport.security.callers import Caller
 from homeport.store.cached import CachedTable

@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 
-from homeport.dps.events import DeadLetter, Filter, Mode, Progress, Subscription
-from homeport.dps.model import Entry, Kind
-from homeport.dps.model.administrator import Administrator
+from homeport.dps.model import (
+    Administrator,
+    DeadLetter,
+    Entry,
+    Filter,
+    Kind,
+    Mode,
+    Progress,
+    Subscription,
+)
 from homeport.errors import Code, HomeportError
 from homeport.security.callers import SYSTEM, Role
 from homeport.store import Stores

@@ -5,7 +5,7 @@ from datetime import datetime
 from msgspec import UNSET, UnsetType
 
 from homeport.dps.administrators import AdministratorService
-from homeport.dps.model.administrator import Administrator
+from homeport.dps.model import Administrator
 from homeport.dps.reply import Reply, success
 from homeport.dps.service_responder import read
 from homeport.errors import Code, HomeportError

@@ -5,11 +5,18 @@ from datetime import datetime
 from msgspec import UNSET, UnsetType
 
 from homeport.clock import Clock
-from homeport.dps.events import TYPE_PREFIX, DeadLetter, Filter, Mode, Subscription, SubscriptionService, cloud_event
-from homeport.dps.events.model import DEFAULT_MAX_ATTEMPTS
+from homeport.dps.events import SubscriptionService, cloud_event
 from homeport.dps.events.service import check_secret, new_secret
 from homeport.dps.identifiers import Random
 from homeport.dps.journal import Journal
+from homeport.dps.model import (
+    DEFAULT_MAX_ATTEMPTS,
+    TYPE_PREFIX,
+    DeadLetter,
+    Filter,
+    Mode,
+    Subscription,
+)
 from homeport.dps.reply import Reply, success
 from homeport.dps.service_responder import Paging, read
 from homeport.errors import Code, HomeportError

@@ -4,36 +4,15 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from homeport.dps.model import Recorded
+from homeport.dps.model import TYPE_PREFIX, Recorded
 from homeport.wire import encode
 
-TYPE_PREFIX = "io.homeport."
 STRUCTURED = "application/cloudevents+json; charset=utf-8"
 SECRET_PREFIX = "whsec_"  # noqa: S105 - how Standard Webhooks marks a secret
 _NO_DATA = frozenset({"at", "kind", "subject", "data"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """Which events are wanted: no `types` means all; one that ends in `*` stands for all that begin so."""
-
-    types: tuple[str, ...] = ()
-    subject_prefix: str = ""
-    """Compared without regard to letter case."""
-
-    def wants(self, recorded: Recorded) -> bool:
-        return self.wants_named(TYPE_PREFIX + recorded.kind, recorded.subject)
-
-    def wants_named(self, type_: str, subject: str) -> bool:
-        if not subject.lower().startswith(self.subject_prefix.lower()):
-            return False
-        return not self.types or any(
-            type_.startswith(wanted[:-1]) if wanted.endswith("*") else type_ == wanted for wanted in self.types
-        )
 
 
 def cloud_event(recorded: Recorded, source: str) -> dict[str, Any]:

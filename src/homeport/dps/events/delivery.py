@@ -7,8 +7,8 @@ sent once more by the next.
 import asyncio
 import logging
 
-from homeport.dps.events.model import Subscription
 from homeport.dps.events.worker import Signal, Tools, Worker
+from homeport.dps.model import Subscription
 
 log = logging.getLogger(__name__)
 

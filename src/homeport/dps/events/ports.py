@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from homeport.dps.events.model import DeadLetter, Progress, Standing, Subscription
-from homeport.dps.model import Entry
+from homeport.dps.model import DeadLetter, Entry, Progress, Standing, Subscription
 from homeport.security.callers import Caller
 
 

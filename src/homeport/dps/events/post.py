@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 from homeport.dps.events.cloud_event import binary, signature, structured
-from homeport.dps.events.model import Mode, Subscription
 from homeport.dps.events.ports import Answer, Webhook, WebhookError
+from homeport.dps.model import Mode, Subscription
 
 LONGEST_WAIT = 3600
 """Seconds. A webhook that asks for more is asked again after that."""

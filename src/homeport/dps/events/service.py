@@ -8,12 +8,11 @@ from urllib.parse import urlsplit
 
 from homeport.clock import Clock
 from homeport.dps.events.cloud_event import SECRET_PREFIX, make_event
-from homeport.dps.events.model import DeadLetter, Standing, Subscription
 from homeport.dps.events.ports import SubscriptionStore, Webhook
 from homeport.dps.events.post import Delivered, handshake, post
 from homeport.dps.identifiers import Random, new_etag
 from homeport.dps.journal import Journal
-from homeport.dps.model import Entry, Kind
+from homeport.dps.model import DeadLetter, Entry, Kind, Standing, Subscription
 from homeport.errors import Code, HomeportError
 from homeport.security.callers import Caller
 from homeport.security.x509 import CertificateError, check_authorities

@@ -8,13 +8,12 @@ from datetime import datetime, timedelta
 
 from homeport.clock import Clock
 from homeport.dps.events.cloud_event import cloud_event
-from homeport.dps.events.model import DeadLetter, Progress, Subscription
 from homeport.dps.events.ports import SubscriptionStore, Webhook
 from homeport.dps.events.post import Delivered, Later, Never, Result, post
 from homeport.dps.events.window import Item, Window
 from homeport.dps.identifiers import Random
 from homeport.dps.journal import Journal
-from homeport.dps.model import Recorded
+from homeport.dps.model import DeadLetter, Progress, Recorded, Subscription
 from homeport.errors import HomeportError
 
 log = logging.getLogger(__name__)

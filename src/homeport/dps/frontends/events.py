@@ -13,11 +13,12 @@ import msgspec
 from aiohttp import web
 
 from homeport.clock import Clock
-from homeport.dps.events import TYPE_PREFIX, Filter, cloud_event
+from homeport.dps.events import cloud_event
 from homeport.dps.frontends.authorization import Authorization
 from homeport.dps.frontends.http import Target, respond, split_path
 from homeport.dps.identifiers import Random, new_guid
 from homeport.dps.journal import Journal
+from homeport.dps.model import TYPE_PREFIX, Filter
 from homeport.dps.reply import failure
 from homeport.errors import Code, HomeportError
 from homeport.net.stream import Peer

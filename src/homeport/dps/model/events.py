@@ -4,10 +4,31 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from homeport.dps.events.cloud_event import Filter
+from homeport.dps.model.journal import Recorded
 
+TYPE_PREFIX = "io.homeport."
+"""What the type of an event has before the kind of its entry."""
 DEFAULT_MAX_ATTEMPTS = 30
 """About two hours, with the waits between them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which events are wanted: no `types` means all; one that ends in `*` stands for all that begin so."""
+
+    types: tuple[str, ...] = ()
+    subject_prefix: str = ""
+    """Compared without regard to letter case."""
+
+    def wants(self, recorded: Recorded) -> bool:
+        return self.wants_named(TYPE_PREFIX + recorded.kind, recorded.subject)
+
+    def wants_named(self, type_: str, subject: str) -> bool:
+        if not subject.lower().startswith(self.subject_prefix.lower()):
+            return False
+        return not self.types or any(
+            type_.startswith(wanted[:-1]) if wanted.endswith("*") else type_ == wanted for wanted in self.types
+        )
 
 
 class Mode(StrEnum):
