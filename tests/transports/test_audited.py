@@ -118,7 +118,7 @@ def offered() -> set[str]:
     for file in [FRONTENDS / "http_service.py", *(FRONTENDS / "admin").glob("*.py")]:
         for case in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.match_case)):
             for table in (node for part in case.body for node in ast.walk(part) if isinstance(node, ast.Dict)):
-                methods = {key.value for key in table.keys if isinstance(key, ast.Constant)}
+                methods = {str(key.value) for key in table.keys if isinstance(key, ast.Constant)}
                 found |= {f"{file.stem} {method} {ast.unparse(case.pattern)}" for method in methods & CHANGING}
     return found
 

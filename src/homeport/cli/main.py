@@ -50,7 +50,7 @@ def _root(
         return  # whoever is on the server's machine needs no token
     from homeport.cli.console import fail, name_server
 
-    if token is None:
+    if not token:
         raise fail("--server needs --token, or HOMEPORT_TOKEN.", code=2)
     name_server(server, token, ca_file)
 

@@ -45,7 +45,9 @@ class Asked:
             caller.tracking_id,
             problem,
         )
-        raise HomeportError(Code.UNAUTHORIZED, "Unauthorized")
+        # Azure's clients know one word; an administrator is told more, for the token has proven who it is.
+        told = f": {caller.role} {caller.name} does not have {right.value}" if caller.role else ""
+        raise HomeportError(Code.UNAUTHORIZED, f"Unauthorized{told}")
 
 
 class Authorization:
