@@ -12,10 +12,11 @@ ADDRESS = "127.0.90.1"
 class ServerUnderTest(HomeportServer):
     """A real server process; started by entering it, killed by leaving it."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *options: str) -> None:
         self.https = (ADDRESS, free_port(ADDRESS))
         self.mqtt = (ADDRESS, free_port(ADDRESS))
-        super().__init__(data, (ADDRESS,), "--https-port", str(self.https[1]), "--mqtt-port", str(self.mqtt[1]))
+        ports = ("--https-port", str(self.https[1]), "--mqtt-port", str(self.mqtt[1]))
+        super().__init__(data, (ADDRESS,), *ports, *options)
 
     def service(self) -> Service:
         """Ask the running server what its clients need."""

@@ -75,6 +75,7 @@ CHANGES = {
         path="/homeport/hubs/two", body={"allocationWeight": 3}, kind="hub.updated", first=(MAKE_HUB,)
     ),
     "hubs DELETE ['hubs', name]": Change(path="/homeport/hubs/two", kind="hub.unlinked", first=(MAKE_HUB,)),
+    "ip_filter PUT [_]": Change(path="/homeport/ipFilter", body={"rules": []}, kind="ipFilter.updated"),
     "administrators PUT ['administrators', name]": Change(
         path=MAKE_ADMINISTRATOR[1], body=MAKE_ADMINISTRATOR[2], kind="administrator.created"
     ),

@@ -6,16 +6,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from homeport import __version__
 from homeport.app.build import Parts
 from homeport.app.config import Config
 from homeport.app.directory import DataDirectory
+from homeport.app.ip_filtering import LiveIpFilter
 from homeport.client import NO_RETRY, ConnectionStringError, UnauthorizedError
 from homeport.client.aio import HomeportAdminClient, HubRegistryClient, ProvisioningServiceClient
 from homeport.client.connection_string import parse_connection_string
 from homeport.portal import About, Entrance, PortalApi, create_portal
 from homeport.security.callers import TOKEN_PREFIX, token_digest
+from homeport.security.ip_filter import Door
 
 
 class ApiClients:
@@ -83,6 +86,16 @@ class ApiClients:
         await self._open.aclose()
 
 
+def _screened(ip_filter: LiveIpFilter) -> Middleware:
+    @web.middleware
+    async def screen(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not ip_filter.allows(request.remote or "", Door.PORTAL):
+            raise web.HTTPForbidden(text="The portal is not open to this address.\n")
+        return await handler(request)
+
+    return screen
+
+
 @asynccontextmanager
 async def portal(
     config: Config, parts: Parts, directory: DataDirectory, place: socket.socket, *, token: str, grace: float
@@ -94,6 +107,7 @@ async def portal(
         application = create_portal(
             clients.api(token), token=token, about=about, hosts=hosts, clock=parts.clock, enter=clients.enter
         )
+        application.middlewares.append(_screened(parts.protection.ip_filter))
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=grace)
         await runner.setup()
         try:

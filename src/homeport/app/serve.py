@@ -20,9 +20,12 @@ from homeport.app.notify import notify
 from homeport.net.http_server import HttpServer
 from homeport.net.listener import Listener, PortUnavailableError
 from homeport.net.mqtt_server import MqttServer
+from homeport.security.ip_filter import Door
 from homeport.store.database import DatabaseError, SchemaError
 
 PORTAL_GRACE = 1.0
+TURN_OUT_AFTER = 0.5
+"""Seconds from a change of the IP filter to the end of the connections it does not allow any more."""
 
 _log = logging.getLogger(__name__)
 
@@ -122,6 +125,7 @@ async def _serve(config: Config, announce: Callable[[Ready], None]) -> None:
 
 
 async def _listen(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[int, int]:
+    guard = parts.protection
     web_mqtt = MqttServer(parts.sites, parts.clock)
     https = Listener(
         HttpServer(parts.sites, web_mqtt),
@@ -130,6 +134,9 @@ async def _listen(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[
         addresses=parts.addresses.bind,
         # HTTP/2 would lower-case header names, which the C SDK cannot take (contract hub.md 1.3).
         alpn=(b"http/1.1",),
+        arrivals=guard.arrivals,
+        allows=guard.ip_filter.open_to(Door.DEVICES, Door.SERVICE),
+        proxies=guard.trusted_proxies,
         grace=config.drain,
     )
     mqtt = Listener(
@@ -137,8 +144,20 @@ async def _listen(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[
         parts.presence.certificates,
         port=config.mqtt_port,
         addresses=parts.addresses.bind,
+        arrivals=guard.arrivals,
+        allows=lambda address: guard.ip_filter.allows(address, Door.DEVICES),
+        proxies=guard.trusted_proxies,
         grace=config.drain,
     )
+
+    def turn_out() -> None:
+        devices = guard.ip_filter.open_to(Door.DEVICES)
+        mqtt.turn_out(devices)
+        web_mqtt.turn_out(devices)
+        https.turn_out(guard.ip_filter.open_to(Door.DEVICES, Door.SERVICE))
+
+    # The administrator who shuts himself out, as he may with force, is to hear that it is done.
+    guard.ip_filter.watch(lambda: asyncio.get_running_loop().call_later(TURN_OUT_AFTER, turn_out))
     await stack.enter_async_context(https)
     await stack.enter_async_context(mqtt)
     # Both begin to drain together; each waits for its own connections.

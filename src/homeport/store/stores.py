@@ -15,6 +15,7 @@ from homeport.store.dialect import Dialect
 from homeport.store.enrollments import SqlEnrollmentStore
 from homeport.store.event_log import SqlEventLog
 from homeport.store.hubs import SqlHubStore
+from homeport.store.ip_filter import SqlIpFilterStore
 from homeport.store.journal import SqlJournal
 from homeport.store.linked_hubs import SqlLinkedHubStore
 from homeport.store.messages import SqlFeedbackStore, SqlMessageStore
@@ -41,6 +42,7 @@ class Stores:
     administrators: SqlAdministratorStore
     subscriptions: SqlSubscriptionStore
     hubs: SqlHubStore
+    ip_filter: SqlIpFilterStore
 
     @classmethod
     def over(cls, database: Database, clock: Clock | None = None) -> "Stores":
@@ -59,6 +61,7 @@ class Stores:
             subscriptions=SqlSubscriptionStore(database, journal),
             linked_hubs=SqlLinkedHubStore(database, journal),
             hubs=SqlHubStore(database),
+            ip_filter=SqlIpFilterStore(database, journal),
         )
 
     def devices(self, hub: str) -> SqlDeviceStore:

@@ -8,6 +8,7 @@ from homeport.dps.administration.attempts import AttemptsResponder
 from homeport.dps.administration.audit import AuditResponder
 from homeport.dps.administration.export import ExportResponder
 from homeport.dps.administration.hubs import HubsResponder
+from homeport.dps.administration.ip_filter import IpFilterResponder, IpFilterStore
 from homeport.dps.administration.registrations import RegistrationsResponder
 from homeport.dps.administration.subscriptions import SubscriptionsResponder
 
@@ -17,6 +18,8 @@ __all__ = [
     "AuditResponder",
     "ExportResponder",
     "HubsResponder",
+    "IpFilterResponder",
+    "IpFilterStore",
     "RegistrationsResponder",
     "SubscriptionsResponder",
 ]

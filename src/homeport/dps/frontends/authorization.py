@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from aiohttp import web
 
 from homeport.clock import Clock
+from homeport.dps.admission import Admission
 from homeport.errors import Code, HomeportError
 from homeport.net.stream import Peer
 from homeport.security.callers import Caller, CallerKind, parse_bearer
@@ -31,11 +32,15 @@ class Asked:
     caller: Caller
     method: str
     problem: str
+    take_back: Callable[[], None] | None = None
+    """Undoes that the request was counted: one that is refused takes nothing from those who may."""
 
     def demand(self, right: DpsRight) -> None:
         """Return if the caller has the right. Raises HomeportError UNAUTHORIZED; the log says why."""
         if self.caller.may(right):
             return
+        if self.take_back is not None:
+            self.take_back()
         caller = self.caller
         problem = self.problem or f"{caller.kind.value} {caller.name} does not have {right.value}"
         log.info(
@@ -54,21 +59,30 @@ class Authorization:
     """Judges a request's token. `policies` and `hosts` are asked each time, for both may change while we run."""
 
     def __init__(
-        self, *, policies: Policies, hosts: Hosts, clock: Clock, administrators: FindAdministrator | None = None
+        self,
+        *,
+        policies: Policies,
+        hosts: Hosts,
+        clock: Clock,
+        admission: Admission | None = None,
+        administrators: FindAdministrator | None = None,
     ) -> None:
         self._policies = policies
         self._hosts = hosts
         self._clock = clock
+        self._admission = admission
         self._administrators = administrators
 
     async def ask(self, request: web.BaseRequest, peer: Peer, tracking_id: str) -> Asked:
-        """Find out who makes the request; refuses nobody yet."""
+        """Find out who makes the request; refuses nobody but who calls too often (HomeportError THROTTLED)."""
+        take_back = self._admission.operation(address=peer.remote.host) if self._admission else None
         found = await self._caller(request.headers.get("Authorization", "").strip())
         caller = found if isinstance(found, Caller) else Caller(kind=CallerKind.STRANGER, name="")
         return Asked(
             caller=replace(caller, remote_address=str(peer.remote.host), tracking_id=tracking_id),
             method=request.method,
             problem=found if isinstance(found, str) else "",
+            take_back=take_back,
         )
 
     async def _caller(self, text: str) -> Caller | str:

@@ -59,6 +59,8 @@ class Kind(StrEnum):
     """A linked hub was changed."""
     HUB_UNLINKED = "hub.unlinked"
     """A hub was unlinked; nothing more is assigned to it."""
+    IP_FILTER_UPDATED = "ipFilter.updated"
+    """The rules that say which addresses may come in were replaced."""
     ADMINISTRATOR_CREATED = "administrator.created"
     """An administrator was given a token."""
     ADMINISTRATOR_UPDATED = "administrator.updated"

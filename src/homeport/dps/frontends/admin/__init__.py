@@ -6,6 +6,7 @@ from homeport.dps.frontends.admin.audit import AuditResource
 from homeport.dps.frontends.admin.export import ExportResource
 from homeport.dps.frontends.admin.frontend import AdminFrontEnd
 from homeport.dps.frontends.admin.hubs import HubsResource
+from homeport.dps.frontends.admin.ip_filter import IpFilterResource
 from homeport.dps.frontends.admin.registrations import RegistrationsResource
 from homeport.dps.frontends.admin.resource import AdminRequest, AdminResource, Calls
 from homeport.dps.frontends.admin.subscriptions import SubscriptionsResource
@@ -20,6 +21,7 @@ __all__ = [
     "Calls",
     "ExportResource",
     "HubsResource",
+    "IpFilterResource",
     "RegistrationsResource",
     "SubscriptionsResource",
 ]
