@@ -21,9 +21,12 @@ from homeport.net.amqp_server import AmqpServer
 from homeport.net.http_server import HttpServer
 from homeport.net.listener import Listener, PortUnavailableError, Service
 from homeport.net.mqtt_server import MqttServer
+from homeport.security.ip_filter import Door
 from homeport.store.database import DatabaseError, SchemaError
 
 PORTAL_GRACE = 1.0
+TURN_OUT_AFTER = 0.5
+"""Seconds from a change of the IP filter to the end of the connections it does not allow any more."""
 
 _log = logging.getLogger(__name__)
 
@@ -127,30 +130,46 @@ async def _serve(config: Config, announce: Callable[[Ready], None]) -> None:
 
 
 async def _listen(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[int, int, int]:
-    def listener(service: Service, port: int, *alpn: bytes) -> Listener:
+    guard = parts.protection
+
+    def devices_only(address: str) -> bool:
+        return guard.ip_filter.allows(address, Door.DEVICES)
+
+    def listener(service: Service, port: int, allows: Callable[[str], bool], *alpn: bytes) -> Listener:
         return Listener(
             service,
             parts.presence.certificates,
             port=port,
             addresses=parts.addresses.bind,
             alpn=alpn,
+            arrivals=guard.arrivals,
+            allows=allows,
+            proxies=guard.trusted_proxies,
             grace=config.drain,
         )
 
-    web = HttpServer(parts.sites, MqttServer(parts.sites, parts.clock), amqp=AmqpServer(parts.sites, parts.clock))
-    listeners = (
-        # HTTP/2 would lower-case header names, which the C SDK cannot take (contract hub.md 1.3).
-        listener(web, config.https_port, b"http/1.1"),
-        listener(MqttServer(parts.sites, parts.clock), config.mqtt_port),
-        listener(AmqpServer(parts.sites, parts.clock), config.amqp_port),
-    )
+    web_mqtt, web_amqp = MqttServer(parts.sites, parts.clock), AmqpServer(parts.sites, parts.clock)
+    web = HttpServer(parts.sites, web_mqtt, amqp=web_amqp)
+    # HTTP/2 would lower-case header names, which the C SDK cannot take (contract hub.md 1.3).
+    https = listener(web, config.https_port, guard.ip_filter.open_to(Door.DEVICES, Door.SERVICE), b"http/1.1")
+    mqtt = listener(MqttServer(parts.sites, parts.clock), config.mqtt_port, devices_only)
+    amqp = listener(AmqpServer(parts.sites, parts.clock), config.amqp_port, devices_only)
+
+    def turn_out() -> None:
+        devices = guard.ip_filter.open_to(Door.DEVICES)
+        for each in (mqtt, amqp, web_mqtt, web_amqp):
+            each.turn_out(devices)
+        https.turn_out(guard.ip_filter.open_to(Door.DEVICES, Door.SERVICE))
+
+    # The administrator who shuts himself out, as he may with force, is to hear that it is done.
+    guard.ip_filter.watch(lambda: asyncio.get_running_loop().call_later(TURN_OUT_AFTER, turn_out))
+    listeners = (https, mqtt, amqp)
     for each in listeners:
         await stack.enter_async_context(each)
     # All begin to drain together; each waits for its own connections.
     for each in listeners:
         stack.callback(each.stop)
-    https, mqtt, amqp = (each.addresses[0].port for each in listeners)
-    return https, mqtt, amqp
+    return https.addresses[0].port, mqtt.addresses[0].port, amqp.addresses[0].port
 
 
 @contextlib.asynccontextmanager

@@ -37,6 +37,27 @@ def serve(
     amqp_port: Annotated[int | None, typer.Option("--amqp-port", show_default="5671")] = None,
     portal_port: Annotated[int | None, typer.Option("--portal-port", show_default="8080, on loopback")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="A homeport.toml.", envvar="HOMEPORT_CONFIG")] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--limit",
+            metavar="NAME=VALUE",
+            help="A limit, such as registrations=1000/min or device-polls=off; repeatable. See the reference page.",
+            show_default="generous",
+        ),
+    ] = None,
+    proxy_protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--proxy-protocol",
+            metavar="NETWORK",
+            help="A load balancer whose connections begin with a PROXY protocol header (v1 or v2); repeatable.",
+        ),
+    ] = None,
+    ip_filter: Annotated[
+        bool | None,
+        typer.Option("--ip-filter/--no-ip-filter", help="Obey the IP filter's rules, or let everybody in."),
+    ] = None,
     log_level: Annotated[str | None, typer.Option("--log-level", show_default="info")] = None,
 ) -> None:
     """Serve devices and operators until told to stop.
@@ -53,6 +74,9 @@ def serve(
         "amqp_port": amqp_port,
         "portal_port": portal_port,
         "log_level": log_level,
+        "ip_filter": ip_filter,
+        "limits": tuple(limit or ()),
+        "trusted_proxies": tuple(proxy_protocol or ()),
     }
     try:
         settings = load_config(options, file=config)

@@ -7,7 +7,15 @@ from homeport.client._sync.admin import HomeportAdminClient
 from homeport.client._sync.device import ProvisioningDeviceClient
 from homeport.client._sync.hub_registry import HubRegistryClient
 from homeport.client._sync.provisioning import ProvisioningServiceClient
-from homeport.client.admin_models import Attempt, Check, LinkedHub, Registration
+from homeport.client.admin_models import (
+    Attempt,
+    Check,
+    IpFilter,
+    IpFilterDecision,
+    IpFilterRule,
+    LinkedHub,
+    Registration,
+)
 from homeport.client.device_connection import (
     TpmSasTokenProvider,
     connect_with_azure_iot_device,
@@ -38,6 +46,17 @@ from homeport.client.hub_models import (
     ServiceStatistics,
     Twin,
 )
+from homeport.client.journal_models import (
+    Administrator,
+    AuditEntry,
+    AuditHead,
+    AuditVerdict,
+    CloudEvent,
+    DeadLetter,
+    EventSubscription,
+    Me,
+    NewToken,
+)
 from homeport.client.models import (
     AllocationPolicy,
     AttestationMechanism,
@@ -64,25 +83,37 @@ from homeport.client.tpm import TpmSecurityProvider
 
 __all__ = [
     "NO_RETRY",
+    "Administrator",
     "AllocationPolicy",
     "Attempt",
     "AttestationMechanism",
+    "AuditEntry",
+    "AuditHead",
+    "AuditVerdict",
     "BadRequestError",
     "Check",
     "ClientError",
+    "CloudEvent",
     "ConflictError",
     "ConnectionChange",
     "ConnectionStringError",
     "CustomAllocationDefinition",
+    "DeadLetter",
     "Device",
     "DeviceCapabilities",
     "EnrollmentGroup",
+    "EventSubscription",
     "HomeportAdminClient",
     "HubEvent",
     "HubRegistryClient",
     "IndividualEnrollment",
     "InitialTwin",
+    "IpFilter",
+    "IpFilterDecision",
+    "IpFilterRule",
     "LinkedHub",
+    "Me",
+    "NewToken",
     "NotFoundError",
     "Page",
     "PreconditionFailedError",

@@ -3,7 +3,7 @@
 Authentication comes first in each; every register call, and every refusal, leaves one record that says why.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -53,6 +53,9 @@ _ROUNDS = 8
 """How often a record that keeps changing under us is read and decided anew before the device is sent away."""
 
 
+_LATEST = 8
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
     """The registration as it stands: finished, or `assigning` and to be polled."""
@@ -88,6 +91,7 @@ class _Call:
     payload: bytes | None
     context: CallContext
     findings: Findings
+    waits: Callable[[], None]
 
 
 class Engine:
@@ -120,10 +124,17 @@ class Engine:
         self._time_limit = time_limit
 
     async def register(
-        self, claim: DeviceClaim, evidence: Evidence, payload: bytes | None, context: CallContext
+        self,
+        claim: DeviceClaim,
+        evidence: Evidence,
+        payload: bytes | None,
+        context: CallContext,
+        *,
+        waits: Callable[[], None] = lambda: None,
     ) -> Registered | ChallengeIssued:
         """Prove the device, give it a home, and wait a little for the hub.
 
+        `waits` is called when what is left is to wait for a hub elsewhere, which costs no processor time here.
         Raises RefusedError, and HomeportError CONFLICT if registrations with different credentials race.
         """
         with self._record(claim, evidence, context) as attempt:
@@ -145,6 +156,7 @@ class Engine:
                             payload=payload,
                             context=context,
                             findings=findings,
+                            waits=waits,
                         )
                     )
                     attempt.registered(registration)
@@ -212,17 +224,25 @@ class Engine:
             return registration
 
     def record_refusal(
-        self, claim: DeviceClaim, evidence: Evidence, context: CallContext, error: HomeportError
+        self,
+        claim: DeviceClaim,
+        evidence: Evidence,
+        context: CallContext,
+        error: HomeportError,
+        *,
+        check: str = "request",
     ) -> None:
         """Leave the record of a call that was refused before it could be judged, for its form."""
         with suppress(HomeportError), self._record(claim, evidence, context) as attempt:
-            attempt.findings.failed("request", error.message)
+            attempt.findings.failed(check, error.message)
             raise error
 
     async def _is_news(self, claim: DeviceClaim) -> bool:
         """Tell whether the record says no more yet than that the assignment goes on."""
-        latest = await self._stores.attempts.latest(claim.registration_id, limit=1)
-        return bool(latest) and latest[0].outcome is Outcome.ASSIGNING
+        latest = await self._stores.attempts.latest(claim.registration_id, limit=_LATEST)
+        # That a poll came too soon says nothing about the operation.
+        told = next((attempt for attempt in latest if attempt.code != Code.THROTTLED), None)
+        return told is not None and told.outcome is Outcome.ASSIGNING
 
     def _record(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Recorder:
         return Recorder(self._stores.attempts, self._clock, claim=claim, evidence=evidence, context=context)
@@ -308,6 +328,7 @@ class Engine:
             if current is not None and current.operation.identity_digest == digest:
                 if current.status is RegistrationStatus.ASSIGNING:
                     findings.passed("operation", "joined the one that is already open")
+                    call.waits()
                     current = await self._assigner.outcome(current, patience)
                     if current.operation.identity_digest == digest:
                         return current
@@ -317,6 +338,7 @@ class Engine:
                     return current
             if current is not None and current.status is RegistrationStatus.ASSIGNING:
                 # Another credential is being taken to a hub; its turn must end before this one can begin.
+                call.waits()
                 current = await self._assigner.outcome(current, patience)
                 if current.status is RegistrationStatus.ASSIGNING:
                     findings.failed("operation", "one for another credential of this device is still open")
@@ -330,6 +352,9 @@ class Engine:
             except ConflictError:
                 stored = None
             if stored is not None and stored.operation.id == wanted.operation.id:
+                if durable:
+                    # For a hub elsewhere. One of our own is work for this processor, and part of the call's turn.
+                    call.waits()
                 return await self._carry(stored, patience)
             del findings.checks[so_far:]
             current = stored or await registrations.get(claim.registration_id)
@@ -351,6 +376,7 @@ class Engine:
             hubs=await self._stores.hubs.all(),
             device_payload=call.payload,
             tracking_id=call.context.tracking_id,
+            remote_address=call.context.remote_address,
             default_policy=self._default_policy,
             identity_digest=call.digest,
             lease_owner=self._assigner.owner,

@@ -16,7 +16,7 @@ from homeport.net.amqp_admission import INTERNAL, Admission, RefusedClientError
 from homeport.net.amqp_handlers import AmqpHandler
 from homeport.net.amqp_links import Incoming, Links, Outlet, Receiver, Sender
 from homeport.net.sites import Sites
-from homeport.net.stream import ByteStream, ConnectionClosedError
+from homeport.net.stream import ByteStream, ConnectionClosedError, Peer
 from homeport.proto.amqp import (
     ACCEPTED,
     AmqpProtocolError,
@@ -102,6 +102,11 @@ class Conversation:
         self._handlers: set[asyncio.Task[None]] = set()
         self._handler_done = asyncio.Event()
         self._work: set[asyncio.Task[None]] = set()
+
+    @property
+    def peer(self) -> Peer:
+        """The other end of the stream."""
+        return self._peer
 
     # --- the loop -----------------------------------------------------------------------------------------------
 

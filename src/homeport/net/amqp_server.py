@@ -4,6 +4,7 @@ Never here: what is said in it.
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 from homeport.clock import Clock
@@ -41,6 +42,12 @@ class AmqpServer:
             self._conversations.discard(conversation)
             if not self._conversations:
                 self._idle.set()
+
+    def turn_out(self, allowed: Callable[[str], bool]) -> None:
+        """Close the connections of addresses that are not allowed any more."""
+        for conversation in tuple(self._conversations):
+            if not allowed(conversation.peer.remote.host):
+                conversation.close()
 
     async def finish(self, grace: float) -> None:
         """Close all connections: AMQP clients rarely finish by themselves, but they come back."""

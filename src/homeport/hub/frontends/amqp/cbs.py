@@ -21,6 +21,7 @@ from homeport.proto.amqp import (
     Properties,
     Rejected,
 )
+from homeport.security.ip_filter import Door
 
 MAX_REQUEST_BYTES: Final = 16 * 1024
 
@@ -30,6 +31,8 @@ _STATUS_DESCRIPTION: Final = "status-description"
 
 class CbsNode:
     """The address `$cbs` (an AddressSpace)."""
+
+    door: Door | None = None
 
     def owns(self, path: Path) -> bool:
         return is_words(path, "$cbs")

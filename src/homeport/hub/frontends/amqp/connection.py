@@ -5,7 +5,7 @@ address is a new AddressSpace, given to the front-end: nothing here changes.
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -18,6 +18,10 @@ from homeport.hub.frontends.amqp.proofs import MAX_TOKENS, HeldToken, Proofs, To
 from homeport.net.amqp_handlers import AmqpConnection, AmqpDelivery, AmqpReceiver, AmqpSender, LinkTerms
 from homeport.net.stream import Peer
 from homeport.proto.amqp import Error
+from homeport.security.ip_filter import Door
+
+Allows = Callable[[Peer, Door], bool]
+"""Whether the IP filter opens a door to a client."""
 
 UNPROVEN: Final = timedelta(seconds=60)
 """How long a connection may last on which nothing is proven and no link but `$cbs` is open (contract hub.md 15.2)."""
@@ -66,6 +70,11 @@ class LinkHandler(Protocol):
 class AddressSpace(Protocol):
     """Addresses of one kind at a hub; one object for all connections."""
 
+    @property
+    def door(self) -> Door | None:
+        """Which door of the IP filter these addresses are behind; None: open to whoever may connect at all."""
+        ...
+
     def owns(self, path: Path) -> bool:
         """Tell whether an address is meant for this space, malformed or not; pure and quick. Spaces are disjoint."""
         ...
@@ -85,6 +94,7 @@ class HubConnection:
         peer: Peer,
         connection: AmqpConnection,
         spaces: Sequence[AddressSpace],
+        allows: Allows,
         clock: Clock,
     ) -> None:
         self.peer = peer
@@ -93,6 +103,7 @@ class HubConnection:
         self._judge = judge
         self._connection = connection
         self._spaces = spaces
+        self._allows = allows
         self._clock = clock
         self._joined: dict[int, LinkHandler] = {}
         """By the position of the space."""
@@ -201,6 +212,8 @@ class HubConnection:
         path = read_path(link.address)
         for position, space in enumerate(self._spaces if path is not None else ()):
             if path is not None and space.owns(path):
+                if space.door is not None and not self._allows(self.peer, space.door):
+                    return unauthorized("Unauthorized")
                 handler = self._joined.get(position)
                 if handler is None:
                     handler = self._joined[position] = space.join(self)
