@@ -7,8 +7,11 @@ from typing import Any
 from homeport.proto.amqp import (
     AmqpValue,
     Attached,
+    Data,
     Delivery,
+    Detached,
     Disposed,
+    Error,
     Flowed,
     Link,
     Message,
@@ -71,3 +74,15 @@ async def connected(line: Line, **options: Any) -> AsyncIterator[HubClient]:
         yield client
     finally:
         client.writer.transport.abort()
+
+
+async def refusal(client: HubClient) -> Error:
+    """Wait for the end of a link that the hub does not accept, or ends; return its error."""
+    gone = await client.until(Detached)
+    assert gone.error is not None
+    return gone.error
+
+
+def text(value: str | bytes, **sections: Any) -> Message:
+    """Make a message with one data section."""
+    return Message(body=Data((value if isinstance(value, bytes) else value.encode(),)), **sections)

@@ -17,7 +17,7 @@ from homeport.hub.frontends.amqp.errors import link_error, unauthorized
 from homeport.hub.frontends.amqp.proofs import MAX_TOKENS, HeldToken, Proofs, TokenJudge
 from homeport.net.amqp_handlers import AmqpConnection, AmqpDelivery, AmqpReceiver, AmqpSender, LinkTerms
 from homeport.net.stream import Peer
-from homeport.proto.amqp import Error
+from homeport.proto.amqp import RELEASED, Error
 from homeport.security.ip_filter import Door
 
 Allows = Callable[[Peer, Door], bool]
@@ -177,7 +177,9 @@ class HubConnection:
 
     async def message(self, link: AmqpReceiver, delivery: AmqpDelivery) -> None:
         handler = self._links.get(link)
-        if handler is not None:
+        if handler is None:
+            delivery.settle(RELEASED)  # we have ended the link meanwhile
+        else:
             await handler.message(link, delivery)
 
     def flow(self, link: AmqpSender, *, drain: bool) -> None:

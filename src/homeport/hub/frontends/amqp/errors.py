@@ -10,6 +10,7 @@ _ARGUMENT_ERROR: Final = "com.microsoft:argument-error"
 _THROTTLED: Final = "com.microsoft:device-container-throttled"
 
 _BY_CODE: Final = {
+    HubCode.DISPLACED: Condition.STOLEN,
     HubCode.MESSAGE_LOCK_LOST: "com.microsoft:message-lock-lost",
     HubCode.DEVICE_ALREADY_EXISTS: "com.microsoft:device-already-exists",
     HubCode.METHOD_NOT_ALLOWED: Condition.NOT_ALLOWED,
