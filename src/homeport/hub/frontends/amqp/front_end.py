@@ -16,7 +16,6 @@ from homeport.hub.identifiers import path_of
 from homeport.net.amqp_handlers import AmqpConnection, AmqpHandler, AmqpOpening, SaslExchange
 from homeport.net.stream import Peer
 from homeport.proto.amqp import ANONYMOUS, EXTERNAL, PLAIN, Error, SaslInit, parse_plain
-from homeport.security.ip_filter import Door
 
 MSSBCBS: Final = "MSSBCBS"
 """Nothing but the promise to use CBS; what Microsoft's C library says in place of ANONYMOUS."""
@@ -36,7 +35,7 @@ class HubAmqpFrontEnd:
     mechanisms: Sequence[str] = (ANONYMOUS, MSSBCBS, EXTERNAL, PLAIN)
 
     def __init__(self, side: DeviceSide, spaces: Sequence[AddressSpace], allows: Allows) -> None:
-        """`spaces` own the addresses beside `$cbs`; `allows` is the IP filter."""
+        """`spaces` own the addresses beside `$cbs`; `allows` is the IP filter, asked at each link."""
         self._side = side
         self._judge = TokenJudge(side)
         self._allows = allows
@@ -60,8 +59,6 @@ class HubAmqpFrontEnd:
     async def authenticate(self, init: SaslInit, peer: Peer, exchange: SaslExchange) -> object | None:
         """Judge PLAIN's token; the other mechanisms prove nothing by themselves."""
         del exchange
-        if not self._may_enter(peer):
-            return None
         if init.mechanism != PLAIN:
             return Nobody()
         credentials = parse_plain(init.initial_response)
@@ -76,16 +73,11 @@ class HubAmqpFrontEnd:
         self, opening: AmqpOpening, identity: object | None, peer: Peer, connection: AmqpConnection
     ) -> AmqpHandler | Error:
         del opening
-        if not self._may_enter(peer):
-            return unauthorized("Unauthorized")
         proofs = Proofs(self._side.audience, self._side.clock)
         handler = HubConnection(self._judge, proofs, peer, connection, self._spaces, self._allows, self._side.clock)
         if isinstance(identity, HeldToken) and await handler.hold(identity) is not None:
             return unauthorized("The token was not taken.")
         return handler
-
-    def _may_enter(self, peer: Peer) -> bool:
-        return any(self._allows(peer, door) for door in (Door.DEVICES, Door.SERVICE))
 
     def _is_ours(self, identity: str) -> bool:
         match = _SERVICE_USER.fullmatch(identity) or _DEVICE_USER.fullmatch(identity)
