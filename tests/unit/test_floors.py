@@ -146,7 +146,7 @@ def test_pure_code_cannot_wait(name: str, graph: grimp.ImportGraph) -> None:
 KNOWN_TO_ADAPTERS = {
     "blobs": {"hub.blob_account", "hub.blob_errors", "hub.errors", "hub.file_ports", "hub.model", "net.http_client"},
     "store": {"dps.model", "dps.ports", "hub.errors", "hub.identifiers", "hub.model", "hub.ports"},
-    "hublinks": {"dps.model", "dps.ports", "net.http_client"},
+    "hublinks": {"dps.events.ports", "dps.model", "dps.ports", "net.http_client"},
 }
 
 

@@ -15,6 +15,7 @@ from homeport.app.hub_administration import LocalHubAdministration
 from homeport.app.hub_files import file_parts
 from homeport.app.hub_links import HubLinkDirectory
 from homeport.app.identity import ServiceIdentity, load_or_create
+from homeport.app.journal import journal_parts
 from homeport.app.ops import Metrics
 from homeport.app.presence import Presence
 from homeport.app.protection import Protection, protection
@@ -104,6 +105,9 @@ async def build(
             owner=f"{os.getpid()}-{random(8).hex()}",
             lease=LEASE,
         )
+        journal = await stack.enter_async_context(
+            journal_parts(config, directory, addresses, stores, identity, clock=clock, random=random)
+        )
         hub_service = HubService(
             hubs=stores.linked_hubs, administration=LocalHubAdministration(hubs), bus=bus, clock=clock
         )
@@ -132,6 +136,7 @@ async def build(
             hub_service,
             metrics,
             guard,
+            journal,
             bus=bus,
             clock=clock,
             random=random,
@@ -158,7 +163,14 @@ async def build(
             sites=sites,
             presence=presence,
             protection=guard,
-            background=(assigner.run, hubs.run, presence.keep_fresh, *guard.background, *service.background),
+            background=(
+                assigner.run,
+                hubs.run,
+                presence.keep_fresh,
+                *guard.background,
+                *service.background,
+                *journal.background,
+            ),
         )
 
 
