@@ -23,6 +23,7 @@ from homeport.hub.ports import DeviceStore, EventLog, HubStore, MessageStore, No
 from homeport.hub.registry import Registry
 from homeport.hub.responder import DeviceResponder
 from homeport.hub.service import Service
+from homeport.hub.service_side import ServiceSide
 from homeport.hub.sessions import Sessions
 from homeport.hub.telemetry import TelemetryStream
 from homeport.hub.twins import Twins
@@ -92,6 +93,13 @@ class ServedHub:
             methods=self.methods,
             messages=self.messages,
             files=DeviceFiles(self.files.uploads),
+            clock=clock,
+        )
+        self.service_side = ServiceSide(
+            hub=hub.name,
+            messages=self.messages,
+            feedback=self.feedback,
+            file_notifications=self.files.notifications,
             clock=clock,
         )
 
