@@ -35,6 +35,11 @@ class NodeDevice:
             assert len(seen) < 100, seen
         return told
 
+    def tell(self, **wanted: Any) -> None:
+        """Write a line of JSON to the process."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(wanted).encode() + b"\n")
+
     async def leave(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
@@ -42,11 +47,11 @@ class NodeDevice:
 
 
 @asynccontextmanager
-async def at_home(ca_file: str, **wanted: Any) -> AsyncIterator[NodeDevice]:
-    """Run a device until the block ends; `wanted` is what home.cjs reads."""
+async def at_home(ca_file: str, *, script: str = "home.cjs", **wanted: Any) -> AsyncIterator[NodeDevice]:
+    """Run a device until the block ends; `wanted` is what home.cjs, or another script of its kind, reads."""
     process = await asyncio.create_subprocess_exec(
         "node",
-        "home.cjs",
+        script,
         cwd=NODE,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
