@@ -15,6 +15,8 @@ class Code(IntEnum):
     """The registration id (or group id) is not 1-128 of the allowed characters, or two places name different ids."""
     INVALID_QUERY = 400005
     """The query text is outside the documented grammar."""
+    QUOTA_EXCEEDED = 400006
+    """There are as many of these as the service takes."""
     CUSTOM_ALLOCATION_FAILED = 400207
     """The enrollment asks for custom allocation, which gave no hub."""
     NO_HUB = 400208

@@ -9,13 +9,17 @@ from typing import Protocol
 
 from homeport.dps.model import (
     Attempt,
+    Count,
+    Cursor,
     DeviceSpec,
     EnrollmentGroup,
+    Found,
     HubDevice,
     IndividualEnrollment,
     LinkedHub,
     PendingChallenge,
     Registration,
+    Walk,
 )
 from homeport.paging import Page
 
@@ -67,6 +71,19 @@ class EnrollmentStore(Protocol):
 
     async def page_groups(self, *, after: str | None, limit: int) -> Page[EnrollmentGroup]: ...
 
+    async def walk_individuals(
+        self, walk: Walk, *, after: Cursor | None, limit: int, with_registrations: bool
+    ) -> Sequence[Found[tuple[IndividualEnrollment, Registration | None]]]:
+        """Return the next `limit` steps of a walk, fewer only at its end; the cost grows with `limit` alone.
+
+        `with_registrations` adds the registration of the same id, whichever enrollment it came through.
+        """
+        ...
+
+    async def count_individuals(self) -> Sequence[Count]:
+        """Count by attestation and provisioning status, in portions: changes meanwhile may or may not count."""
+        ...
+
 
 class RegistrationStore(Protocol):
     """Registration records and the operations in them."""
@@ -102,6 +119,14 @@ class RegistrationStore(Protocol):
 
     async def page(self, *, group_id: str | None, after: str | None, limit: int) -> Page[Registration]:
         """Return registrations in order of their lower-cased id; of one group, or of all when `group_id` is None."""
+        ...
+
+    async def walk(self, walk: Walk, *, after: Cursor | None, limit: int) -> Sequence[Found[Registration]]:
+        """Return the next `limit` steps of a walk, fewer only at its end; the cost grows with `limit` alone."""
+        ...
+
+    async def count(self) -> Sequence[Count]:
+        """Count by the hub's host name in lower case, empty for none, and by status; like `count_individuals`."""
         ...
 
 

@@ -19,6 +19,14 @@ _NO_HEADERS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What goes with an administrator's request: the api-version decides over the members of documents."""
+
+    api_version: str
+    tracking_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """A status number as in HTTP, and a JSON body (empty: none). `retry_after` is in whole seconds."""
 

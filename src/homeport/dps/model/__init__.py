@@ -10,6 +10,7 @@ from homeport.dps.model.attestation import (
     SymmetricKeyAttestation,
     TpmAttestation,
     X509Attestation,
+    attestation_kind,
 )
 from homeport.dps.model.document import JsonObject
 from homeport.dps.model.enrollment import (
@@ -51,6 +52,7 @@ from homeport.dps.model.registration import (
     Step,
     Substatus,
 )
+from homeport.dps.model.scan import Count, Cursor, Found, Index, ScanOrder, Walk
 
 __all__ = [
     "AllocationPolicy",
@@ -63,6 +65,8 @@ __all__ = [
     "CertificateEvidence",
     "Check",
     "ClientCertificates",
+    "Count",
+    "Cursor",
     "CustomAllocation",
     "DeviceClaim",
     "DeviceSpec",
@@ -71,8 +75,10 @@ __all__ = [
     "EnrollmentRef",
     "Evidence",
     "Failure",
+    "Found",
     "HubCredential",
     "HubDevice",
+    "Index",
     "IndividualEnrollment",
     "JsonObject",
     "LinkedHub",
@@ -86,6 +92,7 @@ __all__ = [
     "ReprovisionPolicy",
     "SasCredential",
     "SasEvidence",
+    "ScanOrder",
     "SigningCertificates",
     "Step",
     "Substatus",
@@ -95,5 +102,7 @@ __all__ = [
     "TpmEvidence",
     "TwinContent",
     "TwinWrite",
+    "Walk",
     "X509Attestation",
+    "attestation_kind",
 ]
