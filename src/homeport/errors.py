@@ -47,6 +47,10 @@ class Code(IntEnum):
     """Two changes of one thing at the same time; the other one was first."""
     HUB_EXISTS = 409204
     """A linked hub with that name or host name exists."""
+    POLICY_EXISTS = 409205
+    """A shared access policy of that name exists."""
+    LAST_ADMINISTRATOR = 409206
+    """The change would leave no shared access policy with the right ServiceConfig."""
     PRECONDITION_FAILED = 412000
     """If-Match names another version than the stored one."""
     TOO_LARGE = 413000

@@ -9,11 +9,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from homeport.bus import LocalBus
-from homeport.dps.administration import AttemptsResponder, HubsResponder, RegistrationsResponder
+from homeport.dps.administration import AttemptsResponder, CountsResponder, HubsResponder, RegistrationsResponder
 from homeport.dps.assigner import Assigner
 from homeport.dps.engine import Engine, Stores
 from homeport.dps.enrollments import EnrollmentService
-from homeport.dps.frontends.admin import AdminResource, AttemptsResource, HubsResource, RegistrationsResource
+from homeport.dps.frontends.admin import (
+    AdminResource,
+    AttemptsResource,
+    CountsResource,
+    HubsResource,
+    RegistrationsResource,
+)
 from homeport.dps.hubs import HubService
 from homeport.dps.model import (
     Attestation,
@@ -218,6 +224,7 @@ def process(
             AttemptsResource(AttemptsResponder(database.attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hubs)),
+            CountsResource(CountsResponder(database.enrollments, database.registrations, clock)),
         ),
         enrollments=enrollments,
         hubs=hubs,

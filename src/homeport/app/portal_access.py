@@ -14,6 +14,7 @@ from homeport.app.directory import DataDirectory
 from homeport.client import NO_RETRY
 from homeport.client.aio import HomeportAdminClient, HubRegistryClient, ProvisioningServiceClient
 from homeport.portal import About, PortalApi, create_portal
+from homeport.wire.versions import NEWEST_VERSION
 
 
 class ApiClients:
@@ -26,16 +27,18 @@ class ApiClients:
 
     def api(self) -> PortalApi:
         """Return what the portal works with."""
-        info = self._directory.read_connection()
+        ca_file = self._directory.read_connection().ca_file
         service = ProvisioningServiceClient.create_from_connection_string(
-            info.admin_connection_string, ca_file=info.ca_file, retry=NO_RETRY
+            self._administrator, ca_file=ca_file, retry=NO_RETRY, api_version=NEWEST_VERSION
         )
-        admin = HomeportAdminClient.create_from_connection_string(
-            info.admin_connection_string, ca_file=info.ca_file, retry=NO_RETRY
-        )
+        admin = HomeportAdminClient.create_from_connection_string(self._administrator, ca_file=ca_file, retry=NO_RETRY)
         self._open.push_async_exit(service)
         self._open.push_async_exit(admin)
         return PortalApi(service=service, admin=admin, hubs=self.hubs)
+
+    def _administrator(self) -> str:
+        """Return the connection string as it is now: keys are rotated while the portal runs."""
+        return self._directory.read_connection().admin_connection_string
 
     def hubs(self) -> Mapping[str, HubRegistryClient]:
         """Return a client for each hub this Homeport serves now."""

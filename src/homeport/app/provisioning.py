@@ -9,12 +9,25 @@ from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
 from homeport.bus import LocalBus
 from homeport.clock import Clock
 from homeport.dps import engine as dps
-from homeport.dps.administration import AttemptsResponder, HubsResponder, RegistrationsResponder
+from homeport.dps.administration import (
+    AttemptsResponder,
+    CountsResponder,
+    HubsResponder,
+    PoliciesResponder,
+    RegistrationsResponder,
+)
 from homeport.dps.assigner import Assigner
 from homeport.dps.enrollments import EnrollmentService
-from homeport.dps.frontends.admin import AttemptsResource, HubsResource, RegistrationsResource
+from homeport.dps.frontends.admin import (
+    AttemptsResource,
+    CountsResource,
+    HubsResource,
+    PoliciesResource,
+    RegistrationsResource,
+)
 from homeport.dps.frontends.site import dps_site
 from homeport.dps.hubs import HubService
+from homeport.dps.policies import CurrentPolicies, PolicyService
 from homeport.dps.responder import DeviceResponder
 from homeport.dps.service_responder import ServiceResponder
 from homeport.errors import HomeportError
@@ -32,6 +45,7 @@ def provisioning_site(
     hub_service: HubService,
     metrics: Metrics,
     *,
+    policies: CurrentPolicies,
     bus: LocalBus,
     clock: Clock,
     random: Random,
@@ -73,8 +87,10 @@ def provisioning_site(
             AttemptsResource(AttemptsResponder(attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hub_service)),
+            PoliciesResource(PoliciesResponder(PolicyService(stores.policies, policies, clock, random))),
+            CountsResource(CountsResponder(stores.enrollments, stores.registrations, clock)),
         ),
-        policies=identity.policies,
+        policies=policies,
         clock=clock,
         random=random,
         http=(OperationsFrontEnd(metrics, is_healthy),),

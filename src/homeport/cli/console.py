@@ -4,16 +4,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
 
 from homeport.app.config import default_data_directory
 from homeport.app.directory import ConnectionInfo, DataDirectory, DirectoryError
+from homeport.wire.versions import NEWEST_VERSION
 
 if TYPE_CHECKING:
-    from homeport.client import HomeportAdminClient
+    from homeport.client import HomeportAdminClient, ProvisioningServiceClient
+
+C = TypeVar("C", "HomeportAdminClient", "ProvisioningServiceClient")
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -51,9 +54,26 @@ def connection_info(data: Path | None) -> ConnectionInfo:
 
 @contextmanager
 def admin(data: Path | None) -> Iterator["HomeportAdminClient"]:
-    """Speak to the running server's API; says so plainly when no server answers."""
+    """Speak to the running server's own API; says so plainly when no server answers."""
     # Commands that only read a file need not wait for an HTTP client to load.
-    from homeport.client import ClientError, HomeportAdminClient
+    from homeport.client import HomeportAdminClient
+
+    with _client(data, HomeportAdminClient) as client:
+        yield client
+
+
+@contextmanager
+def service(data: Path | None) -> Iterator["ProvisioningServiceClient"]:
+    """Speak to the running server's service API, like `admin`."""
+    from homeport.client import ProvisioningServiceClient
+
+    with _client(data, ProvisioningServiceClient, api_version=NEWEST_VERSION) as client:
+        yield client
+
+
+@contextmanager
+def _client(data: Path | None, kind: type[C], *, api_version: str | None = None) -> Iterator[C]:
+    from homeport.client import ClientError
 
     info = connection_info(data)
     directory = DataDirectory(data or default_data_directory())
@@ -62,8 +82,8 @@ def admin(data: Path | None) -> Iterator["HomeportAdminClient"]:
             f"no server is running on {directory.path}: this command goes through its API. Start `homeport serve`."
         )
     try:
-        with HomeportAdminClient.create_from_connection_string(
-            info.admin_connection_string, ca_file=info.ca_file
+        with kind.create_from_connection_string(
+            info.admin_connection_string, ca_file=info.ca_file, api_version=api_version
         ) as client:
             yield client
     except ClientError as error:

@@ -41,6 +41,9 @@ from homeport.client.hub_models import (
 from homeport.client.models import (
     AllocationPolicy,
     AttestationMechanism,
+    BulkError,
+    BulkMode,
+    BulkResult,
     CustomAllocationDefinition,
     DeviceCapabilities,
     EnrollmentGroup,
@@ -51,6 +54,7 @@ from homeport.client.models import (
     RegistrationState,
     ReprovisionPolicy,
 )
+from homeport.client.policy_models import AccessPolicy, Counts
 from homeport.client.registration import RegistrationResult
 from homeport.client.retry import NO_RETRY, RetryPolicy
 from homeport.client.security import (
@@ -64,15 +68,20 @@ from homeport.client.tpm import TpmSecurityProvider
 
 __all__ = [
     "NO_RETRY",
+    "AccessPolicy",
     "AllocationPolicy",
     "Attempt",
     "AttestationMechanism",
     "BadRequestError",
+    "BulkError",
+    "BulkMode",
+    "BulkResult",
     "Check",
     "ClientError",
     "ConflictError",
     "ConnectionChange",
     "ConnectionStringError",
+    "Counts",
     "CustomAllocationDefinition",
     "Device",
     "DeviceCapabilities",

@@ -3,11 +3,12 @@
 A store method is one whole transaction; each suite in tests/contract proves an implementation of these.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from homeport.dps.model import (
+    AccessPolicy,
     Attempt,
     Count,
     Cursor,
@@ -174,6 +175,21 @@ class LinkedHubStore(Protocol):
 
     async def delete(self, name: str) -> None:
         """Raise NOT_FOUND if there is none."""
+        ...
+
+
+class PolicyStore(Protocol):
+    """Shared access policies, by name without case."""
+
+    async def all(self) -> Sequence[AccessPolicy]:
+        """Return every policy in name order; the same object as before if none has changed."""
+        ...
+
+    async def edit(self, edit: Callable[[Sequence[AccessPolicy]], Sequence[AccessPolicy]]) -> Sequence[AccessPolicy]:
+        """Replace the policies by what `edit` makes of them, in one transaction, and return that.
+
+        `edit` may be called more than once; what it raises reaches the caller, and nothing is changed.
+        """
         ...
 
 

@@ -15,6 +15,7 @@ from homeport.store.event_log import SqlEventLog
 from homeport.store.hubs import SqlHubStore
 from homeport.store.linked_hubs import SqlLinkedHubStore
 from homeport.store.migration import check, migrate
+from homeport.store.policies import SqlPolicyStore
 from homeport.store.postgres import PostgresDatabase
 from homeport.store.registrations import SqlRegistrationStore
 from homeport.store.settings import SettingsStore
@@ -33,6 +34,7 @@ class Stores:
     attempts: SqlAttemptStore
     linked_hubs: SqlLinkedHubStore
     hubs: SqlHubStore
+    policies: SqlPolicyStore
 
     @classmethod
     def over(cls, database: Database) -> "Stores":
@@ -46,6 +48,7 @@ class Stores:
             attempts=SqlAttemptStore(database),
             linked_hubs=SqlLinkedHubStore(database),
             hubs=SqlHubStore(database),
+            policies=SqlPolicyStore(database),
         )
 
     def devices(self, hub: str) -> SqlDeviceStore:

@@ -1,4 +1,4 @@
-"""The client of what only Homeport has: attempts and their reasons, all registrations, linked hubs (`/homeport/`)."""
+"""The client of what only Homeport has (`/homeport/`): attempts and why, all registrations, numbers, linked hubs."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, ClassVar
@@ -6,17 +6,18 @@ from typing import Any, ClassVar
 import msgspec
 
 from homeport.client._async.http import segment
-from homeport.client._async.service_client import ServiceClient
+from homeport.client._async.policies import PolicyClient
 from homeport.client.admin_models import Attempt, LinkedHub, Registration
 from homeport.client.answers import decode
 from homeport.client.models import Page
+from homeport.client.policy_models import Counts
 
 _HUBS = "/homeport/hubs"
 _ATTEMPTS = "/homeport/attempts"
 _REGISTRATIONS = "/homeport/registrations"
 
 
-class HomeportAdminClient(ServiceClient):
+class HomeportAdminClient(PolicyClient):
     """Administration beside Azure's API; made of the provisioning service's connection string.
 
     Every method raises ProvisioningServiceError or TransportError.
@@ -46,17 +47,21 @@ class HomeportAdminClient(ServiceClient):
 
     # --- registrations ----------------------------------------------------------------------------------------
 
-    def registrations(self, *, page_size: int | None = None) -> AsyncIterator[Registration]:
-        """Yield the registrations of all devices, by id."""
-        return self._every(_REGISTRATIONS, Registration, method="GET", page_size=page_size)
+    def registrations(self, query: str = "", *, page_size: int | None = None) -> AsyncIterator[Registration]:
+        """Yield the registrations of all devices, or those that a query asks for."""
+        return self._every(f"{_REGISTRATIONS}/query", Registration, query=query, page_size=page_size)
 
     async def page_registrations(
-        self, *, page_size: int | None = None, continuation: str | None = None
+        self, query: str = "", *, page_size: int | None = None, continuation: str | None = None
     ) -> Page[Registration]:
-        """Return one page, by id; `continuation` is that of the page before."""
+        """Return one page; `continuation` is that of the page before, of the same query."""
         return await self._page(
-            _REGISTRATIONS, Registration, method="GET", page_size=page_size, continuation=continuation
+            f"{_REGISTRATIONS}/query", Registration, query=query, page_size=page_size, continuation=continuation
         )
+
+    async def counts(self) -> Counts:
+        """Return how many enrollments, groups and registrations there are."""
+        return await self._get("/homeport/counts", Counts)
 
     # --- hubs -------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
 # Made by scripts/unasync.py: change its twin in _async instead.
-"""The client of what only Homeport has: attempts and their reasons, all registrations, linked hubs (`/homeport/`)."""
+"""The client of what only Homeport has (`/homeport/`): attempts and why, all registrations, numbers, linked hubs."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
@@ -7,17 +7,18 @@ from typing import Any, ClassVar
 import msgspec
 
 from homeport.client._sync.http import segment
-from homeport.client._sync.service_client import ServiceClient
+from homeport.client._sync.policies import PolicyClient
 from homeport.client.admin_models import Attempt, LinkedHub, Registration
 from homeport.client.answers import decode
 from homeport.client.models import Page
+from homeport.client.policy_models import Counts
 
 _HUBS = "/homeport/hubs"
 _ATTEMPTS = "/homeport/attempts"
 _REGISTRATIONS = "/homeport/registrations"
 
 
-class HomeportAdminClient(ServiceClient):
+class HomeportAdminClient(PolicyClient):
     """Administration beside Azure's API; made of the provisioning service's connection string.
 
     Every method raises ProvisioningServiceError or TransportError.
@@ -47,15 +48,21 @@ class HomeportAdminClient(ServiceClient):
 
     # --- registrations ----------------------------------------------------------------------------------------
 
-    def registrations(self, *, page_size: int | None = None) -> Iterator[Registration]:
-        """Yield the registrations of all devices, by id."""
-        return self._every(_REGISTRATIONS, Registration, method="GET", page_size=page_size)
+    def registrations(self, query: str = "", *, page_size: int | None = None) -> Iterator[Registration]:
+        """Yield the registrations of all devices, or those that a query asks for."""
+        return self._every(f"{_REGISTRATIONS}/query", Registration, query=query, page_size=page_size)
 
     def page_registrations(
-        self, *, page_size: int | None = None, continuation: str | None = None
+        self, query: str = "", *, page_size: int | None = None, continuation: str | None = None
     ) -> Page[Registration]:
-        """Return one page, by id; `continuation` is that of the page before."""
-        return self._page(_REGISTRATIONS, Registration, method="GET", page_size=page_size, continuation=continuation)
+        """Return one page; `continuation` is that of the page before, of the same query."""
+        return self._page(
+            f"{_REGISTRATIONS}/query", Registration, query=query, page_size=page_size, continuation=continuation
+        )
+
+    def counts(self) -> Counts:
+        """Return how many enrollments, groups and registrations there are."""
+        return self._get("/homeport/counts", Counts)
 
     # --- hubs -------------------------------------------------------------------------------------------------
 

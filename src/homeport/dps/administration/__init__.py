@@ -4,7 +4,9 @@ Methods raise HomeportError; `reply.answer` around them makes the error body.
 """
 
 from homeport.dps.administration.attempts import AttemptsResponder
+from homeport.dps.administration.counts import CountsResponder
 from homeport.dps.administration.hubs import HubsResponder
+from homeport.dps.administration.policies import PoliciesResponder
 from homeport.dps.administration.registrations import RegistrationsResponder
 
-__all__ = ["AttemptsResponder", "HubsResponder", "RegistrationsResponder"]
+__all__ = ["AttemptsResponder", "CountsResponder", "HubsResponder", "PoliciesResponder", "RegistrationsResponder"]

@@ -42,6 +42,7 @@ from homeport.dps.model.hub import (
     TwinContent,
     TwinWrite,
 )
+from homeport.dps.model.policy import AccessPolicy
 from homeport.dps.model.registration import (
     Assignment,
     Failure,
@@ -55,6 +56,7 @@ from homeport.dps.model.registration import (
 from homeport.dps.model.scan import Count, Cursor, Found, Index, ScanOrder, Walk
 
 __all__ = [
+    "AccessPolicy",
     "AllocationPolicy",
     "Assignment",
     "Attempt",

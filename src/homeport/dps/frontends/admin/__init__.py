@@ -1,8 +1,10 @@
 """Administrators over HTTPS, beside Azure's API (`/homeport/…`): one front-end, a module for each noun."""
 
 from homeport.dps.frontends.admin.attempts import AttemptsResource
+from homeport.dps.frontends.admin.counts import CountsResource
 from homeport.dps.frontends.admin.frontend import AdminFrontEnd
 from homeport.dps.frontends.admin.hubs import HubsResource
+from homeport.dps.frontends.admin.policies import PoliciesResource
 from homeport.dps.frontends.admin.registrations import RegistrationsResource
 from homeport.dps.frontends.admin.resource import AdminRequest, AdminResource, Calls
 
@@ -12,6 +14,8 @@ __all__ = [
     "AdminResource",
     "AttemptsResource",
     "Calls",
+    "CountsResource",
     "HubsResource",
+    "PoliciesResource",
     "RegistrationsResource",
 ]
