@@ -181,13 +181,12 @@ async def test_policies_that_are_refused(admin: Administration, name: str, body:
 
 async def test_another_process_hears_of_a_change_by_itself(admin: Administration) -> None:
     other = CurrentPolicies(admin.world.database.policies, admin.world.clock)
-    heard: list[int] = []
-    other.when_changed(lambda: heard.append(len(other())))
+    heard = asyncio.Event()
+    other.when_changed(lambda: heard.set() if len(other()) == 2 else None)
     task = asyncio.ensure_future(other.keep_fresh())
     try:
         await admin.ask("PUT", "/homeport/policies/second", {"rights": ["ServiceConfig"]})
-        while not heard or heard[-1] != 2:
-            await asyncio.sleep(0.001)
+        await asyncio.wait_for(heard.wait(), 10)
     finally:
         task.cancel()
     assert {policy.name for policy in other()} == {OWNER, "second"}

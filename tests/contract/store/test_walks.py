@@ -74,7 +74,7 @@ def wanted(text: str, schema: Schema, items: list[Any], key: Callable[[Any], tup
 @given(data=st.data())
 async def test_individuals(stores: Stores, data: st.DataObject) -> None:
     await emptied(stores)
-    unique = {"unique_by": lambda each: each.registration_id.lower(), "max_size": 8}
+    unique: dict[str, Any] = {"unique_by": lambda each: each.registration_id.lower(), "max_size": 8}
     enrollments = data.draw(st.lists(samples.individuals, **unique))
     states = data.draw(st.lists(samples.registrations, **unique))
     for enrollment in enrollments:
@@ -101,7 +101,7 @@ async def test_individuals(stores: Stores, data: st.DataObject) -> None:
 @given(data=st.data())
 async def test_registrations(stores: Stores, data: st.DataObject) -> None:
     await emptied(stores)
-    unique = {"unique_by": lambda each: each.registration_id.lower(), "max_size": 10}
+    unique: dict[str, Any] = {"unique_by": lambda each: each.registration_id.lower(), "max_size": 10}
     states = data.draw(st.lists(samples.registrations, **unique))
     for state in states:
         await stores.registrations.open(state, expected_etag=None)

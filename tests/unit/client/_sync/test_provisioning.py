@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from homeport.client import (
@@ -268,7 +269,7 @@ def test_bulk(server_context: ssl.SSLContext, ca_file: Path) -> None:
     assert bodies[1]["enrollmentGroups"][0]["enrollmentGroupId"] == "g"
 
 
-def test_a_key_that_is_rotated_meanwhile_is_used_from_then_on(server_context: ssl.SSLContext, ca_file: Path) -> None:
+def test_a_key_that_is_rotated_is_used_from_then_on(server_context: ssl.SSLContext, ca_file: Path) -> None:
     keys = ["AAECAwQFBgcICQoLDA0ODw==", "EBESExQVFhcYGRobHB0eHw=="]
     steps = [Step(method="GET", path=PATH, body=STORED) for _ in keys]
     with ScriptedService(steps, server_context) as service:
@@ -280,7 +281,7 @@ def test_a_key_that_is_rotated_meanwhile_is_used_from_then_on(server_context: ss
             operator.get_individual_enrollment("d-1")
             current[0] = keys[1]
             operator.get_individual_enrollment("d-1")
-        tokens = [parse_token(request.headers["Authorization"]) for request in service.requests]
+        tokens = [parse_token(request.headers["authorization"]) for request in service.requests]
     for token, key in zip(tokens, keys, strict=True):
         assert verify_signature(token, decode_key(key))
 
