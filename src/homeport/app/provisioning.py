@@ -5,6 +5,7 @@ from datetime import timedelta
 from homeport.app.addresses import Addresses
 from homeport.app.config import Config
 from homeport.app.identity import ServiceIdentity
+from homeport.app.openapi import OpenApiFrontEnd
 from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
 from homeport.bus import LocalBus
 from homeport.clock import Clock
@@ -93,5 +94,5 @@ def provisioning_site(
         policies=policies,
         clock=clock,
         random=random,
-        http=(OperationsFrontEnd(metrics, is_healthy),),
+        http=(OperationsFrontEnd(metrics, is_healthy), OpenApiFrontEnd()),
     )
