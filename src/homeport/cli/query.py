@@ -7,8 +7,9 @@ from typing import Annotated
 
 import msgspec
 import typer
+from rich.markup import escape
 
-from homeport.cli.console import DataOption, admin, service
+from homeport.cli.console import DataOption, admin, err, service
 
 
 class Source(StrEnum):
@@ -31,13 +32,18 @@ def query(
     words = condition.strip()
     text = f"SELECT * WHERE {words}" if words and not words.upper().startswith(("SELECT ", "ORDER ")) else words
     text = f"SELECT * {text}" if text.upper().startswith("ORDER ") else text
-    if source is Source.REGISTRATIONS:
-        with admin(data) as client:
-            _tell(client.registrations(text), limit)
-        return
-    with service(data) as client:
-        found = client.query_individual_enrollments if source is Source.ENROLLMENTS else client.query_enrollment_groups
-        _tell(found(text), limit)
+    try:
+        if source is Source.REGISTRATIONS:
+            with admin(data) as client:
+                _tell(client.registrations(text), limit)
+            return
+        with service(data) as client:
+            groups, individuals = client.query_enrollment_groups, client.query_individual_enrollments
+            _tell(groups(text) if source is Source.GROUPS else individuals(text), limit)
+    except typer.Exit:
+        # The refusal names a position; it counts in the whole of what was asked.
+        err.print(f"      asked: [bold]{escape(text)}[/]", soft_wrap=True)
+        raise
 
 
 def _tell(items: Iterable[object], limit: int | None) -> None:

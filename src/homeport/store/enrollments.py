@@ -17,12 +17,12 @@ from homeport.dps.model import (
 from homeport.errors import Code, HomeportError
 from homeport.paging import Page
 from homeport.store.cached import CachedTable
-from homeport.store.counting import count
+from homeport.store.counting import count_individuals
 from homeport.store.database import Database, Transaction, Value
 from homeport.store.enrollment_rows import encode_enrollment, group_of, individual_of
 from homeport.store.registration_rows import COLUMNS, registration_of
 from homeport.store.rows import key_of, to_micros
-from homeport.store.walking import Place, cursor_of, joined, steps
+from homeport.store.walking import FINISHED_UNUSUALLY, WITH_HUB, Place, cursor_of, joined, steps
 
 
 class _Table:
@@ -81,8 +81,8 @@ _GROUPS = _Table("enrollment_groups", missing=Code.GROUP_NOT_FOUND, exists=Code.
 _PLACES = {
     Index.ATTESTATION: Place(table="individual_enrollments", column="kind"),
     Index.PROVISIONING_STATUS: Place(table="individual_enrollments", column="status", condition="status = 'disabled'"),
-    Index.REGISTRATION_STATUS: Place(table="registrations", column="status", condition="status <> 'assigned'"),
-    Index.HUB: Place(table="registrations", column="hub_key"),
+    Index.REGISTRATION_STATUS: FINISHED_UNUSUALLY,
+    Index.HUB: WITH_HUB,
 }
 _ENROLLMENT = (
     "enrollment.id, enrollment.etag, enrollment.data",
@@ -179,7 +179,7 @@ class SqlEnrollmentStore:
         ]
 
     async def count_individuals(self) -> Sequence[Count]:
-        return await count(self._database, "individual_enrollments", "kind")
+        return await count_individuals(self._database)
 
     async def _change_group(
         self, statement: str, group_id: str, values: dict[str, Value], expected_etag: str | None

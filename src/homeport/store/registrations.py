@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from homeport.dps.model import Count, Cursor, Found, Index, Registration, Walk
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.paging import Page
-from homeport.store.counting import count
+from homeport.store.counting import count_registrations
 from homeport.store.database import Database, Parameters, Transaction
 from homeport.store.registration_rows import COLUMNS, registration_of, registration_values
 from homeport.store.rows import key_of, to_micros
-from homeport.store.walking import Place, cursor_of, joined, steps
+from homeport.store.walking import FINISHED_UNUSUALLY, WITH_HUB, Place, cursor_of, joined, steps
 
 _GET = f"SELECT {COLUMNS} FROM registrations WHERE id_key = :id_key"
 _GET_OPEN = f"{_GET} AND is_open = 1"
@@ -59,8 +59,8 @@ _DELETE = "DELETE FROM registrations WHERE id_key = :id_key"
 
 _PLACES = {
     Index.GROUP: Place(table="registrations", column="group_key"),
-    Index.REGISTRATION_STATUS: Place(table="registrations", column="status", condition="status <> 'assigned'"),
-    Index.HUB: Place(table="registrations", column="hub_key"),
+    Index.REGISTRATION_STATUS: FINISHED_UNUSUALLY,
+    Index.HUB: WITH_HUB,
 }
 _REGISTRATION = (
     ", ".join(f"state.{column}" for column in COLUMNS.split(", ")),
@@ -152,4 +152,4 @@ class SqlRegistrationStore:
         ]
 
     async def count(self) -> Sequence[Count]:
-        return await count(self._database, "registrations", "hub_key")
+        return await count_registrations(self._database)

@@ -10,7 +10,10 @@ from homeport.dps.model import Cursor, Index, ScanOrder, Walk
 from homeport.store.database import Parameters, Value
 from homeport.store.rows import from_micros, to_micros
 
+_OPEN = "WITH open AS MATERIALIZED (SELECT * FROM registrations WHERE is_open = 1 AND deadline > 0)"
+"""Operations in progress; they are few, and have an index that nothing else could be found by."""
 _FIRST, _LAST = "", "\U0010ffff"
+_REGISTRATIONS = "registrations"
 _FIRST_TIME, _LAST_TIME = -(2**62), 2**62
 
 
@@ -21,6 +24,15 @@ class Place:
     table: str
     column: str
     condition: str = ""
+    open_too: bool = False
+    """Whether operations in progress must be looked at beside the index, which leaves them out."""
+
+
+FINISHED_UNUSUALLY = Place(
+    table=_REGISTRATIONS, column="status", condition="is_open = 0 AND status <> 'assigned'", open_too=True
+)
+"""Nearly all registrations are assigned: those that are not are found by their status."""
+WITH_HUB = Place(table=_REGISTRATIONS, column="hub_key", condition="hub_key <> ''")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,6 +72,8 @@ def _by_id(walk: Walk, table: str, places: Mapping[Index, Place], after: Cursor 
             parameters[name] = value
             wanted = [f"{place.column} = :{name}", *filter(None, (place.condition,)), *behind]
             parts.append(_part(place.table, wanted, direction))
+            if place.open_too:
+                parts.append(f"{_OPEN} {_part('open', [f'{place.column} = :{name}', *behind], direction)}")
     if not parts:
         return None
     union = " UNION ALL ".join(f"SELECT id_key FROM ({part}) AS part" for part in parts)
@@ -99,11 +113,18 @@ def _by_time(walk: Walk, table: str, after: Cursor | None, limit: int) -> Steps:
         at, key = (until, _LAST) if walk.descending else (since, _FIRST)
     sign, end = ("<", "updated_at >= :bound") if walk.descending else (">", "updated_at <= :bound")
     direction = " DESC" if walk.descending else ""
+    where = f"WHERE (updated_at, id_key) {sign} (:at, :key) AND {end}"
+    order = f"ORDER BY updated_at{direction}, id_key{direction} LIMIT :limit"
+    sql = f"SELECT id_key, updated_at FROM {table} {where} {order}"
+    if table == _REGISTRATIONS:
+        finished = f"SELECT id_key, updated_at FROM {table} {where} AND is_open = 0 {order}"
+        unfinished = f"{_OPEN} SELECT id_key, updated_at FROM open {where} {order}"
+        sql = (
+            f"SELECT * FROM (SELECT * FROM ({finished}) AS finished "
+            f"UNION ALL SELECT * FROM ({unfinished}) AS unfinished) AS both_kinds {order}"
+        )
     return Steps(
-        sql=(
-            f"SELECT id_key, updated_at FROM {table} WHERE (updated_at, id_key) {sign} (:at, :key) AND {end} "
-            f"ORDER BY updated_at{direction}, id_key{direction} LIMIT :limit"
-        ),
+        sql=sql,
         order=f"step.updated_at{direction}, step.id_key{direction}",
         parameters={"at": at, "key": key, "bound": since if walk.descending else until, "limit": limit},
     )

@@ -25,7 +25,7 @@ from homeport.dps.query.syntax import SortKey
 from homeport.dps.search import SearchService
 from homeport.paging import Page
 from homeport.store import Stores
-from homeport.store.counting import count
+from homeport.store.counting import count_registrations
 from tests.contract.store.samples import NOW, finished, group, individual, registration
 from tests.unit.dps.query import samples
 
@@ -216,12 +216,12 @@ async def test_counts_are_exact_whatever_the_portions(stores: Stores, portion: i
             if number == 3:
                 state = replace(state, status=RegistrationStatus.FAILED)
             await stores.registrations.save(state, lease_owner="me")
-    assert await count(stores.database, "registrations", "hub_key", portion=portion) == [
+    assert await count_registrations(stores.database, portion=portion) == [
         Count(kind="", status="assigning", number=4),
         Count(kind="hub.example.net", status="assigned", number=2),
         Count(kind="hub.example.net", status="failed", number=1),
     ]
-    assert await stores.registrations.count() == await count(stores.database, "registrations", "hub_key")
+    assert await stores.registrations.count() == await count_registrations(stores.database)
 
 
 async def test_enrollments_are_counted_by_kind_and_status(stores: Stores) -> None:
