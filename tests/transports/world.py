@@ -9,7 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from homeport.bus import LocalBus
-from homeport.dps.administration import AttemptsResponder, CountsResponder, HubsResponder, RegistrationsResponder
+from homeport.dps.administration import (
+    AttemptsResponder,
+    CountsResponder,
+    ExportResponder,
+    HubsResponder,
+    RegistrationsResponder,
+)
 from homeport.dps.assigner import Assigner
 from homeport.dps.engine import Engine, Stores
 from homeport.dps.enrollments import EnrollmentService
@@ -17,6 +23,7 @@ from homeport.dps.frontends.admin import (
     AdminResource,
     AttemptsResource,
     CountsResource,
+    ExportResource,
     HubsResource,
     RegistrationsResource,
 )
@@ -225,6 +232,7 @@ def process(
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hubs)),
             CountsResource(CountsResponder(database.enrollments, database.registrations, clock)),
+            ExportResource(ExportResponder(enrollments)),
         ),
         enrollments=enrollments,
         hubs=hubs,

@@ -13,6 +13,7 @@ from homeport.dps import engine as dps
 from homeport.dps.administration import (
     AttemptsResponder,
     CountsResponder,
+    ExportResponder,
     HubsResponder,
     PoliciesResponder,
     RegistrationsResponder,
@@ -22,6 +23,7 @@ from homeport.dps.enrollments import EnrollmentService
 from homeport.dps.frontends.admin import (
     AttemptsResource,
     CountsResource,
+    ExportResource,
     HubsResource,
     PoliciesResource,
     RegistrationsResource,
@@ -90,6 +92,7 @@ def provisioning_site(
             HubsResource(HubsResponder(hub_service)),
             PoliciesResource(PoliciesResponder(PolicyService(stores.policies, policies, clock, random))),
             CountsResource(CountsResponder(stores.enrollments, stores.registrations, clock)),
+            ExportResource(ExportResponder(enrollments)),
         ),
         policies=policies,
         clock=clock,

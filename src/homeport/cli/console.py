@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from homeport.app.config import default_data_directory
 from homeport.app.directory import ConnectionInfo, DataDirectory, DirectoryError
@@ -44,12 +45,36 @@ def fail(message: str, *, code: int = 1) -> typer.Exit:
     return typer.Exit(code)
 
 
+def progress_bar() -> Progress:
+    """Return a progress bar for standard error, shown only to a person."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=err,
+        disable=not err.is_terminal,
+        transient=True,
+    )
+
+
 def connection_info(data: Path | None) -> ConnectionInfo:
     """Return what the server in this data directory told its clients, or end the command with the reason."""
     try:
         return DataDirectory(data or default_data_directory()).read_connection()
     except DirectoryError as error:
         raise fail(str(error)) from error
+
+
+def running_server(data: Path | None) -> ConnectionInfo:
+    """Return how to reach the running server's API, or end the command and say plainly that no server answers."""
+    info = connection_info(data)
+    directory = DataDirectory(data or default_data_directory())
+    if not directory.is_served():
+        raise fail(
+            f"no server is running on {directory.path}: this command goes through its API. Start `homeport serve`."
+        )
+    return info
 
 
 @contextmanager
@@ -75,12 +100,7 @@ def service(data: Path | None) -> Iterator["ProvisioningServiceClient"]:
 def _client(data: Path | None, kind: type[C], *, api_version: str | None = None) -> Iterator[C]:
     from homeport.client import ClientError
 
-    info = connection_info(data)
-    directory = DataDirectory(data or default_data_directory())
-    if not directory.is_served():
-        raise fail(
-            f"no server is running on {directory.path}: this command goes through its API. Start `homeport serve`."
-        )
+    info = running_server(data)
     try:
         with kind.create_from_connection_string(
             info.admin_connection_string, ca_file=info.ca_file, api_version=api_version

@@ -9,7 +9,7 @@ from homeport.client._async.http import segment
 from homeport.client._async.policies import PolicyClient
 from homeport.client.admin_models import Attempt, LinkedHub, Registration
 from homeport.client.answers import decode
-from homeport.client.models import Page
+from homeport.client.models import EnrollmentGroup, IndividualEnrollment, Page
 from homeport.client.policy_models import Counts
 
 _HUBS = "/homeport/hubs"
@@ -62,6 +62,16 @@ class HomeportAdminClient(PolicyClient):
     async def counts(self) -> Counts:
         """Return how many enrollments, groups and registrations there are."""
         return await self._get("/homeport/counts", Counts)
+
+    # --- export -----------------------------------------------------------------------------------------------
+
+    def export_individual_enrollments(self, *, page_size: int | None = None) -> AsyncIterator[IndividualEnrollment]:
+        """Yield every enrollment whole, with its keys and certificates, by id. Needs EnrollmentWrite."""
+        return self._every("/homeport/export/enrollments", IndividualEnrollment, method="GET", page_size=page_size)
+
+    def export_enrollment_groups(self, *, page_size: int | None = None) -> AsyncIterator[EnrollmentGroup]:
+        """Yield every group whole, with its keys and certificates, by id. Needs EnrollmentWrite."""
+        return self._every("/homeport/export/enrollmentGroups", EnrollmentGroup, method="GET", page_size=page_size)
 
     # --- hubs -------------------------------------------------------------------------------------------------
 

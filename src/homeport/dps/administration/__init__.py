@@ -5,8 +5,16 @@ Methods raise HomeportError; `reply.answer` around them makes the error body.
 
 from homeport.dps.administration.attempts import AttemptsResponder
 from homeport.dps.administration.counts import CountsResponder
+from homeport.dps.administration.export import ExportResponder
 from homeport.dps.administration.hubs import HubsResponder
 from homeport.dps.administration.policies import PoliciesResponder
 from homeport.dps.administration.registrations import RegistrationsResponder
 
-__all__ = ["AttemptsResponder", "CountsResponder", "HubsResponder", "PoliciesResponder", "RegistrationsResponder"]
+__all__ = [
+    "AttemptsResponder",
+    "CountsResponder",
+    "ExportResponder",
+    "HubsResponder",
+    "PoliciesResponder",
+    "RegistrationsResponder",
+]

@@ -2,6 +2,7 @@
 
 from homeport.dps.frontends.admin.attempts import AttemptsResource
 from homeport.dps.frontends.admin.counts import CountsResource
+from homeport.dps.frontends.admin.export import ExportResource
 from homeport.dps.frontends.admin.frontend import AdminFrontEnd
 from homeport.dps.frontends.admin.hubs import HubsResource
 from homeport.dps.frontends.admin.policies import PoliciesResource
@@ -15,6 +16,7 @@ __all__ = [
     "AttemptsResource",
     "Calls",
     "CountsResource",
+    "ExportResource",
     "HubsResource",
     "PoliciesResource",
     "RegistrationsResource",
