@@ -126,13 +126,13 @@ def carry_out(case: Any, target: Target) -> None:
     )
 
 
-@ours.parametrize()
+@ours.parametrize()  # type: ignore[untyped-decorator]  # schemathesis makes it at run time
 @EXAMPLES
 def test_ours(case: Any, target: Target) -> None:
     carry_out(case, target)
 
 
-@published.parametrize()
+@published.parametrize()  # type: ignore[untyped-decorator]  # schemathesis makes it at run time
 @EXAMPLES
 def test_the_published_one(case: Any, target: Target) -> None:
     carry_out(case, target)

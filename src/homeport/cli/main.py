@@ -10,7 +10,8 @@ import typer
 from homeport import __version__
 
 COMMANDS = (
-    "serve", "connection", "trust", "hub", "policy", "plan", "apply", "export", "import", "query", "counts", "why", "demo",
+    "serve", "connection", "trust", "hub", "policy", "plan", "apply", "export", "import",
+    "query", "counts", "why", "demo",
 )  # fmt: skip
 
 
