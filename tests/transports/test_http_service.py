@@ -293,6 +293,7 @@ async def test_a_bad_group_is_refused(server: Server, attestation: dict[str, Any
         ("PUT", f"/enrollments/de*v{VERSION}", 400),
         ("PATCH", f"/enrollments/dev-1{VERSION}", 405),
         ("GET", f"/enrollments{VERSION}", 405),
+        ("GET", f"/registrations/{VERSION}", 405),
         ("DELETE", f"/enrollmentGroups/{VERSION}", 405),
         ("GET", f"/enrollments/dev-1/x{VERSION}", 404),
         ("GET", f"/registrations/dev-1{VERSION}", 404),

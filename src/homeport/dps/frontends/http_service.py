@@ -49,6 +49,8 @@ class ServiceFrontEnd:
     async def _answer(self, request: web.BaseRequest, peer: Peer, body: bytes, tracking_id: str) -> Reply:
         target = Target.of(request)
         calls = self._calls(request, target, body, tracking_id)
+        if not calls and len(target.segments) == 1:
+            raise HomeportError(Code.METHOD_NOT_ALLOWED, "The id is missing in the address.")
         if not calls:
             raise HomeportError(Code.NOT_FOUND, "There is no such operation.")
         call = calls.get(request.method)
