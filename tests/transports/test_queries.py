@@ -67,6 +67,16 @@ async def test_pages_carry_on_with_the_same_query_only(server: Server, world: Wo
     assert (other.status, other.document["errorCode"]) == (400, 400000)
 
 
+async def test_the_spellings_of_everything_are_one_query(server: Server, world: World) -> None:
+    for number in range(3):
+        await world.enroll(f"dev{number}")
+    size = {"x-ms-max-item-count": "1"}
+    token = (await found(server, "/enrollments", "SELECT *", **size)).headers["x-ms-continuation"]
+    for text in ("", "select * from enrollments"):
+        following = await found(server, "/enrollments", text, **{"x-ms-continuation": token})
+        assert [item["registrationId"] for item in following.document] == ["dev1", "dev2"]
+
+
 async def test_a_wrong_query_says_where(server: Server) -> None:
     for path in ("/enrollments", "/enrollmentGroups", "/registrations/fleet", "/homeport/registrations"):
         answer = await ask(server, "POST", f"{path}/query{VERSION}", {"query": "SELECT * WHERE etag LIKES 'x'"})

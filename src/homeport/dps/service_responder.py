@@ -5,6 +5,7 @@ from homeport.dps.bulk import BulkResponder
 from homeport.dps.enrollments import EnrollmentService, parse_if_match
 from homeport.dps.identifiers import Random
 from homeport.dps.listing import Paging, listing, read
+from homeport.dps.query import GROUPS, INDIVIDUALS, REGISTRATIONS, continued_as
 from homeport.dps.reply import Call, Reply, success
 from homeport.dps.translate_attestation import attestation_document
 from homeport.dps.translate_service import (
@@ -67,7 +68,7 @@ class ServiceResponder:
 
     async def query_individuals(self, body: bytes, paging: Paging, call: Call) -> Reply:
         text = query_text(body)
-        name = f"enrollments {text}"
+        name = f"enrollments {continued_as(text, INDIVIDUALS)}"
         page = await self._search.individuals(text, after=paging.after(name), limit=paging.limit)
         return listing(
             page,
@@ -105,7 +106,7 @@ class ServiceResponder:
 
     async def query_groups(self, body: bytes, paging: Paging, call: Call) -> Reply:
         text = query_text(body)
-        name = f"groups {text}"
+        name = f"groups {continued_as(text, GROUPS)}"
         page = await self._search.groups(text, after=paging.after(name), limit=paging.limit)
         return listing(
             page,
@@ -126,7 +127,7 @@ class ServiceResponder:
 
     async def query_registrations(self, group_id: str, body: bytes, paging: Paging, tracking_id: str) -> Reply:
         text = query_text(body)
-        name = f"registrations of {group_id.lower()} {text}"
+        name = f"registrations of {group_id.lower()} {continued_as(text, REGISTRATIONS)}"
         page = await self._search.registrations(text, group_id=group_id, after=paging.after(name), limit=paging.limit)
         documents = [state_document(item) for item in page.items]
         return listing(page, documents, name, tracking_id, item_type="DeviceRegistration")

@@ -5,7 +5,7 @@ Everything here is pure. What may be asked is in docs/reference/queries.md.
 
 from homeport.dps.query.evaluate import matches
 from homeport.dps.query.fields import GROUPS, INDIVIDUALS, REGISTRATIONS, EnrolledDevice, Schema
-from homeport.dps.query.parser import parse_query
+from homeport.dps.query.parser import continued_as, parse_query
 from homeport.dps.query.syntax import Query
 from homeport.dps.query.walks import choose_walk, names_registration
 
@@ -17,6 +17,7 @@ __all__ = [
     "Query",
     "Schema",
     "choose_walk",
+    "continued_as",
     "matches",
     "names_registration",
     "parse_query",

@@ -56,6 +56,14 @@ def parse_query(text: str, schema: Schema) -> Query:
     return _Parser(text, schema).query()
 
 
+def continued_as(text: str, schema: Schema) -> str:
+    """Return under which text a query's pages continue: the spellings of `SELECT *` are one query, others their text.
+
+    Raises HomeportError INVALID_QUERY.
+    """
+    return "" if parse_query(text, schema) == Query() else text
+
+
 class _Parser:
     def __init__(self, text: str, schema: Schema) -> None:
         self._tokens = tokens(text)
