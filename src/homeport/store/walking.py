@@ -10,7 +10,10 @@ from homeport.dps.model import Cursor, Index, ScanOrder, Walk
 from homeport.store.database import Parameters, Value
 from homeport.store.rows import from_micros, to_micros
 
-_OPEN = "WITH open AS MATERIALIZED (SELECT * FROM registrations WHERE is_open = 1 AND deadline > 0)"
+_OPEN = (
+    "WITH open AS MATERIALIZED ("
+    "SELECT id_key, status, updated_at FROM registrations WHERE is_open = 1 AND deadline > 0)"
+)
 """Operations in progress; they are few, and have an index that nothing else could be found by."""
 _FIRST, _LAST = "", "\U0010ffff"
 _REGISTRATIONS = "registrations"
