@@ -9,13 +9,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from homeport.bus import LocalBus
-from homeport.dps.administration import AttemptsResponder, ExportResponder, HubsResponder, RegistrationsResponder
+from homeport.dps.administration import (
+    AttemptsResponder,
+    CountsResponder,
+    ExportResponder,
+    HubsResponder,
+    RegistrationsResponder,
+)
 from homeport.dps.assigner import Assigner
 from homeport.dps.engine import Engine, Stores
 from homeport.dps.enrollments import EnrollmentService
 from homeport.dps.frontends.admin import (
     AdminResource,
     AttemptsResource,
+    CountsResource,
     ExportResource,
     HubsResource,
     RegistrationsResource,
@@ -224,6 +231,7 @@ def process(
             AttemptsResource(AttemptsResponder(database.attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hubs)),
+            CountsResource(CountsResponder(database.enrollments, database.registrations, clock)),
             ExportResource(ExportResponder(enrollments)),
         ),
         enrollments=enrollments,

@@ -60,6 +60,9 @@ from homeport.client.journal_models import (
 from homeport.client.models import (
     AllocationPolicy,
     AttestationMechanism,
+    BulkError,
+    BulkMode,
+    BulkResult,
     CustomAllocationDefinition,
     DeviceCapabilities,
     EnrollmentGroup,
@@ -70,6 +73,7 @@ from homeport.client.models import (
     RegistrationState,
     ReprovisionPolicy,
 )
+from homeport.client.policy_models import AccessPolicy, Counts
 from homeport.client.registration import RegistrationResult
 from homeport.client.retry import NO_RETRY, RetryPolicy
 from homeport.client.security import (
@@ -83,6 +87,7 @@ from homeport.client.tpm import TpmSecurityProvider
 
 __all__ = [
     "NO_RETRY",
+    "AccessPolicy",
     "Administrator",
     "AllocationPolicy",
     "Attempt",
@@ -91,12 +96,16 @@ __all__ = [
     "AuditHead",
     "AuditVerdict",
     "BadRequestError",
+    "BulkError",
+    "BulkMode",
+    "BulkResult",
     "Check",
     "ClientError",
     "CloudEvent",
     "ConflictError",
     "ConnectionChange",
     "ConnectionStringError",
+    "Counts",
     "CustomAllocationDefinition",
     "DeadLetter",
     "Device",

@@ -20,6 +20,7 @@ from homeport.store.journal import SqlJournal
 from homeport.store.linked_hubs import SqlLinkedHubStore
 from homeport.store.messages import SqlFeedbackStore, SqlMessageStore
 from homeport.store.migration import check, migrate
+from homeport.store.policies import SqlPolicyStore
 from homeport.store.postgres import PostgresDatabase
 from homeport.store.registrations import SqlRegistrationStore
 from homeport.store.settings import SettingsStore
@@ -43,6 +44,7 @@ class Stores:
     subscriptions: SqlSubscriptionStore
     hubs: SqlHubStore
     ip_filter: SqlIpFilterStore
+    policies: SqlPolicyStore
 
     @classmethod
     def over(cls, database: Database, clock: Clock | None = None) -> "Stores":
@@ -62,6 +64,7 @@ class Stores:
             linked_hubs=SqlLinkedHubStore(database, journal),
             hubs=SqlHubStore(database),
             ip_filter=SqlIpFilterStore(database, journal),
+            policies=SqlPolicyStore(database, journal),
         )
 
     def devices(self, hub: str) -> SqlDeviceStore:

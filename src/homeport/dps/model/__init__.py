@@ -11,6 +11,7 @@ from homeport.dps.model.attestation import (
     SymmetricKeyAttestation,
     TpmAttestation,
     X509Attestation,
+    attestation_kind,
 )
 from homeport.dps.model.changes import change, device, outcome
 from homeport.dps.model.document import JsonObject
@@ -54,6 +55,7 @@ from homeport.dps.model.hub import (
     TwinWrite,
 )
 from homeport.dps.model.journal import Entry, Kind, Recorded, Wanted, document_of
+from homeport.dps.model.policy import AccessPolicy
 from homeport.dps.model.registration import (
     Assignment,
     Failure,
@@ -64,10 +66,12 @@ from homeport.dps.model.registration import (
     Step,
     Substatus,
 )
+from homeport.dps.model.scan import Count, Cursor, Found, Index, ScanOrder, Walk
 
 __all__ = [
     "DEFAULT_MAX_ATTEMPTS",
     "TYPE_PREFIX",
+    "AccessPolicy",
     "Administrator",
     "AllocationPolicy",
     "Assignment",
@@ -79,6 +83,8 @@ __all__ = [
     "CertificateEvidence",
     "Check",
     "ClientCertificates",
+    "Count",
+    "Cursor",
     "CustomAllocation",
     "DeadLetter",
     "DeviceClaim",
@@ -90,8 +96,10 @@ __all__ = [
     "Evidence",
     "Failure",
     "Filter",
+    "Found",
     "HubCredential",
     "HubDevice",
+    "Index",
     "IndividualEnrollment",
     "JsonObject",
     "Kind",
@@ -109,6 +117,7 @@ __all__ = [
     "ReprovisionPolicy",
     "SasCredential",
     "SasEvidence",
+    "ScanOrder",
     "SigningCertificates",
     "Standing",
     "Step",
@@ -120,8 +129,10 @@ __all__ = [
     "TpmEvidence",
     "TwinContent",
     "TwinWrite",
+    "Walk",
     "Wanted",
     "X509Attestation",
+    "attestation_kind",
     "change",
     "device",
     "document_of",
