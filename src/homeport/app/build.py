@@ -10,6 +10,7 @@ from typing import Any
 
 from homeport.app.addresses import Addresses
 from homeport.app.config import Config
+from homeport.app.custom_allocators import custom_allocators
 from homeport.app.directory import DataDirectory
 from homeport.app.hub_administration import LocalHubAdministration
 from homeport.app.hub_links import HubLinkDirectory
@@ -20,7 +21,10 @@ from homeport.app.provisioning import provisioning_site
 from homeport.bus import LocalBus
 from homeport.clock import Clock, SystemClock
 from homeport.dps.assigner import Assigner
+from homeport.dps.fleet import Fleets
+from homeport.dps.hub_health import HubHealthMonitor
 from homeport.dps.hubs import HubService, Share
+from homeport.dps.signing_keys import SigningKeyService
 from homeport.errors import Code, HomeportError
 from homeport.hub.frontends.http_admin import TelemetryFrontEnd
 from homeport.hub.frontends.site import hub_site
@@ -85,10 +89,20 @@ async def build(
         )
         stack.push_async_callback(links.close)
         metrics = Metrics()
+        fleets = Fleets(stores.linked_hubs, stores.allocation)
+        signing_keys = SigningKeyService(stores.settings, random)
+        allocators, webhooks = custom_allocators(config, signing_keys, clock)
+        stack.push_async_callback(webhooks.close)
+        health = HubHealthMonitor(
+            hubs=stores.linked_hubs, links=links, bus=bus, clock=clock, interval=config.hub_check_interval
+        )
+        metrics.watch_hubs(health.count)
         assigner = Assigner(
             registrations=stores.registrations,
             hubs=stores.linked_hubs,
             links=links,
+            allocator=allocators,
+            fleets=fleets,
             bus=bus,
             clock=clock,
             random=random,
@@ -96,7 +110,12 @@ async def build(
             lease=LEASE,
         )
         hub_service = HubService(
-            hubs=stores.linked_hubs, administration=LocalHubAdministration(hubs), bus=bus, clock=clock
+            hubs=stores.linked_hubs,
+            registrations=stores.registrations,
+            administration=LocalHubAdministration(hubs),
+            health=health,
+            bus=bus,
+            clock=clock,
         )
         presence: Presence | None = None
 
@@ -116,7 +135,18 @@ async def build(
 
         sites.add(
             provisioning_site(
-                config, addresses, stores, identity, assigner, hub_service, metrics, bus=bus, clock=clock, random=random
+                config,
+                addresses,
+                stores,
+                identity,
+                assigner,
+                hub_service,
+                metrics,
+                fleets=fleets,
+                signing_keys=signing_keys,
+                bus=bus,
+                clock=clock,
+                random=random,
             )
         )
         if config.database is None:
@@ -139,7 +169,7 @@ async def build(
             hubs=hubs,
             sites=sites,
             presence=presence,
-            background=(assigner.run, hubs.run, presence.keep_fresh),
+            background=(assigner.run, hubs.run, presence.keep_fresh, health.run),
         )
 
 

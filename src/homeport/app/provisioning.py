@@ -9,14 +9,18 @@ from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
 from homeport.bus import LocalBus
 from homeport.clock import Clock
 from homeport.dps import engine as dps
-from homeport.dps.administration import AttemptsResponder, HubsResponder, RegistrationsResponder
+from homeport.dps.administration import AllocationResponder, AttemptsResponder, HubsResponder, RegistrationsResponder
+from homeport.dps.allocation_service import AllocationService
 from homeport.dps.assigner import Assigner
 from homeport.dps.enrollments import EnrollmentService
-from homeport.dps.frontends.admin import AttemptsResource, HubsResource, RegistrationsResource
+from homeport.dps.fleet import Fleets
+from homeport.dps.frontends.admin import AllocationResource, AttemptsResource, HubsResource, RegistrationsResource
 from homeport.dps.frontends.site import dps_site
 from homeport.dps.hubs import HubService
 from homeport.dps.responder import DeviceResponder
 from homeport.dps.service_responder import ServiceResponder
+from homeport.dps.signing_keys import SigningKeyService
+from homeport.dps.what_if import WhatIf
 from homeport.errors import HomeportError
 from homeport.net.sites import Site
 from homeport.security.policies import Random
@@ -32,6 +36,8 @@ def provisioning_site(
     hub_service: HubService,
     metrics: Metrics,
     *,
+    fleets: Fleets,
+    signing_keys: SigningKeyService,
     bus: LocalBus,
     clock: Clock,
     random: Random,
@@ -45,7 +51,7 @@ def provisioning_site(
             registrations=stores.registrations,
             challenges=stores.challenges,
             attempts=attempts,
-            hubs=stores.linked_hubs,
+            fleets=fleets,
         ),
         assigner=assigner,
         bus=bus,
@@ -73,6 +79,18 @@ def provisioning_site(
             AttemptsResource(AttemptsResponder(attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hub_service)),
+            AllocationResource(
+                AllocationResponder(
+                    AllocationService(
+                        enrollments=stores.enrollments,
+                        registrations=stores.registrations,
+                        settings=stores.allocation,
+                        fleets=fleets,
+                    ),
+                    WhatIf(enrollments=stores.enrollments, registrations=stores.registrations, fleets=fleets),
+                    signing_keys,
+                )
+            ),
         ),
         policies=identity.policies,
         clock=clock,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from homeport.app.build import Parts, build
 from homeport.app.config import Config
+from homeport.app.custom_allocators import CustomAllocationError
 from homeport.app.directory import DataDirectory, DirectoryError
 from homeport.app.notify import notify
 from homeport.net.http_server import HttpServer
@@ -71,7 +72,7 @@ def _explain(error: BaseException) -> CannotStartError | None:
     match error:
         case PortUnavailableError():
             return CannotStartError(f"{error} The options are --https-port, --mqtt-port, --portal-port and --bind.")
-        case DirectoryError() | DatabaseError() | SchemaError():
+        case DirectoryError() | DatabaseError() | SchemaError() | CustomAllocationError():
             return CannotStartError(str(error))
         case _:
             return None

@@ -38,6 +38,14 @@ def serve(
         int | None, typer.Option("--amqp-port", help="Kept for AMQP, which is not served yet.", show_default="5671")
     ] = None,
     portal_port: Annotated[int | None, typer.Option("--portal-port", show_default="8080, on loopback")] = None,
+    allocation_module: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allocation-module",
+            help="package.module:function for custom allocation in this process; repeatable.",
+            show_default="none",
+        ),
+    ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="A homeport.toml.", envvar="HOMEPORT_CONFIG")] = None,
     log_level: Annotated[str | None, typer.Option("--log-level", show_default="info")] = None,
 ) -> None:
@@ -54,6 +62,7 @@ def serve(
         "mqtt_port": mqtt_port,
         "amqp_port": amqp_port,
         "portal_port": portal_port,
+        "allocation_module": tuple(allocation_module or ()),
         "log_level": log_level,
     }
     try:

@@ -7,7 +7,17 @@ from homeport.client._sync.admin import HomeportAdminClient
 from homeport.client._sync.device import ProvisioningDeviceClient
 from homeport.client._sync.hub_registry import HubRegistryClient
 from homeport.client._sync.provisioning import ProvisioningServiceClient
-from homeport.client.admin_models import Attempt, Check, LinkedHub, Registration
+from homeport.client.admin_models import Attempt, Check, HubHealth, LinkedHub, Registration
+from homeport.client.allocation_models import (
+    AddressRange,
+    AllocationComparison,
+    AllocationExplanation,
+    AllocationSettings,
+    ComparisonTotals,
+    Region,
+    RegionLatency,
+    WebhookSigningKeys,
+)
 from homeport.client.device_connection import (
     TpmSasTokenProvider,
     connect_with_azure_iot_device,
@@ -64,12 +74,17 @@ from homeport.client.tpm import TpmSecurityProvider
 
 __all__ = [
     "NO_RETRY",
+    "AddressRange",
+    "AllocationComparison",
+    "AllocationExplanation",
     "AllocationPolicy",
+    "AllocationSettings",
     "Attempt",
     "AttestationMechanism",
     "BadRequestError",
     "Check",
     "ClientError",
+    "ComparisonTotals",
     "ConflictError",
     "ConnectionChange",
     "ConnectionStringError",
@@ -79,6 +94,7 @@ __all__ = [
     "EnrollmentGroup",
     "HomeportAdminClient",
     "HubEvent",
+    "HubHealth",
     "HubRegistryClient",
     "IndividualEnrollment",
     "InitialTwin",
@@ -90,6 +106,8 @@ __all__ = [
     "ProvisioningServiceClient",
     "ProvisioningServiceError",
     "ProvisioningStatus",
+    "Region",
+    "RegionLatency",
     "Registration",
     "RegistrationError",
     "RegistrationResult",
@@ -113,6 +131,7 @@ __all__ = [
     "UnauthorizedError",
     "UnexpectedAnswerError",
     "UntrustedServerError",
+    "WebhookSigningKeys",
     "X509SecurityProvider",
     "connect_with_azure_iot_device",
     "derive_device_key",

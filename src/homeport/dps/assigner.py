@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from homeport.bus import Bus, RegistrationFinished, RegistrationOpened
 from homeport.clock import Clock
 from homeport.dps.carrying import Carrying, Settings
+from homeport.dps.fleet import Fleets
 from homeport.dps.identifiers import Random
 from homeport.dps.model import Registration, RegistrationStatus
-from homeport.dps.ports import HubLinks, LinkedHubStore, RegistrationStore
+from homeport.dps.ports import Allocator, HubLinks, LinkedHubStore, RegistrationStore
 from homeport.errors import ConflictError
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ class Assigner:
         registrations: RegistrationStore,
         hubs: LinkedHubStore,
         links: HubLinks,
+        allocator: Allocator,
+        fleets: Fleets,
         bus: Bus,
         clock: Clock,
         random: Random,
@@ -45,7 +48,15 @@ class Assigner:
         poll: float = 2.0,
     ) -> None:
         self._settings = Settings(
-            registrations=registrations, hubs=hubs, links=links, clock=clock, random=random, owner=owner, lease=lease
+            registrations=registrations,
+            hubs=hubs,
+            links=links,
+            allocator=allocator,
+            fleets=fleets,
+            clock=clock,
+            random=random,
+            owner=owner,
+            lease=lease,
         )
         self._bus = bus
         self._poll = poll

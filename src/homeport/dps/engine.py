@@ -24,13 +24,16 @@ from homeport.dps.attestation import (
     read,
     verify,
 )
+from homeport.dps.fleet import Fleets
 from homeport.dps.identifiers import Random
 from homeport.dps.model import (
-    AllocationPolicy,
     CallContext,
+    CertificateEvidence,
     DeviceClaim,
     EnrollmentGroup,
     Evidence,
+    Fleet,
+    LinkedHub,
     NoEvidence,
     Operation,
     Outcome,
@@ -41,7 +44,7 @@ from homeport.dps.model import (
     TpmEvidence,
 )
 from homeport.dps.opening import Opening, identity_digest, open_registration
-from homeport.dps.ports import AttemptStore, ChallengeStore, EnrollmentStore, LinkedHubStore, RegistrationStore
+from homeport.dps.ports import AttemptStore, ChallengeStore, EnrollmentStore, RegistrationStore
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.security.explain import quoted
 from homeport.wire.versions import hears_assigning_first
@@ -72,7 +75,7 @@ class Stores:
     registrations: RegistrationStore
     challenges: ChallengeStore
     attempts: AttemptStore
-    hubs: LinkedHubStore
+    fleets: Fleets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,8 @@ class _Call:
     attested: Attested
     digest: str
     payload: bytes | None
+    leaf: bytes | None
+    """The certificate the device came with, DER."""
     context: CallContext
     findings: Findings
 
@@ -102,7 +107,6 @@ class Engine:
         bus: Bus,
         clock: Clock,
         random: Random,
-        default_policy: AllocationPolicy = AllocationPolicy.HASHED,
         patience: float = 2.0,
         time_limit: timedelta = timedelta(minutes=10),
     ) -> None:
@@ -112,7 +116,6 @@ class Engine:
         self._bus = bus
         self._clock = clock
         self._random = random
-        self._default_policy = default_policy
         self._patience = patience
         self._time_limit = time_limit
 
@@ -140,6 +143,7 @@ class Engine:
                             attested=verdict,
                             digest=identity_digest(verdict.identity),
                             payload=payload,
+                            leaf=evidence.chain[0] if isinstance(evidence, CertificateEvidence) else None,
                             context=context,
                             findings=findings,
                         )
@@ -274,11 +278,15 @@ class Engine:
                 if current.status is RegistrationStatus.ASSIGNING:
                     findings.failed("operation", "one for another credential of this device is still open")
                     raise ConflictError
-            wanted = await self._decide(call, current)
-            durable = await self._must_last_at_once(wanted.operation)
+            fleet = await self._stores.fleets.now(call.attested.enrollment)
+            wanted = self._decide(call, current, fleet)
+            target = _target_hub(wanted.operation, fleet)
             try:
                 stored = await registrations.open(
-                    wanted, expected_etag=current.etag if current else None, durable=durable
+                    wanted,
+                    expected_etag=current.etag if current else None,
+                    durable=_must_last_at_once(wanted.operation, target),
+                    room=_room(current, target),
                 )
             except ConflictError:
                 stored = None
@@ -291,20 +299,21 @@ class Engine:
 
     async def _turn_away(self, call: _Call, current: Registration | None) -> Registration:
         """Answer a genuine device of a disabled enrollment; an operation that is still open stays what is stored."""
-        wanted = await self._decide(call, current)
+        wanted = self._decide(call, current, await self._stores.fleets.now(call.attested.enrollment))
         with suppress(ConflictError):
             await self._stores.registrations.open(wanted, expected_etag=current.etag if current else None)
         return wanted
 
-    async def _decide(self, call: _Call, current: Registration | None) -> Registration:
+    def _decide(self, call: _Call, current: Registration | None, fleet: Fleet) -> Registration:
         opening = Opening(
             claim=call.claim,
             attested=call.attested,
             current=current,
-            hubs=await self._stores.hubs.all(),
+            fleet=fleet,
             device_payload=call.payload,
+            remote_address=call.context.remote_address,
+            leaf=call.leaf,
             tracking_id=call.context.tracking_id,
-            default_policy=self._default_policy,
             identity_digest=call.digest,
             lease_owner=self._assigner.owner,
             lease=self._assigner.lease,
@@ -317,17 +326,6 @@ class Engine:
             findings=call.findings,
         )
 
-    async def _must_last_at_once(self, operation: Operation) -> bool:
-        """Tell whether the opened operation must be on disk before anything else happens.
-
-        A first assignment to a hub of our own need not: nothing outside this database follows from it before the
-        outcome is written, and that write is durable.
-        """
-        if operation.status is not RegistrationStatus.ASSIGNING or operation.target is None or operation.leaves:
-            return True
-        hub = by_host(await self._stores.hubs.all(), operation.target.hub)
-        return hub is None or hub.connection_string is not None
-
     async def _carry(self, registration: Registration, patience: float) -> Registration:
         if registration.status is not RegistrationStatus.ASSIGNING:
             return registration
@@ -336,3 +334,26 @@ class Engine:
         else:
             self._assigner.begin(registration)
         return await self._assigner.outcome(registration, patience)
+
+
+def _target_hub(operation: Operation, fleet: Fleet) -> LinkedHub | None:
+    return None if operation.target is None else by_host(fleet.hubs, operation.target.hub)
+
+
+def _must_last_at_once(operation: Operation, target: LinkedHub | None) -> bool:
+    """Tell whether the opened operation must be on disk before anything else happens.
+
+    A first assignment to a hub of our own need not: nothing outside this database follows from it before the
+    outcome is written, and that write is durable.
+    """
+    if operation.status is not RegistrationStatus.ASSIGNING or operation.leaves:
+        return True
+    return target is None or target.connection_string is not None
+
+
+def _room(current: Registration | None, target: LinkedHub | None) -> int | None:
+    """Return the limit of a capped hub that the device is new to."""
+    if target is None or target.max_devices is None:
+        return None
+    home = current.assignment if current else None
+    return None if home is not None and home.hub.lower() == target.host_name.lower() else target.max_devices

@@ -3,12 +3,14 @@
 A store method is one whole transaction; each suite in tests/contract proves an implementation of these.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from homeport.dps.model import (
+    AllocationSettings,
     Attempt,
+    CustomAllocation,
     DeviceSpec,
     EnrollmentGroup,
     HubDevice,
@@ -17,6 +19,7 @@ from homeport.dps.model import (
     PendingChallenge,
     Registration,
 )
+from homeport.errors import ConflictError
 from homeport.paging import Page
 
 
@@ -74,7 +77,7 @@ class RegistrationStore(Protocol):
     async def get(self, registration_id: str) -> Registration | None: ...
 
     async def open(
-        self, registration: Registration, *, expected_etag: str | None, durable: bool = True
+        self, registration: Registration, *, expected_etag: str | None, durable: bool = True, room: int | None = None
     ) -> Registration:
         """Store a registration whose operation is open and return it.
 
@@ -82,13 +85,16 @@ class RegistrationStore(Protocol):
         If an open operation exists already, that registration is returned unchanged instead (the caller sees it
         by the operation id). Raise ConflictError if the record changed since it was read: read and decide again.
         Without `durable` it may be durable, and seen by `get`, only with the next write to the same database.
+        `room` is the limit of a capped hub that the device is new to: raise HubFullError if the operation's target
+        then had more devices, those on their way included. It is exact, whoever else registers meanwhile.
         """
         ...
 
-    async def save(self, registration: Registration, *, lease_owner: str) -> None:
+    async def save(self, registration: Registration, *, lease_owner: str, room: int | None = None) -> None:
         """Record a step or the outcome of the open operation; the record's etag must be new.
 
-        Raise ConflictError if the stored operation is another one or its lease belongs to somebody else.
+        Raise ConflictError if the stored operation is another one or its lease belongs to somebody else. `room` is
+        as with `open`.
         """
         ...
 
@@ -102,6 +108,10 @@ class RegistrationStore(Protocol):
 
     async def page(self, *, group_id: str | None, after: str | None, limit: int) -> Page[Registration]:
         """Return registrations in order of their lower-cased id; of one group, or of all when `group_id` is None."""
+        ...
+
+    async def devices_by_hub(self) -> Mapping[str, int]:
+        """Count the devices assigned to each hub, or on their way there, by lower-cased host name."""
         ...
 
 
@@ -151,6 +161,51 @@ class LinkedHubStore(Protocol):
         """Raise NOT_FOUND if there is none."""
         ...
 
+    async def occupied(self) -> Mapping[str, int]:
+        """Count the devices of each capped hub, by lower-cased host name; exact, and cheap at any size."""
+        ...
+
+
+class AllocationSettingsStore(Protocol):
+    """What the operator set for allocation as a whole."""
+
+    async def get(self) -> AllocationSettings:
+        """Return the settings, the defaults if none were ever stored; cached like `EnrollmentStore.groups`."""
+        ...
+
+    async def put(self, settings: AllocationSettings) -> None: ...
+
+
+class HubFullError(ConflictError):
+    """A capped hub has taken its last device meanwhile: decide again."""
+
+    def __init__(self) -> None:
+        super().__init__("The hub is full.")
+
+
+class AllocationUnavailableError(Exception):
+    """Whoever is asked did not answer, or cannot answer now; asking again may help. The message holds no secret."""
+
+
+class AllocationRefusedError(Exception):
+    """The question was not answered, and asking again will not help. The message holds no secret."""
+
+    def __init__(self, message: str, *, unauthorized: bool = False) -> None:
+        super().__init__(message)
+        self.unauthorized = unauthorized
+
+
+class Allocator(Protocol):
+    """Custom allocation: a webhook, or a function of this server (contract dps.md 9.3)."""
+
+    async def ask(self, definition: CustomAllocation, request: bytes, *, question_id: str) -> bytes:
+        """Return the answer's JSON, unchecked but bounded in size.
+
+        `question_id` is the same whenever one question is repeated. Raises AllocationUnavailableError or
+        AllocationRefusedError.
+        """
+        ...
+
 
 class HubUnavailableError(Exception):
     """The hub did not answer, or asked to come back later; the assigner tries again until the deadline."""
@@ -162,6 +217,10 @@ class HubUnavailableError(Exception):
 
 class HubRefusedError(Exception):
     """The hub answered and said no; trying again will not help. The message holds no secret."""
+
+    def __init__(self, message: str, *, unauthorized: bool = False) -> None:
+        super().__init__(message)
+        self.unauthorized = unauthorized
 
 
 class HubLink(Protocol):
@@ -181,6 +240,13 @@ class HubLink(Protocol):
 
     async def remove(self, device_id: str) -> None:
         """Delete the identity; a missing one is fine."""
+        ...
+
+    async def check(self) -> None:
+        """Return if the hub can be reached and grants what the other calls need; change nothing.
+
+        A HubRefusedError whose `unauthorized` is true says that the credentials or their rights do not suffice.
+        """
         ...
 
 

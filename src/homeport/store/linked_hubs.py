@@ -1,6 +1,6 @@
 """The hubs provisioning may use, in SQL; few, and asked for at every registration."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from homeport.dps.model import LinkedHub
 from homeport.errors import Code, HomeportError
@@ -18,6 +18,21 @@ _HOST_TAKEN = "SELECT 1 FROM linked_hubs WHERE host_key = :host_key AND name_key
 _PUT = """
     INSERT INTO linked_hubs (name_key, host_key, data) VALUES (:name_key, :host_key, :data)
     ON CONFLICT (name_key) DO UPDATE SET host_key = excluded.host_key, data = excluded.data"""
+
+_HOLD_REGISTRATIONS = "/*postgres LOCK TABLE registrations IN SHARE ROW EXCLUSIVE MODE*/"
+"""Between counting a hub's devices and keeping the count nobody may register; SQLite has one writer anyway."""
+
+_COUNT = """
+    INSERT INTO hub_counts (home_key, devices)
+    VALUES (:host_key, (SELECT COUNT(*) FROM registrations WHERE home_key = :host_key))
+    ON CONFLICT (home_key) DO NOTHING"""
+
+_COUNT_NO_MORE = "DELETE FROM hub_counts WHERE home_key = :host_key"
+
+_FORGET_COUNT = """
+    DELETE FROM hub_counts WHERE home_key IN (SELECT host_key FROM linked_hubs WHERE name_key = :name_key)"""
+
+_OCCUPIED = "SELECT home_key, devices FROM hub_counts"
 
 _DELETE = "DELETE FROM linked_hubs WHERE name_key = :name_key"
 
@@ -52,11 +67,20 @@ class SqlLinkedHubStore:
                 if await transaction.fetch_one(_HOST_TAKEN, values) is not None:
                     raise _taken(hub)
                 await transaction.execute(_PUT, values)
+            if hub.max_devices is None:
+                await transaction.execute(_COUNT_NO_MORE, values)
+            else:
+                await transaction.execute(_HOLD_REGISTRATIONS)
+                await transaction.execute(_COUNT, values)
 
         await self._database.write(work)
 
+    async def occupied(self) -> Mapping[str, int]:
+        return {hub: int(devices) for hub, devices in await self._database.fetch_all(_OCCUPIED)}
+
     async def delete(self, name: str) -> None:
         async def work(transaction: Transaction) -> None:
+            await transaction.execute(_FORGET_COUNT, {"name_key": key_of(name)})
             if not await transaction.execute(_DELETE, {"name_key": key_of(name)}):
                 raise HomeportError(Code.NOT_FOUND, f"There is no linked hub '{name}'.")
             await self._hubs.changed(transaction)

@@ -1,10 +1,11 @@
 """Registration records in SQL: who may open, continue and end an operation is decided inside single statements."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from homeport.dps.model import Registration
+from homeport.dps.ports import HubFullError
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.paging import Page
 from homeport.store.database import Database, Parameters, Transaction
@@ -16,17 +17,18 @@ _GET_OPEN = f"{_GET} AND is_open = 1"
 
 _CREATE = """
     INSERT INTO registrations (
-        id_key, id, group_key, etag, operation_id, is_open, deadline, retry_at, lease_owner, lease_until, data
+        id_key, id, group_key, home_key, etag, operation_id, is_open, deadline, retry_at, lease_owner, lease_until, data
     ) VALUES (
-        :id_key, :id, :group_key, :etag, :operation_id, :is_open, :deadline, :retry_at, :lease_owner, :lease_until,
-        :data
+        :id_key, :id, :group_key, :home_key, :etag, :operation_id, :is_open, :deadline, :retry_at, :lease_owner,
+        :lease_until, :data
     ) ON CONFLICT (id_key) DO NOTHING RETURNING id"""
 
 # The spelling of the first registration stays.
 _SET = """
     UPDATE registrations SET
-        group_key = :group_key, etag = :etag, operation_id = :operation_id, is_open = :is_open, deadline = :deadline,
-        retry_at = :retry_at, lease_owner = :lease_owner, lease_until = :lease_until, data = :data"""
+        group_key = :group_key, home_key = :home_key, etag = :etag, operation_id = :operation_id, is_open = :is_open,
+        deadline = :deadline, retry_at = :retry_at, lease_owner = :lease_owner, lease_until = :lease_until,
+        data = :data"""
 
 _REOPEN = f"{_SET} WHERE id_key = :id_key AND is_open = 0 AND etag = :expected RETURNING id"
 
@@ -51,6 +53,10 @@ _PAGE_OF_GROUP = f"""
     SELECT id_key, {COLUMNS} FROM registrations
     WHERE group_key = :group_key AND id_key > :after ORDER BY id_key LIMIT :limit"""
 
+_OVERFULL = "SELECT 1 FROM hub_counts WHERE home_key = :home_key AND devices > :room"
+
+_DEVICES_BY_HUB = "SELECT home_key, COUNT(*) FROM registrations WHERE home_key IS NOT NULL GROUP BY home_key"
+
 _DELETE = "DELETE FROM registrations WHERE id_key = :id_key"
 
 
@@ -65,7 +71,7 @@ class SqlRegistrationStore:
         return None if row is None else registration_of(row)
 
     async def open(
-        self, registration: Registration, *, expected_etag: str | None, durable: bool = True
+        self, registration: Registration, *, expected_etag: str | None, durable: bool = True, room: int | None = None
     ) -> Registration:
         values = {**registration_values(registration), "expected": expected_etag}
         statement = _CREATE if expected_etag is None else _REOPEN
@@ -73,6 +79,7 @@ class SqlRegistrationStore:
         async def work(transaction: Transaction) -> Registration:
             opened = await transaction.fetch_one(statement, values)
             if opened is not None:
+                await _check_room(transaction, values, room)
                 same = opened[0] == registration.registration_id
                 return registration if same else replace(registration, registration_id=opened[0])
             row = await transaction.fetch_one(_GET_OPEN, {"id_key": values["id_key"]})
@@ -82,8 +89,18 @@ class SqlRegistrationStore:
 
         return await self._database.write(work, durable=durable)
 
-    async def save(self, registration: Registration, *, lease_owner: str) -> None:
-        if not await self._database.execute(_SAVE, {**registration_values(registration), "saver": lease_owner}):
+    async def save(self, registration: Registration, *, lease_owner: str, room: int | None = None) -> None:
+        values = {**registration_values(registration), "saver": lease_owner}
+
+        async def work(transaction: Transaction) -> int:
+            saved = await transaction.execute(_SAVE, values)
+            await _check_room(transaction, values, room)
+            return saved
+
+        # A single statement needs no transaction around it, which saves PostgreSQL two round trips.
+        single = room is None
+        saved = await (self._database.execute(_SAVE, values) if single else self._database.write(work))
+        if not saved:
             raise ConflictError("The operation is not this process's to continue.")
 
     async def claim(self, *, now: datetime, lease: timedelta, owner: str, limit: int) -> Sequence[Registration]:
@@ -116,6 +133,9 @@ class SqlRegistrationStore:
 
         await self._database.write(work)
 
+    async def devices_by_hub(self) -> Mapping[str, int]:
+        return {hub: int(count) for hub, count in await self._database.fetch_all(_DEVICES_BY_HUB)}
+
     async def page(self, *, group_id: str | None, after: str | None, limit: int) -> Page[Registration]:
         group_key = None if group_id is None else key_of(group_id)
         rows = await self._database.fetch_all(
@@ -126,3 +146,12 @@ class SqlRegistrationStore:
             items=[registration_of(row[1:]) for row in rows[:limit]],
             after=rows[limit - 1][0] if len(rows) > limit else None,
         )
+
+
+async def _check_room(transaction: Transaction, values: Parameters, room: int | None) -> None:
+    """Undo the write if it made the hub overfull: its count, which the write has changed, is ours until the end."""
+    if room is None:
+        return
+    overfull = await transaction.fetch_one(_OVERFULL, {"home_key": values["home_key"], "room": room})
+    if overfull is not None:
+        raise HubFullError

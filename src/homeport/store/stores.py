@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from homeport.store.allocation_settings import SqlAllocationSettingsStore
 from homeport.store.attempts import SqlAttemptStore
 from homeport.store.challenges import SqlChallengeStore
 from homeport.store.database import Database
@@ -32,6 +33,7 @@ class Stores:
     challenges: SqlChallengeStore
     attempts: SqlAttemptStore
     linked_hubs: SqlLinkedHubStore
+    allocation: SqlAllocationSettingsStore
     hubs: SqlHubStore
 
     @classmethod
@@ -45,6 +47,7 @@ class Stores:
             challenges=SqlChallengeStore(database),
             attempts=SqlAttemptStore(database),
             linked_hubs=SqlLinkedHubStore(database),
+            allocation=SqlAllocationSettingsStore(database),
             hubs=SqlHubStore(database),
         )
 

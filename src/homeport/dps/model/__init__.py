@@ -1,5 +1,17 @@
 """The nouns of device provisioning as values. No serialization, no transport, no SQL (contract dps.md 3, 8, 9)."""
 
+from homeport.dps.model.allocation import (
+    AddressRange,
+    AllocationSettings,
+    Answer,
+    Applicant,
+    Fleet,
+    Question,
+    Region,
+    RegionLatency,
+    Terms,
+    TpmKeys,
+)
 from homeport.dps.model.attempt import Attempt, Check, Outcome
 from homeport.dps.model.attestation import (
     Attestation,
@@ -11,6 +23,7 @@ from homeport.dps.model.attestation import (
     TpmAttestation,
     X509Attestation,
 )
+from homeport.dps.model.custom_definition import FUNCTION_SCHEME, is_function, webhook_problem
 from homeport.dps.model.document import JsonObject
 from homeport.dps.model.enrollment import (
     AllocationPolicy,
@@ -53,7 +66,12 @@ from homeport.dps.model.registration import (
 )
 
 __all__ = [
+    "FUNCTION_SCHEME",
+    "AddressRange",
     "AllocationPolicy",
+    "AllocationSettings",
+    "Answer",
+    "Applicant",
     "Assignment",
     "Attempt",
     "Attestation",
@@ -71,6 +89,7 @@ __all__ = [
     "EnrollmentRef",
     "Evidence",
     "Failure",
+    "Fleet",
     "HubCredential",
     "HubDevice",
     "IndividualEnrollment",
@@ -81,6 +100,9 @@ __all__ = [
     "Outcome",
     "PendingChallenge",
     "ProvisioningStatus",
+    "Question",
+    "Region",
+    "RegionLatency",
     "Registration",
     "RegistrationStatus",
     "ReprovisionPolicy",
@@ -90,10 +112,14 @@ __all__ = [
     "Step",
     "Substatus",
     "SymmetricKeyAttestation",
+    "Terms",
     "ThumbprintCredential",
     "TpmAttestation",
     "TpmEvidence",
+    "TpmKeys",
     "TwinContent",
     "TwinWrite",
     "X509Attestation",
+    "is_function",
+    "webhook_problem",
 ]

@@ -1,5 +1,6 @@
 """Administrators over HTTPS, beside Azure's API (`/homeport/…`): one front-end, a module for each noun."""
 
+from homeport.dps.frontends.admin.allocation import AllocationResource
 from homeport.dps.frontends.admin.attempts import AttemptsResource
 from homeport.dps.frontends.admin.frontend import AdminFrontEnd
 from homeport.dps.frontends.admin.hubs import HubsResource
@@ -10,6 +11,7 @@ __all__ = [
     "AdminFrontEnd",
     "AdminRequest",
     "AdminResource",
+    "AllocationResource",
     "AttemptsResource",
     "Calls",
     "HubsResource",

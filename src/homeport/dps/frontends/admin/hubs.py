@@ -6,7 +6,7 @@ _CONFIG = DpsRight.SERVICE_CONFIG
 
 
 class HubsResource:
-    """`hubs` and `hubs/{name}`."""
+    """`hubs`, `hubs/{name}` and `hubs/{name}/check`."""
 
     collections = frozenset({"hubs"})
 
@@ -25,5 +25,7 @@ class HubsResource:
                     "PATCH": (_CONFIG, lambda: responder.patch(name, body, tracking_id)),
                     "DELETE": (_CONFIG, lambda: responder.delete(name, tracking_id)),
                 }
+            case ["hubs", name, check] if check.lower() == "check":
+                return {"POST": (_CONFIG, lambda: responder.check(name, tracking_id))}
             case _:
                 return {}
