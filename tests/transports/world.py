@@ -9,7 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from homeport.bus import LocalBus
-from homeport.dps.administration import AllocationResponder, AttemptsResponder, HubsResponder, RegistrationsResponder
+from homeport.dps.administration import (
+    AllocationResponder,
+    AttemptsResponder,
+    ExportResponder,
+    HubsResponder,
+    RegistrationsResponder,
+)
 from homeport.dps.allocation_service import AllocationService
 from homeport.dps.assigner import Assigner
 from homeport.dps.engine import Engine, Stores
@@ -19,6 +25,7 @@ from homeport.dps.frontends.admin import (
     AdminResource,
     AllocationResource,
     AttemptsResource,
+    ExportResource,
     HubsResource,
     RegistrationsResource,
 )
@@ -275,6 +282,7 @@ def process(
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hubs)),
             AllocationResource(allocation),
+            ExportResource(ExportResponder(enrollments)),
         ),
         enrollments=enrollments,
         hubs=hubs,

@@ -9,12 +9,24 @@ from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
 from homeport.bus import LocalBus
 from homeport.clock import Clock
 from homeport.dps import engine as dps
-from homeport.dps.administration import AllocationResponder, AttemptsResponder, HubsResponder, RegistrationsResponder
+from homeport.dps.administration import (
+    AllocationResponder,
+    AttemptsResponder,
+    ExportResponder,
+    HubsResponder,
+    RegistrationsResponder,
+)
 from homeport.dps.allocation_service import AllocationService
 from homeport.dps.assigner import Assigner
 from homeport.dps.enrollments import EnrollmentService
 from homeport.dps.fleet import Fleets
-from homeport.dps.frontends.admin import AllocationResource, AttemptsResource, HubsResource, RegistrationsResource
+from homeport.dps.frontends.admin import (
+    AllocationResource,
+    AttemptsResource,
+    ExportResource,
+    HubsResource,
+    RegistrationsResource,
+)
 from homeport.dps.frontends.site import dps_site
 from homeport.dps.hubs import HubService
 from homeport.dps.responder import DeviceResponder
@@ -91,6 +103,7 @@ def provisioning_site(
                     signing_keys,
                 )
             ),
+            ExportResource(ExportResponder(enrollments)),
         ),
         policies=identity.policies,
         clock=clock,

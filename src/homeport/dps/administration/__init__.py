@@ -5,7 +5,8 @@ Methods raise HomeportError; `reply.answer` around them makes the error body.
 
 from homeport.dps.administration.allocation import AllocationResponder
 from homeport.dps.administration.attempts import AttemptsResponder
+from homeport.dps.administration.export import ExportResponder
 from homeport.dps.administration.hubs import HubsResponder
 from homeport.dps.administration.registrations import RegistrationsResponder
 
-__all__ = ["AllocationResponder", "AttemptsResponder", "HubsResponder", "RegistrationsResponder"]
+__all__ = ["AllocationResponder", "AttemptsResponder", "ExportResponder", "HubsResponder", "RegistrationsResponder"]
