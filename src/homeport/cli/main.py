@@ -9,7 +9,7 @@ import typer
 
 from homeport import __version__
 
-COMMANDS = ("serve", "connection", "trust", "hub", "plan", "apply", "export", "import", "why", "demo")
+COMMANDS = ("serve", "connection", "trust", "hub", "allocation", "plan", "apply", "export", "import", "why", "demo")
 
 
 def _version(wanted: bool) -> None:

@@ -72,7 +72,7 @@ async def ask(
             raise AllocationUnavailableError(f"no answer within {TRY_SECONDS:.0f} seconds") from None
         answer = allocation_answer(body)
     except AllocationUnavailableError as error:
-        return _again(operation.attempts + 1, f"{place}: {error}")
+        return _again(operation.attempts + 1, _told(place, error))
     except AllocationRefusedError as error:
         if error.unauthorized:
             return _unanswered(Code.CUSTOM_ALLOCATION_UNAUTHORIZED, "CustomAllocationUnauthorizedAccess", place, error)
@@ -126,7 +126,12 @@ def _again(tries: int, reason: str) -> Asked:
 
 
 def _unanswered(code: Code, name: str, place: str, reason: object) -> Unanswered:
-    return Unanswered(failure=Failure(code=code, message=f"{name}: {reason}."), explanation=f"{place}: {reason}")
+    return Unanswered(failure=Failure(code=code, message=f"{name}: {reason}."), explanation=_told(place, reason))
+
+
+def _told(place: str, reason: object) -> str:
+    text = str(reason)
+    return text if text.startswith(place) else f"{place}: {text}"
 
 
 def _consequence(settled: Settled) -> str:

@@ -106,6 +106,8 @@ class Assigner:
                         return registration
                     if stored.operation.id != operation or stored.status is not RegistrationStatus.ASSIGNING:
                         return stored
+                    # It rests between two tries, and says what the last one met.
+                    registration = stored
                 remaining = end - loop.time()
                 if remaining <= 0:
                     return registration
