@@ -90,7 +90,7 @@ async def test_a_place_is_given_back_when_the_hub_refuses_or_the_record_goes(wor
 
 
 async def test_static_allocation_respects_both(world: World) -> None:
-    policy = {"allocation_policy": AllocationPolicy.STATIC, "iot_hubs": ("alpha.example",)}
+    policy: dict[str, Any] = {"allocation_policy": AllocationPolicy.STATIC, "iot_hubs": ("alpha.example",)}
     await world.enroll_group("pinned", **policy)
     await world.database.enrollments.delete_group("fleet", expected_etag=None)
     await world.hubs.update("alpha", Share(max_devices=1))

@@ -50,7 +50,7 @@ from tests.transports.world import (
 )
 
 HOOK = CustomAllocation(webhook_url="https://hook.example/api/pick?code=s3cret", api_version="2021-10-01")
-CUSTOM = {"allocation_policy": AllocationPolicy.CUSTOM, "custom_allocation": HOOK}
+CUSTOM: dict[str, Any] = {"allocation_policy": AllocationPolicy.CUSTOM, "custom_allocation": HOOK}
 
 
 @pytest.fixture

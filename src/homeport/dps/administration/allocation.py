@@ -20,8 +20,6 @@ from homeport.dps.what_if import WhatIf
 from homeport.paging import encode_token
 from homeport.wire import dps_allocation as wire
 
-_PART = "what-if"
-
 
 class AllocationResponder:
     def __init__(self, service: AllocationService, what_if: WhatIf, keys: SigningKeyService) -> None:
@@ -52,11 +50,13 @@ class AllocationResponder:
     async def what_if(self, body: bytes, paging: Paging, tracking_id: str) -> Reply:
         """Answer for one part of the registrations; the page size is how many are examined."""
         changes = changes_of(read(wire.what_if_request, body))
-        comparison = await self._what_if.compare(changes, after=paging.after(_PART), limit=paging.limit)
+        # A continuation goes with the changes it was given for.
+        part = f"what-if {body.decode(errors='replace')}"
+        comparison = await self._what_if.compare(changes, after=paging.after(part), limit=paging.limit)
         reply = success(200, comparison_document(comparison), tracking_id)
         if comparison.next_key is None:
             return reply
-        token = encode_token(_PART, comparison.next_key)
+        token = encode_token(comparison.next_key, part)
         return Reply(
             status=reply.status, body=reply.body, tracking_id=tracking_id, headers={"x-ms-continuation": token}
         )
