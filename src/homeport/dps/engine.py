@@ -11,7 +11,7 @@ from typing import assert_never
 
 from homeport.bus import Bus, RegistrationOpened
 from homeport.clock import Clock
-from homeport.dps.allocation import by_host
+from homeport.dps.allocation import by_host, open_hosts
 from homeport.dps.assigner import Assigner
 from homeport.dps.attempts import Recorder, RefusedError
 from homeport.dps.attestation import (
@@ -174,6 +174,19 @@ class Engine:
                 attempt.findings.failed("registration", "the device has never registered")
                 raise HomeportError(Code.REGISTRATION_NOT_FOUND, "Registration not found.")
             return registration
+
+    async def candidates(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Sequence[str]:
+        """Return the hubs this device could be assigned to, so that it can measure. Raises RefusedError."""
+        with self._record(claim, evidence, context) as attempt:
+            verdict = await self._judge(claim, evidence, attempt.findings)
+            if isinstance(verdict, Refused):
+                raise RefusedError(verdict)
+            if not isinstance(verdict, Attested):
+                raise HomeportError(Code.UNAUTHORIZED, UNAUTHORIZED)
+            current = await self._stores.registrations.get(claim.registration_id)
+            home = current.assignment if current else None
+            fleet = await self._stores.fleets.now(verdict.enrollment)
+            return open_hosts(verdict.enrollment, fleet, home.hub if home else None)
 
     def record_refusal(
         self, claim: DeviceClaim, evidence: Evidence, context: CallContext, error: HomeportError

@@ -70,6 +70,12 @@ class AnswerDocument(WireStruct, frozen=True, kw_only=True):
     payload: Raw = Raw()
 
 
+class CandidateHubs(WireStruct, frozen=True, kw_only=True):
+    """What a device may measure its latency to."""
+
+    hubs: list[str]
+
+
 class Measured(Struct, frozen=True, kw_only=True):
     latencies: dict[str, float] | None = None
     """Milliseconds by host name."""

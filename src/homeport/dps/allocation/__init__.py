@@ -2,7 +2,7 @@
 
 from homeport.dps.allocation.choosing import allocate, policy_of
 from homeport.dps.allocation.custom import judge
-from homeport.dps.allocation.decision import AskCustom, Assign, Decision, Exclusion, NoHub, named_hosts
+from homeport.dps.allocation.decision import AskCustom, Assign, Decision, Exclusion, NoHub, named_hosts, open_hosts
 from homeport.dps.allocation.explanation import Candidate, Explanation, explain
 from homeport.dps.model.hub import by_host
 
@@ -19,5 +19,6 @@ __all__ = [
     "explain",
     "judge",
     "named_hosts",
+    "open_hosts",
     "policy_of",
 ]

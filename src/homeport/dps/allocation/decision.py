@@ -93,6 +93,11 @@ def choice(enrollment: Enrollment, fleet: Fleet, lives_on: str | None) -> Choice
     return Choice(candidates=tuple(candidates), exclusions=tuple(exclusions))
 
 
+def open_hosts(enrollment: Enrollment, fleet: Fleet, lives_on: str | None) -> tuple[str, ...]:
+    """Return the host names of the hubs that take part for a device."""
+    return tuple(hub.host_name for hub in choice(enrollment, fleet, lives_on).candidates)
+
+
 def nothing_left(enrollment: Enrollment, fleet: Fleet, exclusions: tuple[Exclusion, ...]) -> NoHub:
     """Say why a device has no candidate."""
     named = {host.lower() for host in named_hosts(enrollment)}
