@@ -20,7 +20,6 @@ from homeport.dps.allocation_service import AllocationService
 from homeport.dps.assigner import Assigner
 from homeport.dps.engine import Engine, Stores
 from homeport.dps.enrollments import EnrollmentService
-from homeport.dps.fleet import Fleets
 from homeport.dps.frontends.admin import (
     AdminResource,
     AllocationResource,
@@ -217,13 +216,11 @@ def process(
     """Build a process of the service."""
     bus = LocalBus()
     allocator = allocator or FakeAllocator()
-    fleets = Fleets(database.linked_hubs, database.allocation)
     assigner = Assigner(
         registrations=database.registrations,
         hubs=database.linked_hubs,
         links=links,
         allocator=allocator,
-        fleets=fleets,
         bus=bus,
         clock=clock,
         random=secrets.token_bytes,
@@ -238,7 +235,7 @@ def process(
             registrations=database.registrations,
             challenges=database.challenges,
             attempts=database.attempts,
-            fleets=fleets,
+            hubs=database.linked_hubs,
         ),
         assigner=assigner,
         bus=bus,
@@ -262,9 +259,9 @@ def process(
             enrollments=database.enrollments,
             registrations=database.registrations,
             settings=database.allocation,
-            fleets=fleets,
+            hubs=database.linked_hubs,
         ),
-        WhatIf(enrollments=database.enrollments, registrations=database.registrations, fleets=fleets),
+        WhatIf(enrollments=database.enrollments, registrations=database.registrations, hubs=database.linked_hubs),
         SigningKeyService(database.settings, secrets.token_bytes),
     )
     return World(

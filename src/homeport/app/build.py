@@ -21,7 +21,6 @@ from homeport.app.provisioning import provisioning_site
 from homeport.bus import LocalBus
 from homeport.clock import Clock, SystemClock
 from homeport.dps.assigner import Assigner
-from homeport.dps.fleet import Fleets
 from homeport.dps.hub_health import HubHealthMonitor
 from homeport.dps.hubs import HubService, Share
 from homeport.dps.signing_keys import SigningKeyService
@@ -89,7 +88,6 @@ async def build(
         )
         stack.push_async_callback(links.close)
         metrics = Metrics()
-        fleets = Fleets(stores.linked_hubs, stores.allocation)
         signing_keys = SigningKeyService(stores.settings, random)
         allocators, webhooks = custom_allocators(config, signing_keys, clock)
         stack.push_async_callback(webhooks.close)
@@ -102,7 +100,6 @@ async def build(
             hubs=stores.linked_hubs,
             links=links,
             allocator=allocators,
-            fleets=fleets,
             bus=bus,
             clock=clock,
             random=random,
@@ -142,7 +139,6 @@ async def build(
                 assigner,
                 hub_service,
                 metrics,
-                fleets=fleets,
                 signing_keys=signing_keys,
                 bus=bus,
                 clock=clock,

@@ -19,7 +19,6 @@ from homeport.dps.administration import (
 from homeport.dps.allocation_service import AllocationService
 from homeport.dps.assigner import Assigner
 from homeport.dps.enrollments import EnrollmentService
-from homeport.dps.fleet import Fleets
 from homeport.dps.frontends.admin import (
     AllocationResource,
     AttemptsResource,
@@ -48,7 +47,6 @@ def provisioning_site(
     hub_service: HubService,
     metrics: Metrics,
     *,
-    fleets: Fleets,
     signing_keys: SigningKeyService,
     bus: LocalBus,
     clock: Clock,
@@ -63,7 +61,7 @@ def provisioning_site(
             registrations=stores.registrations,
             challenges=stores.challenges,
             attempts=attempts,
-            fleets=fleets,
+            hubs=stores.linked_hubs,
         ),
         assigner=assigner,
         bus=bus,
@@ -97,9 +95,13 @@ def provisioning_site(
                         enrollments=stores.enrollments,
                         registrations=stores.registrations,
                         settings=stores.allocation,
-                        fleets=fleets,
+                        hubs=stores.linked_hubs,
                     ),
-                    WhatIf(enrollments=stores.enrollments, registrations=stores.registrations, fleets=fleets),
+                    WhatIf(
+                        enrollments=stores.enrollments,
+                        registrations=stores.registrations,
+                        hubs=stores.linked_hubs,
+                    ),
                     signing_keys,
                 )
             ),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from homeport.dps.allocation import Explanation, explain
 from homeport.dps.applicant import applicant
-from homeport.dps.fleet import Fleets
+from homeport.dps.fleet import read_fleet
 from homeport.dps.model import (
     AllocationPolicy,
     AllocationSettings,
@@ -13,7 +13,7 @@ from homeport.dps.model import (
     Enrollment,
     Registration,
 )
-from homeport.dps.ports import AllocationSettingsStore, EnrollmentStore, RegistrationStore
+from homeport.dps.ports import AllocationSettingsStore, EnrollmentStore, LinkedHubStore, RegistrationStore
 from homeport.dps.reprovisioning import stays
 from homeport.errors import Code, HomeportError
 from homeport.wire.versions import NEWEST_DEVICE_VERSION
@@ -43,12 +43,12 @@ class AllocationService:
         enrollments: EnrollmentStore,
         registrations: RegistrationStore,
         settings: AllocationSettingsStore,
-        fleets: Fleets,
+        hubs: LinkedHubStore,
     ) -> None:
         self._enrollments = enrollments
         self._registrations = registrations
         self._settings = settings
-        self._fleets = fleets
+        self._hubs = hubs
 
     async def settings(self) -> AllocationSettings:
         """Return what the operator set, or the defaults."""
@@ -73,7 +73,7 @@ class AllocationService:
         current = record.assignment if record else None
         if payload is None and record is not None:
             payload = record.device_payload
-        fleet = await self._fleets.now()
+        fleet = await read_fleet(self._hubs)
         device = applicant(enrollment, registration_id, current, fleet, address=address, payload=payload)
         return Prediction(
             enrollment=enrollment,

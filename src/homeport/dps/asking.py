@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from homeport.dps.allocation import NoHub, judge
-from homeport.dps.fleet import Fleets
+from homeport.dps.fleet import read_fleet
 from homeport.dps.identifiers import Random
 from homeport.dps.model import Assignment, Failure, Question, Registration
-from homeport.dps.ports import AllocationRefusedError, AllocationUnavailableError, Allocator
+from homeport.dps.ports import AllocationRefusedError, AllocationUnavailableError, Allocator, LinkedHubStore
 from homeport.dps.settlement import Settled, describe, settle, with_twin
 from homeport.dps.translate_allocation import AnswerError, allocation_answer, place_of
 from homeport.errors import Code
@@ -57,7 +57,7 @@ Patiently = Callable[[Awaitable[bytes], float], Awaitable[bytes]]
 
 
 async def ask(
-    registration: Registration, allocator: Allocator, fleets: Fleets, random: Random, patiently: Patiently
+    registration: Registration, allocator: Allocator, hubs: LinkedHubStore, random: Random, patiently: Patiently
 ) -> Asked:
     """Put the operation's question once."""
     operation = registration.operation
@@ -81,7 +81,7 @@ async def ask(
         if error.no_hub:
             return _unanswered(Code.NO_HUB, "CustomAllocationIotHubNotSpecified", place, error)
         return _unanswered(Code.CUSTOM_ALLOCATION_FAILED, "CustomAllocationFailed", place, error)
-    fleet = await fleets.now()
+    fleet = await read_fleet(hubs)
     current = registration.assignment
     judged = judge(answer.hub, question.offered, fleet, current.hub if current else None)
     if isinstance(judged, NoHub):

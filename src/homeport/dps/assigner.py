@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from homeport.bus import Bus, RegistrationFinished, RegistrationOpened
 from homeport.clock import Clock
 from homeport.dps.carrying import Carrying, Settings
-from homeport.dps.fleet import Fleets
 from homeport.dps.identifiers import Random
 from homeport.dps.model import Registration, RegistrationStatus
 from homeport.dps.ports import Allocator, HubLinks, LinkedHubStore, RegistrationStore
@@ -39,7 +38,6 @@ class Assigner:
         hubs: LinkedHubStore,
         links: HubLinks,
         allocator: Allocator,
-        fleets: Fleets,
         bus: Bus,
         clock: Clock,
         random: Random,
@@ -52,7 +50,6 @@ class Assigner:
             hubs=hubs,
             links=links,
             allocator=allocator,
-            fleets=fleets,
             clock=clock,
             random=random,
             owner=owner,

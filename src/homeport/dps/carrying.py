@@ -13,7 +13,6 @@ from typing import Any, TypeVar, assert_never
 from homeport.clock import Clock
 from homeport.dps.allocation import by_host
 from homeport.dps.asking import AskAgain, Chosen, Unanswered, ask, no_room, out_of_time
-from homeport.dps.fleet import Fleets
 from homeport.dps.identifiers import Random, new_etag
 from homeport.dps.model import (
     Assignment,
@@ -59,7 +58,6 @@ class Settings:
     clock: Clock
     random: Random
     allocator: Allocator
-    fleets: Fleets
     owner: str
     lease: timedelta
 
@@ -133,7 +131,7 @@ class Carrying:
         """Put the question; return the record if the operation ends or rests here, None if it goes on."""
         settings, question = self._settings, self._operation.question
         assert question is not None
-        asked = await ask(self._registration, settings.allocator, settings.fleets, settings.random, self._patiently)
+        asked = await ask(self._registration, settings.allocator, settings.hubs, settings.random, self._patiently)
         match asked:
             case AskAgain():
                 retry_at = settings.clock.now() + asked.after

@@ -24,7 +24,7 @@ from homeport.dps.attestation import (
     read,
     verify,
 )
-from homeport.dps.fleet import Fleets
+from homeport.dps.fleet import read_fleet
 from homeport.dps.identifiers import Random
 from homeport.dps.model import (
     CallContext,
@@ -44,7 +44,7 @@ from homeport.dps.model import (
     TpmEvidence,
 )
 from homeport.dps.opening import Opening, identity_digest, open_registration
-from homeport.dps.ports import AttemptStore, ChallengeStore, EnrollmentStore, RegistrationStore
+from homeport.dps.ports import AttemptStore, ChallengeStore, EnrollmentStore, LinkedHubStore, RegistrationStore
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.security.explain import quoted
 from homeport.wire.versions import hears_assigning_first
@@ -75,7 +75,7 @@ class Stores:
     registrations: RegistrationStore
     challenges: ChallengeStore
     attempts: AttemptStore
-    fleets: Fleets
+    hubs: LinkedHubStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +185,7 @@ class Engine:
                 raise HomeportError(Code.UNAUTHORIZED, UNAUTHORIZED)
             current = await self._stores.registrations.get(claim.registration_id)
             home = current.assignment if current else None
-            fleet = await self._stores.fleets.now(verdict.enrollment)
+            fleet = await read_fleet(self._stores.hubs)
             return open_hosts(verdict.enrollment, fleet, home.hub if home else None)
 
     def record_refusal(
@@ -291,7 +291,7 @@ class Engine:
                 if current.status is RegistrationStatus.ASSIGNING:
                     findings.failed("operation", "one for another credential of this device is still open")
                     raise ConflictError
-            fleet = await self._stores.fleets.now(call.attested.enrollment)
+            fleet = await read_fleet(self._stores.hubs)
             wanted = self._decide(call, current, fleet)
             target = _target_hub(wanted.operation, fleet)
             try:
@@ -312,7 +312,7 @@ class Engine:
 
     async def _turn_away(self, call: _Call, current: Registration | None) -> Registration:
         """Answer a genuine device of a disabled enrollment; an operation that is still open stays what is stored."""
-        wanted = self._decide(call, current, await self._stores.fleets.now(call.attested.enrollment))
+        wanted = self._decide(call, current, await read_fleet(self._stores.hubs))
         with suppress(ConflictError):
             await self._stores.registrations.open(wanted, expected_etag=current.etag if current else None)
         return wanted

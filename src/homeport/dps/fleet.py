@@ -1,28 +1,11 @@
-"""The linked hubs as a decision needs them: what is not needed for it is not read."""
+"""The linked hubs as a decision needs them."""
 
-from homeport.dps.model import AllocationPolicy, AllocationSettings, Enrollment, Fleet
-from homeport.dps.ports import AllocationSettingsStore, LinkedHubStore
-
-_OWN_POLICIES = frozenset({AllocationPolicy.HASHED, AllocationPolicy.STATIC, AllocationPolicy.CUSTOM})
+from homeport.dps.model import Fleet
+from homeport.dps.ports import LinkedHubStore
 
 
-class Fleets:
-    """Reads the fleet as it is now."""
-
-    def __init__(self, hubs: LinkedHubStore, settings: AllocationSettingsStore) -> None:
-        self._hubs = hubs
-        self._settings = settings
-
-    async def now(self, enrollment: Enrollment | None = None) -> Fleet:
-        """Return hubs and settings, and how full the capped hubs are.
-
-        With an enrollment whose policy looks at no settings, they are left at their defaults.
-        """
-        hubs = await self._hubs.all()
-        capped = any(hub.max_devices is not None for hub in hubs)
-        unread = enrollment is not None and enrollment.allocation_policy in _OWN_POLICIES
-        return Fleet(
-            hubs=hubs,
-            settings=AllocationSettings() if unread else await self._settings.get(),
-            occupied=await self._hubs.occupied() if capped else {},
-        )
+async def read_fleet(hubs: LinkedHubStore) -> Fleet:
+    """Return hubs and settings as they are now, and, if any hub is capped, how full those are."""
+    linked, settings = await hubs.with_settings()
+    capped = any(hub.max_devices is not None for hub in linked)
+    return Fleet(hubs=linked, settings=settings, occupied=await hubs.occupied() if capped else {})

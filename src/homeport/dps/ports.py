@@ -153,6 +153,10 @@ class LinkedHubStore(Protocol):
         """Return every linked hub in name order."""
         ...
 
+    async def with_settings(self) -> tuple[Sequence[LinkedHub], AllocationSettings]:
+        """Return every linked hub in name order, and what the operator set for allocation as a whole."""
+        ...
+
     async def put(self, hub: LinkedHub, *, create: bool) -> None:
         """Raise HUB_EXISTS when creating over an existing name or host name (compared without case)."""
         ...
@@ -170,10 +174,12 @@ class AllocationSettingsStore(Protocol):
     """What the operator set for allocation as a whole."""
 
     async def get(self) -> AllocationSettings:
-        """Return the settings, the defaults if none were ever stored; cached like `EnrollmentStore.groups`."""
+        """Return the settings, the defaults if none were ever stored."""
         ...
 
-    async def put(self, settings: AllocationSettings) -> None: ...
+    async def put(self, settings: AllocationSettings) -> None:
+        """Replace the settings; `LinkedHubStore.with_settings` has them from then on."""
+        ...
 
 
 class HubFullError(ConflictError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from homeport.dps.allocation import AskCustom, Assign, NoHub, allocate
 from homeport.dps.applicant import applicant
-from homeport.dps.fleet import Fleets
+from homeport.dps.fleet import read_fleet
 from homeport.dps.hubs import MAX_WEIGHT
 from homeport.dps.model import (
     AllocationPolicy,
@@ -18,7 +18,7 @@ from homeport.dps.model import (
     LinkedHub,
     Registration,
 )
-from homeport.dps.ports import EnrollmentStore, RegistrationStore
+from homeport.dps.ports import EnrollmentStore, LinkedHubStore, RegistrationStore
 from homeport.dps.reprovisioning import stays
 from homeport.errors import Code, HomeportError
 from homeport.wire.versions import NEWEST_DEVICE_VERSION
@@ -68,17 +68,17 @@ class Comparison:
 class WhatIf:
     """Compares; assigns nothing."""
 
-    def __init__(self, *, enrollments: EnrollmentStore, registrations: RegistrationStore, fleets: Fleets) -> None:
+    def __init__(self, *, enrollments: EnrollmentStore, registrations: RegistrationStore, hubs: LinkedHubStore) -> None:
         self._enrollments = enrollments
         self._registrations = registrations
-        self._fleets = fleets
+        self._hubs = hubs
 
     async def compare(self, changes: Changes, *, after: str | None, limit: int) -> Comparison:
         """Compare up to `limit` registrations behind the key `after`, in id order, with the changed fleet.
 
         Devices move when they register the next time. Raises INVALID_REQUEST for a hub that is not linked.
         """
-        fleet = _changed(await self._fleets.now(), changes)
+        fleet = _changed(await read_fleet(self._hubs), changes)
         groups = {group.group_id.lower(): group for group in await self._enrollments.groups()}
         page = await self._registrations.page(group_id=None, after=after, limit=limit)
         before: Counter[str] = Counter()

@@ -1,9 +1,6 @@
-"""The operator's settings for allocation, in SQL: one row, kept in memory as long as nobody has changed it."""
-
-from collections.abc import Sequence
+"""The operator's settings for allocation, in SQL: one row, which is kept in memory with the linked hubs."""
 
 from homeport.dps.model import AllocationSettings
-from homeport.store.cached import CachedTable
 from homeport.store.database import Database, Transaction
 from homeport.store.rows import Codec
 
@@ -11,6 +8,8 @@ _GET = "SELECT data FROM allocation_settings WHERE one = 1"
 _PUT = """
     INSERT INTO allocation_settings (one, data) VALUES (1, :data)
     ON CONFLICT (one) DO UPDATE SET data = excluded.data"""
+# Decisions need hubs and settings together, so one count tells of changes of either.
+_CHANGE = "UPDATE changes SET count = count + 1 WHERE name = 'linked_hubs'"
 
 _codec = Codec(AllocationSettings)
 
@@ -20,19 +19,19 @@ class SqlAllocationSettingsStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._settings = CachedTable(database, "allocation_settings", _load)
 
     async def get(self) -> AllocationSettings:
-        stored = await self._settings.content()
-        return stored[0] if stored else AllocationSettings()
+        return await self._database.read(read_settings)
 
     async def put(self, settings: AllocationSettings) -> None:
         async def work(transaction: Transaction) -> None:
-            await self._settings.changed(transaction)
+            await transaction.execute(_CHANGE)
             await transaction.execute(_PUT, {"data": _codec.encode(settings)})
 
         await self._database.write(work)
 
 
-async def _load(transaction: Transaction) -> Sequence[AllocationSettings]:
-    return [_codec.decode(data) for (data,) in await transaction.fetch_all(_GET)]
+async def read_settings(transaction: Transaction) -> AllocationSettings:
+    """Return the settings, the defaults if none were ever stored."""
+    row = await transaction.fetch_one(_GET)
+    return AllocationSettings() if row is None else _codec.decode(row[0])

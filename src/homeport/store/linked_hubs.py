@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from homeport.dps.model import LinkedHub
+from homeport.dps.model import AllocationSettings, LinkedHub
 from homeport.errors import Code, HomeportError
+from homeport.store.allocation_settings import read_settings
 from homeport.store.cached import CachedTable
 from homeport.store.database import Database, Transaction, Value
 from homeport.store.rows import Codec, key_of
@@ -47,7 +48,11 @@ class SqlLinkedHubStore:
         self._hubs = CachedTable(database, "linked_hubs", _load)
 
     async def all(self) -> Sequence[LinkedHub]:
-        return await self._hubs.content()
+        return (await self.with_settings())[0]
+
+    async def with_settings(self) -> tuple[Sequence[LinkedHub], AllocationSettings]:
+        (both,) = await self._hubs.content()
+        return both
 
     async def put(self, hub: LinkedHub, *, create: bool) -> None:
         """Without `create`, an existing hub of that name is replaced, a new one added."""
@@ -88,8 +93,9 @@ class SqlLinkedHubStore:
         await self._database.write(work)
 
 
-async def _load(transaction: Transaction) -> Sequence[LinkedHub]:
-    return [codec.decode(data) for (data,) in await transaction.fetch_all(_ALL)]
+async def _load(transaction: Transaction) -> Sequence[tuple[Sequence[LinkedHub], AllocationSettings]]:
+    hubs = tuple(codec.decode(data) for (data,) in await transaction.fetch_all(_ALL))
+    return [(hubs, await read_settings(transaction))]
 
 
 def _taken(hub: LinkedHub) -> HomeportError:

@@ -24,4 +24,3 @@ CREATE TABLE allocation_settings (
     one INTEGER PRIMARY KEY,
     data JSON NOT NULL
 );
-INSERT INTO changes (name, count) VALUES ('allocation_settings', 0);
