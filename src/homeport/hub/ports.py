@@ -4,21 +4,27 @@ A store method is one whole transaction; each suite in tests/contract proves an 
 Every store object but HubStore serves one hub.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from homeport.hub.model import (
+    Change,
+    CloudMessage,
     ConnectionState,
     Device,
     DeviceIdentity,
+    FeedbackRecord,
     Hub,
+    QueuedMessage,
     RegistryStatistics,
     StoredTelemetry,
     Telemetry,
     Twin,
 )
 from homeport.paging import Page
+
+T = TypeVar("T")
 
 
 class HubStore(Protocol):
@@ -38,9 +44,9 @@ class HubStore(Protocol):
 
 
 class DeviceStore(Protocol):
-    """Identities and twins of one hub. Writes name the etag they expect; None accepts any.
+    """Identities and twins of one hub, devices and modules alike. Writes name the etag they expect; None accepts any.
 
-    All raise HubError (hub/errors.py): DEVICE_NOT_FOUND, DEVICE_ALREADY_EXISTS, PRECONDITION_FAILED.
+    All raise HubError (hub/errors.py): DEVICE_NOT_FOUND or MODULE_NOT_FOUND, PRECONDITION_FAILED.
     """
 
     async def get(self, device_id: str) -> Device | None: ...
@@ -51,6 +57,8 @@ class DeviceStore(Protocol):
 
     async def create(self, device: Device, *, durable: bool = True) -> None:
         """Store a new device. Raise DEVICE_ALREADY_EXISTS.
+
+        Of a module raise MODULE_ALREADY_EXISTS, DEVICE_NOT_FOUND without its device, TOO_MANY_MODULES.
 
         Without `durable` it may be durable, and seen by reads, only with the next write to the same database.
         """
@@ -72,12 +80,20 @@ class DeviceStore(Protocol):
         """Replace identity and twin in one transaction."""
         ...
 
-    async def delete(self, device_id: str, *, expected_etag: str | None) -> None: ...
+    async def delete(self, device_id: str, *, expected_etag: str | None) -> None:
+        """Delete an identity and what belongs to it: twin, queue, and a device's modules."""
+        ...
 
-    async def list(self, *, limit: int) -> Sequence[DeviceIdentity]: ...
+    async def list(self, *, limit: int) -> Sequence[DeviceIdentity]:
+        """Return devices in no defined order."""
+        ...
 
-    async def page(self, *, after: str | None, limit: int) -> Page[Device]:
-        """Return devices in order of their id, behind the id `after`."""
+    async def modules(self, device_id: str) -> Sequence[DeviceIdentity]:
+        """Return a device's modules in order of their id."""
+        ...
+
+    async def page(self, *, after: str | None, limit: int, modules: bool = False) -> Page[Device]:
+        """Return devices, or else modules, in order of their id, behind the id `after`."""
         ...
 
     async def statistics(self) -> RegistryStatistics: ...
@@ -98,6 +114,52 @@ class DeviceStore(Protocol):
 
     async def disconnect_all(self, *, now: datetime) -> None:
         """Mark every device disconnected: what a process that has just started knows."""
+        ...
+
+
+class MessageStore(Protocol):
+    """The cloud-to-device queues of one hub, by the device id or `{device}/{module}` they belong to."""
+
+    async def append(self, target: str, message: CloudMessage, *, limit: int) -> int:
+        """Put a message behind the others and return its sequence number, counted from 1 in each queue.
+
+        Durable when this returns. Raise QUEUE_FULL if `limit` messages are there already.
+        """
+        ...
+
+    async def change(self, target: str, decide: Callable[[Sequence[QueuedMessage]], Change[T]]) -> T:
+        """Let `decide` see the queue in order, carry out what it says in one transaction, and return its result.
+
+        It may be called more than once. What it raises changes nothing and reaches the caller.
+        """
+        ...
+
+    async def read(self, target: str, sequence_number: int) -> CloudMessage | None:
+        """Return a message's content."""
+        ...
+
+    async def counts(self, targets: Collection[str]) -> Mapping[str, int]:
+        """Return how many messages wait in those of these queues that are not empty."""
+        ...
+
+    async def due(self, now: datetime, *, limit: int) -> Sequence[str]:
+        """Return queues in which time has something to do, the longest overdue first."""
+        ...
+
+
+class FeedbackStore(Protocol):
+    """What senders are to be told, until somebody takes it (contract hub.md 18.3)."""
+
+    async def take(self, *, limit: int, now: datetime, until: datetime, token: str) -> Sequence[FeedbackRecord]:
+        """Lock up to `limit` of the oldest records that nobody holds, under one token; empty if there are none."""
+        ...
+
+    async def finish(self, token: str, *, now: datetime, keep: bool) -> bool:
+        """Remove the records of a token, or put them back with `keep`; False if the lock is over."""
+        ...
+
+    async def expire(self, *, created_before: datetime) -> int:
+        """Remove records that nobody took, and return how many."""
         ...
 
 

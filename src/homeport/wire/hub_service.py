@@ -6,7 +6,7 @@ What clients send and what they get are two types where they differ: read-only m
 
 from typing import Any, Literal
 
-from msgspec import UNSET, UnsetType, field
+from msgspec import UNSET, Raw, UnsetType, field
 from msgspec.json import Decoder
 
 from homeport.wire import WireStruct
@@ -70,6 +70,30 @@ class Device(WireStruct, frozen=True, kw_only=True):
     parent_scopes: list[str] | UnsetType = UNSET
 
 
+class ModuleWrite(WireStruct, frozen=True, kw_only=True):
+    """What a client may set on a module identity (contract hub.md 4.2)."""
+
+    module_id: str | None = None
+    device_id: str | None = None
+    managed_by: str | None = None
+    authentication: Authentication | None = None
+
+
+class Module(WireStruct, frozen=True, kw_only=True):
+    """A module identity; it has no status of its own."""
+
+    module_id: str
+    managed_by: str | None
+    device_id: str
+    generation_id: str
+    etag: str
+    connection_state: str
+    connection_state_updated_time: str
+    last_activity_time: str
+    cloud_to_device_message_count: int = 0
+    authentication: Authentication
+
+
 # ---------------------------------------------------------------- twins
 
 
@@ -94,6 +118,7 @@ class TwinProperties(WireStruct, frozen=True, kw_only=True):
 
 class Twin(WireStruct, frozen=True, kw_only=True):
     device_id: str
+    module_id: str | UnsetType = UNSET
     etag: str
     device_etag: str
     status: str
@@ -154,6 +179,33 @@ class BulkResult(WireStruct, frozen=True, kw_only=True):
     warnings: list[BulkWarning]
 
 
+class PurgeResult(WireStruct, frozen=True, kw_only=True):
+    """How many messages a queue had (contract hub.md 4.3)."""
+
+    device_id: str
+    module_id: str | None = None
+    total_messages_purged: int
+
+
+# ---------------------------------------------------------------- direct methods
+
+
+class MethodCall(WireStruct, frozen=True, kw_only=True):
+    """Body of `POST /twins/{d}/methods` (contract hub.md 7); the payload goes to the device byte for byte."""
+
+    method_name: str
+    payload: Raw = Raw(b"")
+    response_timeout_in_seconds: int | None = None
+    connect_timeout_in_seconds: int | None = None
+
+
+class MethodResult(WireStruct, frozen=True, kw_only=True):
+    """What the device answered; C needs the payload, null included."""
+
+    status: int
+    payload: Raw
+
+
 # ---------------------------------------------------------------- query, statistics, errors
 
 
@@ -182,6 +234,9 @@ ItemType = Literal["Twin", "DeviceJob", "JobResponse", "Raw"]
 """The only spellings of `x-ms-item-type` that C# reads (contract hub.md 8.1)."""
 
 device_decoder = Decoder(DeviceWrite)
+module_decoder = Decoder(ModuleWrite)
 twin_decoder = Decoder(TwinWrite)
 bulk_decoder = Decoder(list[BulkEntry])
 query_decoder = Decoder(QuerySpecification)
+method_decoder = Decoder(MethodCall)
+json_decoder = Decoder(Raw)
