@@ -1,17 +1,19 @@
 """Custom allocation, asked of the engine: who is asked what, and what each answer leads to (contract dps.md 9.3)."""
 
 import asyncio
+import base64
 import json
 import re
 import secrets
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from homeport.dps.asking import RETRIES
-from homeport.dps.engine import Registered
+from homeport.dps.engine import ChallengeIssued, Registered
 from homeport.dps.hubs import Share
 from homeport.dps.identifiers import new_etag
 from homeport.dps.model import (
@@ -24,11 +26,14 @@ from homeport.dps.model import (
     ReprovisionPolicy,
     Step,
     Substatus,
+    TpmAttestation,
+    TpmEvidence,
 )
 from homeport.dps.ports import AllocationRefusedError, AllocationUnavailableError
 from homeport.dps.translate import operation_document
 from homeport.errors import Code
 from homeport.security.sas import derive_device_key
+from homeport.security.tpm import name_of, parse_blob
 from homeport.store.stores import open_stores
 from tests.certificates import make_certificate
 from tests.transports.world import (
@@ -46,8 +51,11 @@ from tests.transports.world import (
     new_world,
     process,
     reported,
+    token,
     twin,
 )
+from tests.unit.dps.test_attestation import EK, EK_KEY, SRK, SRK_KEY
+from tests.unit.security.tpm_device import Opened, open_blob
 
 HOOK = CustomAllocation(webhook_url="https://hook.example/api/pick?code=s3cret", api_version="2021-10-01")
 CUSTOM: dict[str, Any] = {"allocation_policy": AllocationPolicy.CUSTOM, "custom_allocation": HOOK}
@@ -334,3 +342,29 @@ async def test_a_slow_answer_keeps_its_lease(world: World) -> None:
         registration = await register(slow)
         assert registration.status is RegistrationStatus.ASSIGNED
         assert len(slow.allocator.asked) == 1
+
+
+async def test_a_tpms_key_is_made_for_the_hub_that_was_answered(world: World) -> None:
+    """The blob names the hub (contract dps.md 7.3), so it can be made no earlier than the answer is known."""
+    await world.enroll("dev-1", TpmAttestation(endorsement_key=EK), **CUSTOM)
+    answers(world, "beta.example")
+    keys = TpmEvidence(endorsement_key=EK, storage_root_key=SRK)
+    challenge = await world.engine.register(claim("dev-1"), keys, None, context())
+    assert isinstance(challenge, ChallengeIssued)
+    proof = token("dev-1", opened(challenge.blob).key)
+    answer = await world.engine.register(claim("dev-1"), replace(keys, token=proof), None, context())
+    assert isinstance(answer, Registered)
+    registration = answer.registration
+    assert registration.status is RegistrationStatus.ASSIGNED
+    assert registration.tpm_key_blob is not None
+    hub_key = opened(registration.tpm_key_blob)
+    assert hub_key.uri.startswith(b"beta.example/devices/dev-1")
+    credential = world.hub("beta.example").specs["dev-1"].credential
+    assert getattr(credential, "primary_key", None) == hub_key.key
+    runtime = json.loads(world.allocator.asked[0][1])["deviceRuntimeContext"]
+    assert base64.b64decode(runtime["tpm"]["endorsementKey"]) == EK
+    assert base64.b64decode(runtime["tpm"]["storageRootKey"]) == SRK
+
+
+def opened(blob: bytes) -> Opened:
+    return open_blob(parse_blob(blob), EK_KEY, SRK_KEY, name_of(SRK))
