@@ -23,7 +23,7 @@ from homeport.client import (
 from tests.operating.test_refusals import line
 from tests.server import HomeportServer
 
-ADDRESSES = ("127.0.75.1", "127.0.75.2")
+ADDRESSES = ("127.0.78.1", "127.0.75.2")
 KEY = base64.b64encode(bytes(range(64))).decode()
 HOUSE_KEY = base64.b64encode(bytes(range(64, 128))).decode()
 RULE = """
