@@ -17,7 +17,8 @@ from homeport.app.hub_links import HubLinkDirectory
 from homeport.app.identity import ServiceIdentity, load_or_create
 from homeport.app.ops import Metrics
 from homeport.app.presence import Presence
-from homeport.app.provisioning import provisioning_site
+from homeport.app.protection import Protection, protection
+from homeport.app.provisioning import provisioning
 from homeport.bus import LocalBus
 from homeport.clock import Clock, SystemClock
 from homeport.dps.assigner import Assigner
@@ -51,6 +52,7 @@ class Parts:
     hubs: Hubs
     sites: Sites
     presence: Presence
+    protection: Protection
     background: Sequence[Callable[[], Coroutine[Any, Any, None]]]
     """What must run beside the listeners, each until cancelled."""
 
@@ -96,6 +98,7 @@ async def build(
             hubs=stores.linked_hubs, links=links, bus=bus, clock=clock, interval=config.hub_check_interval
         )
         metrics.watch_hubs(health.count)
+        guard = await protection(config, stores.ip_filter, metrics.registry, clock=clock, random=random)
         assigner = Assigner(
             registrations=stores.registrations,
             hubs=stores.linked_hubs,
@@ -127,25 +130,25 @@ async def build(
                 bus=bus,
                 clock=clock,
             )
-            sites.add(hub_site(served, clock, http=(telemetry,)))
+            sites.add(hub_site(served, clock, http=(telemetry,), screen=guard.screen))
             if presence is not None:
                 presence.refresh()
 
-        sites.add(
-            provisioning_site(
-                config,
-                addresses,
-                stores,
-                identity,
-                assigner,
-                hub_service,
-                metrics,
-                signing_keys=signing_keys,
-                bus=bus,
-                clock=clock,
-                random=random,
-            )
+        service = provisioning(
+            config,
+            addresses,
+            stores,
+            identity,
+            assigner,
+            hub_service,
+            metrics,
+            guard,
+            signing_keys=signing_keys,
+            bus=bus,
+            clock=clock,
+            random=random,
         )
+        sites.add(service.site)
         if config.database is None:
             # Nobody else has the file: what a dead predecessor held need not wait for its leases to end.
             await stores.registrations.release()
@@ -166,7 +169,15 @@ async def build(
             hubs=hubs,
             sites=sites,
             presence=presence,
-            background=(assigner.run, hubs.run, presence.keep_fresh, health.run),
+            protection=guard,
+            background=(
+                assigner.run,
+                hubs.run,
+                presence.keep_fresh,
+                health.run,
+                *guard.background,
+                *service.background,
+            ),
         )
 
 

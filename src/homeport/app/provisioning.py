@@ -1,11 +1,15 @@
 """Puts the provisioning service together; what it shares with the hubs is made in build.py."""
 
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from homeport.app.addresses import Addresses
 from homeport.app.config import Config
 from homeport.app.identity import ServiceIdentity
 from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
+from homeport.app.protection import Protection
 from homeport.bus import LocalBus
 from homeport.clock import Clock
 from homeport.dps import engine as dps
@@ -14,6 +18,7 @@ from homeport.dps.administration import (
     AttemptsResponder,
     ExportResponder,
     HubsResponder,
+    IpFilterResponder,
     RegistrationsResponder,
 )
 from homeport.dps.allocation_service import AllocationService
@@ -24,6 +29,7 @@ from homeport.dps.frontends.admin import (
     AttemptsResource,
     ExportResource,
     HubsResource,
+    IpFilterResource,
     RegistrationsResource,
 )
 from homeport.dps.frontends.site import dps_site
@@ -38,7 +44,15 @@ from homeport.security.policies import Random
 from homeport.store import Stores
 
 
-def provisioning_site(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provisioning:
+    """The site, and what must run beside it."""
+
+    site: Site
+    background: Sequence[Callable[[], Coroutine[Any, Any, None]]]
+
+
+def provisioning(
     config: Config,
     addresses: Addresses,
     stores: Stores,
@@ -46,12 +60,13 @@ def provisioning_site(
     assigner: Assigner,
     hub_service: HubService,
     metrics: Metrics,
+    guard: Protection,
     *,
     signing_keys: SigningKeyService,
     bus: LocalBus,
     clock: Clock,
     random: Random,
-) -> Site:
+) -> Provisioning:
     """Make the provisioning service's site: engine, responders and front-ends over the store."""
     attempts = MeasuredAttempts(stores.attempts, metrics)
     engine = dps.Engine(
@@ -70,6 +85,7 @@ def provisioning_site(
         patience=config.register_budget,
         time_limit=timedelta(seconds=config.operation_deadline),
     )
+    devices = DeviceResponder(engine, clock, random, admission=guard.admission)
     enrollments = EnrollmentService(
         enrollments=stores.enrollments, registrations=stores.registrations, hubs=stores.linked_hubs
     )
@@ -81,9 +97,9 @@ def provisioning_site(
             return False
         return True
 
-    return dps_site(
+    site = dps_site(
         names=addresses.host_names,
-        devices=DeviceResponder(engine, clock, random),
+        devices=devices,
         service=ServiceResponder(enrollments, clock, random),
         admin=(
             AttemptsResource(AttemptsResponder(attempts)),
@@ -106,9 +122,13 @@ def provisioning_site(
                 )
             ),
             ExportResource(ExportResponder(enrollments)),
+            IpFilterResource(IpFilterResponder(stores.ip_filter, guard.ip_filter.refresh)),
         ),
         policies=identity.policies,
         clock=clock,
         random=random,
-        http=(OperationsFrontEnd(metrics, is_healthy),),
+        http=(OperationsFrontEnd(metrics, is_healthy, lambda: guard.is_shedding),),
+        admission=guard.admission,
+        screen=guard.screen,
     )
+    return Provisioning(site=site, background=(devices.refusals.run,))

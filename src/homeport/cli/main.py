@@ -9,7 +9,10 @@ import typer
 
 from homeport import __version__
 
-COMMANDS = ("serve", "connection", "trust", "hub", "allocation", "plan", "apply", "export", "import", "why", "demo")
+COMMANDS = (
+    "serve", "connection", "trust", "hub", "allocation", "plan", "apply", "export", "import", "why", "ip-filter",
+    "demo",
+)  # fmt: skip
 
 
 def _version(wanted: bool) -> None:
@@ -36,7 +39,8 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     app.callback()(_root)
     called = next((word for word in arguments if not word.startswith("-")), None)
     for name in (called,) if called in COMMANDS else COMMANDS:
-        module = import_module(f"homeport.cli.{name}_" if iskeyword(name) else f"homeport.cli.{name}")
+        module_name = name.replace("-", "_")
+        module = import_module(f"homeport.cli.{module_name}_" if iskeyword(name) else f"homeport.cli.{module_name}")
         # A command is a function of its module's name; a group of commands is its module's `app`.
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name)

@@ -7,7 +7,16 @@ from homeport.client._sync.admin import HomeportAdminClient
 from homeport.client._sync.device import ProvisioningDeviceClient
 from homeport.client._sync.hub_registry import HubRegistryClient
 from homeport.client._sync.provisioning import ProvisioningServiceClient
-from homeport.client.admin_models import Attempt, Check, HubHealth, LinkedHub, Registration
+from homeport.client.admin_models import (
+    Attempt,
+    Check,
+    HubHealth,
+    IpFilter,
+    IpFilterDecision,
+    IpFilterRule,
+    LinkedHub,
+    Registration,
+)
 from homeport.client.allocation_models import (
     AddressRange,
     AllocationComparison,
@@ -98,6 +107,9 @@ __all__ = [
     "HubRegistryClient",
     "IndividualEnrollment",
     "InitialTwin",
+    "IpFilter",
+    "IpFilterDecision",
+    "IpFilterRule",
     "LinkedHub",
     "NotFoundError",
     "Page",

@@ -3,7 +3,7 @@
 Authentication comes first in each; every register call, and every refusal, leaves one record that says why.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,7 +11,7 @@ from typing import assert_never
 
 from homeport.bus import Bus, RegistrationOpened
 from homeport.clock import Clock
-from homeport.dps.allocation import by_host, open_hosts
+from homeport.dps.allocation import open_hosts
 from homeport.dps.assigner import Assigner
 from homeport.dps.attempts import Recorder, RefusedError
 from homeport.dps.attestation import (
@@ -19,8 +19,10 @@ from homeport.dps.attestation import (
     Attested,
     Challenge,
     Findings,
+    IssuedChallenge,
     Refused,
     Verdict,
+    challenge_keys,
     read,
     verify,
 )
@@ -33,9 +35,7 @@ from homeport.dps.model import (
     EnrollmentGroup,
     Evidence,
     Fleet,
-    LinkedHub,
     NoEvidence,
-    Operation,
     Outcome,
     Registration,
     RegistrationStatus,
@@ -43,14 +43,18 @@ from homeport.dps.model import (
     TpmAttestation,
     TpmEvidence,
 )
-from homeport.dps.opening import Opening, identity_digest, open_registration
+from homeport.dps.opening import Opening, identity_digest, must_last_at_once, open_registration, room_for, target_hub
 from homeport.dps.ports import AttemptStore, ChallengeStore, EnrollmentStore, LinkedHubStore, RegistrationStore
+from homeport.dps.possession import refuse_without_possession
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.security.explain import quoted
 from homeport.wire.versions import hears_assigning_first
 
 _ROUNDS = 8
 """How often a record that keeps changing under us is read and decided anew before the device is sent away."""
+
+
+_LATEST = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +94,7 @@ class _Call:
     """The certificate the device came with, DER."""
     context: CallContext
     findings: Findings
+    waits: Callable[[], None]
 
 
 class Engine:
@@ -120,10 +125,17 @@ class Engine:
         self._time_limit = time_limit
 
     async def register(
-        self, claim: DeviceClaim, evidence: Evidence, payload: bytes | None, context: CallContext
+        self,
+        claim: DeviceClaim,
+        evidence: Evidence,
+        payload: bytes | None,
+        context: CallContext,
+        *,
+        waits: Callable[[], None] = lambda: None,
     ) -> Registered | ChallengeIssued:
         """Prove the device, give it a home, and wait a little for the hub.
 
+        `waits` is called when what is left is to wait for a hub elsewhere, which costs no processor time here.
         Raises RefusedError, and HomeportError CONFLICT if registrations with different credentials race.
         """
         with self._record(claim, evidence, context) as attempt:
@@ -146,12 +158,50 @@ class Engine:
                             leaf=evidence.chain[0] if isinstance(evidence, CertificateEvidence) else None,
                             context=context,
                             findings=findings,
+                            waits=waits,
                         )
                     )
                     attempt.registered(registration)
                     return Registered(registration=registration)
                 case _:
                     assert_never(verdict)
+
+    async def authenticate(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> None:
+        """Let a connection in whose first request is still to come. Raises RefusedError; each request is judged anew.
+
+        A TPM has to show no more than that it holds its keys: whether they are enrolled, the request is told.
+        """
+        with self._record(claim, evidence, context) as attempt:
+            findings = attempt.findings
+            verdict: Verdict | None
+            if isinstance(evidence, TpmEvidence) and evidence.challenge is not None:
+                verdict = self._refuse_other_scope(claim, findings) or refuse_without_possession(
+                    claim, evidence, evidence.challenge, now=self._clock.now(), findings=findings
+                )
+            else:
+                verdict = await self._judge(claim, evidence, findings)
+            if isinstance(verdict, Refused):
+                raise RefusedError(verdict)
+
+    def challenge(self, claim: DeviceClaim, keys: TpmEvidence, context: CallContext) -> IssuedChallenge:
+        """Challenge a TPM for the keys it offers, for the life of one connection: nothing is stored.
+
+        Raises RefusedError.
+        """
+        with self._record(claim, keys, context) as attempt:
+            findings = attempt.findings
+            issued = self._refuse_other_scope(claim, findings) or challenge_keys(
+                keys.endorsement_key or b"",
+                keys.storage_root_key or b"",
+                claim,
+                now=self._clock.now(),
+                random=self._random,
+                findings=findings,
+            )
+            if isinstance(issued, Refused):
+                raise RefusedError(issued)
+            attempt.challenged()
+            return issued
 
     async def operation_status(
         self, claim: DeviceClaim, evidence: Evidence, operation_id: str, context: CallContext
@@ -189,17 +239,25 @@ class Engine:
             return open_hosts(verdict.enrollment, fleet, home.hub if home else None)
 
     def record_refusal(
-        self, claim: DeviceClaim, evidence: Evidence, context: CallContext, error: HomeportError
+        self,
+        claim: DeviceClaim,
+        evidence: Evidence,
+        context: CallContext,
+        error: HomeportError,
+        *,
+        check: str = "request",
     ) -> None:
         """Leave the record of a call that was refused before it could be judged, for its form."""
         with suppress(HomeportError), self._record(claim, evidence, context) as attempt:
-            attempt.findings.failed("request", error.message)
+            attempt.findings.failed(check, error.message)
             raise error
 
     async def _is_news(self, claim: DeviceClaim) -> bool:
         """Tell whether the record says no more yet than that the assignment goes on."""
-        latest = await self._stores.attempts.latest(claim.registration_id, limit=1)
-        return bool(latest) and latest[0].outcome is Outcome.ASSIGNING
+        latest = await self._stores.attempts.latest(claim.registration_id, limit=_LATEST)
+        # That a poll came too soon says nothing about the operation.
+        told = next((attempt for attempt in latest if attempt.code != Code.THROTTLED), None)
+        return told is not None and told.outcome is Outcome.ASSIGNING
 
     def _record(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Recorder:
         return Recorder(self._stores.attempts, self._clock, claim=claim, evidence=evidence, context=context)
@@ -217,7 +275,7 @@ class Engine:
             raise RefusedError(verdict)
         raise HomeportError(Code.UNAUTHORIZED, UNAUTHORIZED)
 
-    async def _judge(self, claim: DeviceClaim, evidence: Evidence, findings: Findings) -> Verdict:
+    def _refuse_other_scope(self, claim: DeviceClaim, findings: Findings) -> Refused | None:
         if claim.id_scope.lower() != self.id_scope.lower():
             return findings.refuse(
                 "id scope",
@@ -226,6 +284,11 @@ class Engine:
                 advice="Give the device this service's id scope.",
             )
         findings.passed("id scope", f"it is {self.id_scope}")
+        return None
+
+    async def _judge(self, claim: DeviceClaim, evidence: Evidence, findings: Findings) -> Verdict:
+        if refusal := self._refuse_other_scope(claim, findings):
+            return refusal
         proof = read(evidence, claim, findings)
         if isinstance(proof, Refused):
             return proof
@@ -234,6 +297,8 @@ class Engine:
         pending = None
         if individual is None:
             groups = await self._stores.enrollments.groups()
+        elif isinstance(evidence, TpmEvidence) and evidence.challenge is not None:
+            pending = evidence.challenge
         elif isinstance(individual.attestation, TpmAttestation):
             pending = await self._stores.challenges.get(claim.registration_id, now=self._clock.now())
         so_far = len(findings.checks)
@@ -278,6 +343,7 @@ class Engine:
             if current is not None and current.operation.identity_digest == digest:
                 if current.status is RegistrationStatus.ASSIGNING:
                     findings.passed("operation", "joined the one that is already open")
+                    call.waits()
                     current = await self._assigner.outcome(current, patience)
                     if current.operation.identity_digest == digest:
                         return current
@@ -287,23 +353,28 @@ class Engine:
                     return current
             if current is not None and current.status is RegistrationStatus.ASSIGNING:
                 # Another credential is being taken to a hub; its turn must end before this one can begin.
+                call.waits()
                 current = await self._assigner.outcome(current, patience)
                 if current.status is RegistrationStatus.ASSIGNING:
                     findings.failed("operation", "one for another credential of this device is still open")
                     raise ConflictError
             fleet = await read_fleet(self._stores.hubs)
             wanted = self._decide(call, current, fleet)
-            target = _target_hub(wanted.operation, fleet)
+            target = target_hub(wanted.operation, fleet)
+            durable = must_last_at_once(wanted.operation, target)
             try:
                 stored = await registrations.open(
                     wanted,
                     expected_etag=current.etag if current else None,
-                    durable=_must_last_at_once(wanted.operation, target),
-                    room=_room(current, target),
+                    durable=durable,
+                    room=room_for(current, target),
                 )
             except ConflictError:
                 stored = None
             if stored is not None and stored.operation.id == wanted.operation.id:
+                if durable:
+                    # For a hub elsewhere, or a webhook. One of our own is work for this processor: part of the turn.
+                    call.waits()
                 return await self._carry(stored, patience)
             del findings.checks[so_far:]
             current = stored or await registrations.get(claim.registration_id)
@@ -347,26 +418,3 @@ class Engine:
         else:
             self._assigner.begin(registration)
         return await self._assigner.outcome(registration, patience)
-
-
-def _target_hub(operation: Operation, fleet: Fleet) -> LinkedHub | None:
-    return None if operation.target is None else by_host(fleet.hubs, operation.target.hub)
-
-
-def _must_last_at_once(operation: Operation, target: LinkedHub | None) -> bool:
-    """Tell whether the opened operation must be on disk before anything else happens.
-
-    A first assignment to a hub of our own need not: nothing outside this database follows from it before the
-    outcome is written, and that write is durable.
-    """
-    if operation.status is not RegistrationStatus.ASSIGNING or operation.leaves:
-        return True
-    return target is None or target.connection_string is not None
-
-
-def _room(current: Registration | None, target: LinkedHub | None) -> int | None:
-    """Return the limit of a capped hub that the device is new to."""
-    if target is None or target.max_devices is None:
-        return None
-    home = current.assignment if current else None
-    return None if home is not None and home.hub.lower() == target.host_name.lower() else target.max_devices

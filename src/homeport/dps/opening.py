@@ -19,6 +19,7 @@ from homeport.dps.model import (
     EnrollmentRef,
     Failure,
     Fleet,
+    LinkedHub,
     Operation,
     Question,
     Registration,
@@ -227,3 +228,27 @@ def _device_id(attested: Attested, current: Assignment | None) -> str:
 def _no_hub(findings: Findings, reason: str) -> Failure:
     findings.failed("allocation", reason)
     return Failure(code=Code.NO_HUB, message=f"No IoT hub to assign to: {reason}.")
+
+
+def target_hub(operation: Operation, fleet: Fleet) -> LinkedHub | None:
+    """Return the hub the operation goes to, None if it is not known yet."""
+    return None if operation.target is None else by_host(fleet.hubs, operation.target.hub)
+
+
+def must_last_at_once(operation: Operation, target: LinkedHub | None) -> bool:
+    """Tell whether the opened operation must be on disk before anything else happens.
+
+    A first assignment to a hub of our own need not: nothing outside this database follows from it before the
+    outcome is written, and that write is durable.
+    """
+    if operation.status is not RegistrationStatus.ASSIGNING or operation.leaves:
+        return True
+    return target is None or target.connection_string is not None
+
+
+def room_for(current: Registration | None, target: LinkedHub | None) -> int | None:
+    """Return the limit of a capped hub that the device is new to."""
+    if target is None or target.max_devices is None:
+        return None
+    home = current.assignment if current else None
+    return None if home is not None and home.hub.lower() == target.host_name.lower() else target.max_devices

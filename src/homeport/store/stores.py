@@ -14,6 +14,7 @@ from homeport.store.dialect import Dialect
 from homeport.store.enrollments import SqlEnrollmentStore
 from homeport.store.event_log import SqlEventLog
 from homeport.store.hubs import SqlHubStore
+from homeport.store.ip_filter import SqlIpFilterStore
 from homeport.store.linked_hubs import SqlLinkedHubStore
 from homeport.store.messages import SqlFeedbackStore, SqlMessageStore
 from homeport.store.migration import check, migrate
@@ -36,6 +37,7 @@ class Stores:
     linked_hubs: SqlLinkedHubStore
     allocation: SqlAllocationSettingsStore
     hubs: SqlHubStore
+    ip_filter: SqlIpFilterStore
 
     @classmethod
     def over(cls, database: Database) -> "Stores":
@@ -50,6 +52,7 @@ class Stores:
             linked_hubs=SqlLinkedHubStore(database),
             allocation=SqlAllocationSettingsStore(database),
             hubs=SqlHubStore(database),
+            ip_filter=SqlIpFilterStore(database),
         )
 
     def devices(self, hub: str) -> SqlDeviceStore:

@@ -7,6 +7,15 @@ from homeport.dps.administration.allocation import AllocationResponder
 from homeport.dps.administration.attempts import AttemptsResponder
 from homeport.dps.administration.export import ExportResponder
 from homeport.dps.administration.hubs import HubsResponder
+from homeport.dps.administration.ip_filter import IpFilterResponder, IpFilterStore
 from homeport.dps.administration.registrations import RegistrationsResponder
 
-__all__ = ["AllocationResponder", "AttemptsResponder", "ExportResponder", "HubsResponder", "RegistrationsResponder"]
+__all__ = [
+    "AllocationResponder",
+    "AttemptsResponder",
+    "ExportResponder",
+    "HubsResponder",
+    "IpFilterResponder",
+    "IpFilterStore",
+    "RegistrationsResponder",
+]
