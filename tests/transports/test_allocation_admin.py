@@ -15,6 +15,7 @@ from homeport.dps.hubs import Share
 from homeport.dps.model import ProvisioningStatus, ReprovisionPolicy, SymmetricKeyAttestation
 from homeport.dps.ports import HubRefusedError, HubUnavailableError
 from homeport.errors import HomeportError
+from homeport.security.callers import SYSTEM
 from homeport.security.sas import derive_device_key
 from tests.transports.test_custom_allocation import CUSTOM
 from tests.transports.world import GROUP_KEY, World, claim, context, evidence, new_world
@@ -34,7 +35,9 @@ async def ask(
     kind = HubsResource if collection == "hubs" else AllocationResource
     resource = next(each for each in world.admin if isinstance(each, kind))
     body = b"" if document is None else json.dumps(document).encode()
-    request = AdminRequest(path=(collection, *rest), parameters={}, headers=headers or {}, body=body, tracking_id="t")
+    request = AdminRequest(
+        path=(collection, *rest), parameters={}, headers=headers or {}, body=body, tracking_id="t", caller=SYSTEM
+    )
     _, run = resource.calls(request)[method]
     try:
         reply = await run()

@@ -262,7 +262,7 @@ def process(
             hubs=database.linked_hubs,
         ),
         WhatIf(enrollments=database.enrollments, registrations=database.registrations, hubs=database.linked_hubs),
-        SigningKeyService(database.settings, secrets.token_bytes),
+        SigningKeyService(database.settings, database.allocation, secrets.token_bytes),
     )
     return World(
         database=database,

@@ -15,6 +15,7 @@ from homeport.app.directory import DataDirectory
 from homeport.app.hub_administration import LocalHubAdministration
 from homeport.app.hub_links import HubLinkDirectory
 from homeport.app.identity import ServiceIdentity, load_or_create
+from homeport.app.journal import journal_parts
 from homeport.app.ops import Metrics
 from homeport.app.presence import Presence
 from homeport.app.protection import Protection, protection
@@ -91,7 +92,7 @@ async def build(
         )
         stack.push_async_callback(links.close)
         metrics = Metrics()
-        signing_keys = SigningKeyService(stores.settings, random)
+        signing_keys = SigningKeyService(stores.settings, stores.allocation, random)
         allocators, webhooks = custom_allocators(config, signing_keys, clock)
         stack.push_async_callback(webhooks.close)
         health = HubHealthMonitor(
@@ -109,6 +110,9 @@ async def build(
             random=random,
             owner=f"{os.getpid()}-{random(8).hex()}",
             lease=LEASE,
+        )
+        journal = await stack.enter_async_context(
+            journal_parts(config, directory, addresses, stores, identity, clock=clock, random=random)
         )
         hub_service = HubService(
             hubs=stores.linked_hubs,
@@ -143,6 +147,7 @@ async def build(
             hub_service,
             metrics,
             guard,
+            journal,
             signing_keys=signing_keys,
             bus=bus,
             clock=clock,
@@ -177,6 +182,7 @@ async def build(
                 health.run,
                 *guard.background,
                 *service.background,
+                *journal.background,
             ),
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 from homeport.app.addresses import Addresses
 from homeport.app.config import Config
 from homeport.app.identity import ServiceIdentity
+from homeport.app.journal import JournaledAttempts, JournalParts
 from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
 from homeport.app.protection import Protection
 from homeport.bus import LocalBus
@@ -61,6 +62,7 @@ def provisioning(
     hub_service: HubService,
     metrics: Metrics,
     guard: Protection,
+    journal: JournalParts,
     *,
     signing_keys: SigningKeyService,
     bus: LocalBus,
@@ -68,7 +70,7 @@ def provisioning(
     random: Random,
 ) -> Provisioning:
     """Make the provisioning service's site: engine, responders and front-ends over the store."""
-    attempts = MeasuredAttempts(stores.attempts, metrics)
+    attempts = MeasuredAttempts(JournaledAttempts(stores.attempts, journal.refusals), metrics)
     engine = dps.Engine(
         id_scope=identity.id_scope,
         stores=dps.Stores(
@@ -121,12 +123,16 @@ def provisioning(
                     signing_keys,
                 )
             ),
+            *journal.resources,
             ExportResource(ExportResponder(enrollments)),
             IpFilterResource(IpFilterResponder(stores.ip_filter, guard.ip_filter.refresh)),
         ),
         policies=identity.policies,
         clock=clock,
         random=random,
+        administrators=journal.administrators.find,
+        journal=stores.journal,
+        source=journal.source,
         http=(OperationsFrontEnd(metrics, is_healthy, lambda: guard.is_shedding),),
         admission=guard.admission,
         screen=guard.screen,

@@ -16,6 +16,7 @@ from homeport.dps.model import (
 from homeport.dps.ports import AllocationSettingsStore, EnrollmentStore, LinkedHubStore, RegistrationStore
 from homeport.dps.reprovisioning import stays
 from homeport.errors import Code, HomeportError
+from homeport.security.callers import Caller
 from homeport.wire.versions import NEWEST_DEVICE_VERSION
 
 MAX_REGIONS = 200
@@ -54,10 +55,10 @@ class AllocationService:
         """Return what the operator set, or the defaults."""
         return await self._settings.get()
 
-    async def put_settings(self, settings: AllocationSettings) -> AllocationSettings:
+    async def put_settings(self, settings: AllocationSettings, *, by: Caller) -> AllocationSettings:
         """Replace the settings; they count for registrations from now on. Raises INVALID_REQUEST."""
         checked = _checked(settings)
-        await self._settings.put(checked)
+        await self._settings.put(checked, by=by)
         return checked
 
     async def predict(

@@ -144,6 +144,7 @@ def _operation(
         step=step,
         deadline=deadline,
         tracking_id=opening.tracking_id,
+        remote_address=opening.remote_address,
         identity_digest=opening.identity_digest,
         **members,
     )

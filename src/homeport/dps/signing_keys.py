@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from homeport.dps.identifiers import Random
+from homeport.dps.ports import AllocationSettingsStore
+from homeport.security.callers import Caller
 
 _NAME = "webhook-signing-keys"
 _KEY_BYTES = 32
@@ -19,8 +21,6 @@ class Settings(Protocol):
     """The part of the settings store that is needed here."""
 
     async def get(self, name: str) -> bytes | None: ...
-
-    async def put(self, name: str, value: bytes) -> None: ...
 
     async def put_if_absent(self, name: str, value: bytes) -> bytes:
         """Store the value unless there is one; return the one that stands."""
@@ -42,8 +42,9 @@ class SigningKeys:
 class SigningKeyService:
     """Keeps the keys in the settings, so that all processes sign alike."""
 
-    def __init__(self, settings: Settings, random: Random) -> None:
+    def __init__(self, settings: Settings, store: AllocationSettingsStore, random: Random) -> None:
         self._settings = settings
+        self._store = store
         self._random = random
 
     async def get(self) -> SigningKeys:
@@ -53,10 +54,10 @@ class SigningKeyService:
             stored = await self._settings.put_if_absent(_NAME, _encode(self._new(self._random(_KEY_BYTES))))
         return _decode(stored)
 
-    async def rotate(self) -> SigningKeys:
+    async def rotate(self, *, by: Caller) -> SigningKeys:
         """Make a new primary key; the old one stays valid as the secondary until the next rotation."""
         keys = self._new((await self.get()).primary)
-        await self._settings.put(_NAME, _encode(keys))
+        await self._store.put_signing_keys(_NAME, _encode(keys), by=by)
         return keys
 
     def _new(self, secondary: bytes) -> SigningKeys:

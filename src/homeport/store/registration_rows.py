@@ -52,6 +52,7 @@ class OperationRow(Struct, kw_only=True, omit_defaults=True):
     explanation: str = ""
     attempts: int = 0
     tracking_id: str = ""
+    remote_address: str = ""
     identity_digest: str = ""
 
 
@@ -142,6 +143,7 @@ def registration_of(columns: Row) -> Registration:
             lease_owner=lease_owner,
             lease_until=from_micros(lease_until),
             tracking_id=operation.tracking_id,
+            remote_address=operation.remote_address,
             identity_digest=operation.identity_digest,
         ),
         etag=etag,
@@ -175,6 +177,7 @@ def _row(registration: Registration) -> RegistrationRow:
             explanation=operation.explanation,
             attempts=operation.attempts,
             tracking_id=operation.tracking_id,
+            remote_address=operation.remote_address,
             identity_digest=operation.identity_digest,
         ),
         created_at=registration.created_at,

@@ -1,5 +1,5 @@
 # Made by scripts/unasync.py: change its twin in _async instead.
-"""The client of what only Homeport has: attempts and their reasons, registrations, hubs, allocation (`/homeport/`)."""
+"""The client of what only Homeport has: attempts, hubs, allocation, audit, events (`/homeport/`)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from homeport.client._sync.http import only, segment
-from homeport.client._sync.service_client import ServiceClient
+from homeport.client._sync.journal import JournalClient
 from homeport.client.admin_models import (
     Attempt,
     IpFilter,
@@ -36,8 +36,8 @@ class _IpFilterTest(msgspec.Struct):
     decisions: list[IpFilterDecision]
 
 
-class HomeportAdminClient(ServiceClient):
-    """Administration beside Azure's API; made of the provisioning service's connection string.
+class HomeportAdminClient(JournalClient):
+    """Administration beside Azure's API; made of the service's connection string or an administrator's token.
 
     Every method raises ProvisioningServiceError or TransportError.
     """

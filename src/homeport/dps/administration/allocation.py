@@ -18,6 +18,7 @@ from homeport.dps.translate_allocation_admin import (
 )
 from homeport.dps.what_if import WhatIf
 from homeport.paging import encode_token
+from homeport.security.callers import Caller
 from homeport.wire import dps_allocation as wire
 
 
@@ -30,9 +31,9 @@ class AllocationResponder:
     async def settings(self, tracking_id: str) -> Reply:
         return success(200, settings_document(await self._service.settings()), tracking_id)
 
-    async def put_settings(self, body: bytes, tracking_id: str) -> Reply:
-        settings = await self._service.put_settings(settings_of(read(wire.settings, body)))
-        return success(200, settings_document(settings), tracking_id)
+    async def put_settings(self, body: bytes, by: Caller) -> Reply:
+        settings = await self._service.put_settings(settings_of(read(wire.settings, body)), by=by)
+        return success(200, settings_document(settings), by.tracking_id)
 
     async def explain(self, body: bytes, tracking_id: str) -> Reply:
         """Answer with the decision for one device, which is not carried out."""
@@ -64,8 +65,8 @@ class AllocationResponder:
     async def signing_keys(self, tracking_id: str) -> Reply:
         return success(200, _keys_document(await self._keys.get()), tracking_id)
 
-    async def rotate_signing_keys(self, tracking_id: str) -> Reply:
-        return success(200, _keys_document(await self._keys.rotate()), tracking_id)
+    async def rotate_signing_keys(self, by: Caller) -> Reply:
+        return success(200, _keys_document(await self._keys.rotate(by=by)), by.tracking_id)
 
 
 def _keys_document(keys: SigningKeys) -> wire.SigningKeys:

@@ -1,5 +1,6 @@
 """The nouns of device provisioning as values. No serialization, no transport, no SQL (contract dps.md 3, 8, 9)."""
 
+from homeport.dps.model.administrator import Administrator
 from homeport.dps.model.allocation import (
     AddressRange,
     AllocationSettings,
@@ -23,6 +24,7 @@ from homeport.dps.model.attestation import (
     TpmAttestation,
     X509Attestation,
 )
+from homeport.dps.model.changes import change, device, outcome
 from homeport.dps.model.custom_definition import FUNCTION_SCHEME, is_function, webhook_problem
 from homeport.dps.model.document import JsonObject
 from homeport.dps.model.enrollment import (
@@ -34,6 +36,16 @@ from homeport.dps.model.enrollment import (
     IndividualEnrollment,
     ProvisioningStatus,
     ReprovisionPolicy,
+)
+from homeport.dps.model.events import (
+    DEFAULT_MAX_ATTEMPTS,
+    TYPE_PREFIX,
+    DeadLetter,
+    Filter,
+    Mode,
+    Progress,
+    Standing,
+    Subscription,
 )
 from homeport.dps.model.evidence import (
     CallContext,
@@ -54,6 +66,7 @@ from homeport.dps.model.hub import (
     TwinContent,
     TwinWrite,
 )
+from homeport.dps.model.journal import Entry, Kind, Recorded, Wanted, document_of
 from homeport.dps.model.registration import (
     Assignment,
     Failure,
@@ -66,8 +79,11 @@ from homeport.dps.model.registration import (
 )
 
 __all__ = [
+    "DEFAULT_MAX_ATTEMPTS",
     "FUNCTION_SCHEME",
+    "TYPE_PREFIX",
     "AddressRange",
+    "Administrator",
     "AllocationPolicy",
     "AllocationSettings",
     "Answer",
@@ -82,25 +98,32 @@ __all__ = [
     "Check",
     "ClientCertificates",
     "CustomAllocation",
+    "DeadLetter",
     "DeviceClaim",
     "DeviceSpec",
     "Enrollment",
     "EnrollmentGroup",
     "EnrollmentRef",
+    "Entry",
     "Evidence",
     "Failure",
+    "Filter",
     "Fleet",
     "HubCredential",
     "HubDevice",
     "IndividualEnrollment",
     "JsonObject",
+    "Kind",
     "LinkedHub",
+    "Mode",
     "NoEvidence",
     "Operation",
     "Outcome",
     "PendingChallenge",
+    "Progress",
     "ProvisioningStatus",
     "Question",
+    "Recorded",
     "Region",
     "RegionLatency",
     "Registration",
@@ -109,7 +132,9 @@ __all__ = [
     "SasCredential",
     "SasEvidence",
     "SigningCertificates",
+    "Standing",
     "Step",
+    "Subscription",
     "Substatus",
     "SymmetricKeyAttestation",
     "Terms",
@@ -119,7 +144,12 @@ __all__ = [
     "TpmKeys",
     "TwinContent",
     "TwinWrite",
+    "Wanted",
     "X509Attestation",
+    "change",
+    "device",
+    "document_of",
     "is_function",
+    "outcome",
     "webhook_problem",
 ]

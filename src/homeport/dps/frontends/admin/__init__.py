@@ -1,23 +1,29 @@
 """Administrators over HTTPS, beside Azure's API (`/homeport/…`): one front-end, a module for each noun."""
 
+from homeport.dps.frontends.admin.administrators import AdministratorsResource
 from homeport.dps.frontends.admin.allocation import AllocationResource
 from homeport.dps.frontends.admin.attempts import AttemptsResource
+from homeport.dps.frontends.admin.audit import AuditResource
 from homeport.dps.frontends.admin.export import ExportResource
 from homeport.dps.frontends.admin.frontend import AdminFrontEnd
 from homeport.dps.frontends.admin.hubs import HubsResource
 from homeport.dps.frontends.admin.ip_filter import IpFilterResource
 from homeport.dps.frontends.admin.registrations import RegistrationsResource
 from homeport.dps.frontends.admin.resource import AdminRequest, AdminResource, Calls
+from homeport.dps.frontends.admin.subscriptions import SubscriptionsResource
 
 __all__ = [
     "AdminFrontEnd",
     "AdminRequest",
     "AdminResource",
+    "AdministratorsResource",
     "AllocationResource",
     "AttemptsResource",
+    "AuditResource",
     "Calls",
     "ExportResource",
     "HubsResource",
     "IpFilterResource",
     "RegistrationsResource",
+    "SubscriptionsResource",
 ]

@@ -19,12 +19,12 @@ class AllocationResource:
             case ["settings"]:
                 return {
                     "GET": (_CONFIG, lambda: responder.settings(tracking_id)),
-                    "PUT": (_CONFIG, lambda: responder.put_settings(body, tracking_id)),
+                    "PUT": (_CONFIG, lambda: responder.put_settings(body, request.caller)),
                 }
             case ["signingkeys"]:
                 return {"GET": (_CONFIG, lambda: responder.signing_keys(tracking_id))}
             case ["signingkeys", "rotate"]:
-                return {"POST": (_CONFIG, lambda: responder.rotate_signing_keys(tracking_id))}
+                return {"POST": (_CONFIG, lambda: responder.rotate_signing_keys(request.caller))}
             case ["explain"]:
                 return {"POST": (_CONFIG, lambda: responder.explain(body, tracking_id))}
             case ["whatif"]:
