@@ -14,6 +14,7 @@ from homeport.app.directory import DataDirectory
 from homeport.app.hub_administration import LocalHubAdministration
 from homeport.app.hub_links import HubLinkDirectory
 from homeport.app.identity import ServiceIdentity, load_or_create
+from homeport.app.issuing import make_issuing, open_custody, warn_of_unusable_keys
 from homeport.app.ops import Metrics
 from homeport.app.presence import Presence
 from homeport.app.provisioning import provisioning_site
@@ -62,9 +63,10 @@ async def build(
 ) -> AsyncIterator[Parts]:
     """Open the store and make every part; close them at the end.
 
-    Raises DatabaseError or SchemaError if the store cannot be used.
+    Raises DatabaseError or SchemaError if the store cannot be used, DirectoryError for an unusable master key.
     """
     clock = clock or SystemClock()
+    custody = open_custody(config, directory, random)
     addresses = Addresses.of(config)
     async with contextlib.AsyncExitStack() as stack:
         stores = await stack.enter_async_context(open_stores(config.database or directory.database_file))
@@ -89,12 +91,14 @@ async def build(
             registrations=stores.registrations,
             hubs=stores.linked_hubs,
             links=links,
+            issued=stores.issued_certificates,
             bus=bus,
             clock=clock,
             random=random,
             owner=f"{os.getpid()}-{random(8).hex()}",
             lease=LEASE,
         )
+        issuing = make_issuing(stores, custody, links, clock=clock, random=random)
         hub_service = HubService(
             hubs=stores.linked_hubs, administration=LocalHubAdministration(hubs), bus=bus, clock=clock
         )
@@ -116,7 +120,17 @@ async def build(
 
         sites.add(
             provisioning_site(
-                config, addresses, stores, identity, assigner, hub_service, metrics, bus=bus, clock=clock, random=random
+                config,
+                addresses,
+                stores,
+                identity,
+                assigner,
+                hub_service,
+                issuing,
+                metrics,
+                bus=bus,
+                clock=clock,
+                random=random,
             )
         )
         if config.database is None:
@@ -124,6 +138,7 @@ async def build(
             await stores.registrations.release()
         await hubs.load(alone=config.database is None)
         await _first_hub(hub_service, hubs, stores, addresses)
+        await warn_of_unusable_keys(stores, custody)
         presence = Presence(
             directory,
             identity,
@@ -139,7 +154,7 @@ async def build(
             hubs=hubs,
             sites=sites,
             presence=presence,
-            background=(assigner.run, hubs.run, presence.keep_fresh),
+            background=(assigner.run, hubs.run, presence.keep_fresh, issuing.revocations.run),
         )
 
 

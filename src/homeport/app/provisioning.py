@@ -5,6 +5,7 @@ from datetime import timedelta
 from homeport.app.addresses import Addresses
 from homeport.app.config import Config
 from homeport.app.identity import ServiceIdentity
+from homeport.app.issuing import Issuing
 from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
 from homeport.bus import LocalBus
 from homeport.clock import Clock
@@ -30,6 +31,7 @@ def provisioning_site(
     identity: ServiceIdentity,
     assigner: Assigner,
     hub_service: HubService,
+    issuing: Issuing,
     metrics: Metrics,
     *,
     bus: LocalBus,
@@ -51,6 +53,7 @@ def provisioning_site(
         bus=bus,
         clock=clock,
         random=random,
+        issuer=issuing.issuer,
         patience=config.register_budget,
         time_limit=timedelta(seconds=config.operation_deadline),
     )
@@ -73,9 +76,10 @@ def provisioning_site(
             AttemptsResource(AttemptsResponder(attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hub_service)),
+            *issuing.resources,
         ),
         policies=identity.policies,
         clock=clock,
         random=random,
-        http=(OperationsFrontEnd(metrics, is_healthy),),
+        http=(OperationsFrontEnd(metrics, is_healthy), *issuing.http),
     )

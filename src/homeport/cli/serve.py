@@ -38,6 +38,14 @@ def serve(
         int | None, typer.Option("--amqp-port", help="Kept for AMQP, which is not served yet.", show_default="5671")
     ] = None,
     portal_port: Annotated[int | None, typer.Option("--portal-port", show_default="8080, on loopback")] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--key-file",
+            help="Master key over the private keys of certificate authorities.",
+            show_default="master.key in the data directory, made if missing",
+        ),
+    ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="A homeport.toml.", envvar="HOMEPORT_CONFIG")] = None,
     log_level: Annotated[str | None, typer.Option("--log-level", show_default="info")] = None,
 ) -> None:
@@ -54,6 +62,7 @@ def serve(
         "mqtt_port": mqtt_port,
         "amqp_port": amqp_port,
         "portal_port": portal_port,
+        "master_key_file": None if key_file is None else str(key_file),
         "log_level": log_level,
     }
     try:

@@ -13,6 +13,7 @@ from homeport.bus import Bus, RegistrationFinished, RegistrationOpened
 from homeport.clock import Clock
 from homeport.dps.carrying import Carrying, Settings
 from homeport.dps.identifiers import Random
+from homeport.dps.issuing.ports import IssuedCertificateStore
 from homeport.dps.model import Registration, RegistrationStatus
 from homeport.dps.ports import HubLinks, LinkedHubStore, RegistrationStore
 from homeport.errors import ConflictError
@@ -37,6 +38,7 @@ class Assigner:
         registrations: RegistrationStore,
         hubs: LinkedHubStore,
         links: HubLinks,
+        issued: IssuedCertificateStore | None = None,
         bus: Bus,
         clock: Clock,
         random: Random,
@@ -45,7 +47,14 @@ class Assigner:
         poll: float = 2.0,
     ) -> None:
         self._settings = Settings(
-            registrations=registrations, hubs=hubs, links=links, clock=clock, random=random, owner=owner, lease=lease
+            registrations=registrations,
+            hubs=hubs,
+            links=links,
+            issued=issued,
+            clock=clock,
+            random=random,
+            owner=owner,
+            lease=lease,
         )
         self._bus = bus
         self._poll = poll

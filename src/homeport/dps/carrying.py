@@ -13,8 +13,10 @@ from typing import Any, TypeVar
 from homeport.clock import Clock
 from homeport.dps.allocation import by_host
 from homeport.dps.identifiers import Random, new_etag
+from homeport.dps.issuing.ports import IssuedCertificateStore
 from homeport.dps.model import (
     Assignment,
+    CertificateRef,
     DeviceSpec,
     Failure,
     LinkedHub,
@@ -22,7 +24,9 @@ from homeport.dps.model import (
     Registration,
     RegistrationStatus,
     Step,
+    ThumbprintCredential,
 )
+from homeport.dps.opening import identity_digest
 from homeport.dps.ports import (
     HubLink,
     HubLinks,
@@ -52,6 +56,7 @@ class Settings:
     registrations: RegistrationStore
     hubs: LinkedHubStore
     links: HubLinks
+    issued: IssuedCertificateStore | None
     clock: Clock
     random: Random
     owner: str
@@ -122,9 +127,23 @@ class Carrying:
         if self._operation.migrate_from is not None:
             spec = await self._with_migrated_data(spec, self._operation.migrate_from, hubs)
         await self._held(link.provision(spec))
+        await self._withdraw_revoked(link)
         if self._operation.leaves is not None:
             # From here on the old identity may go, so the way back to reading it must be closed first.
             await self._save(replace(self._operation, step=Step.REMOVE_OLD, spec=None))
+
+    async def _withdraw_revoked(self, link: HubLink) -> None:
+        """Take a certificate of before back from the hub if it was revoked since the operation was opened.
+
+        Whoever revokes marks first and then looks at the hubs: one of the two sees what the other did.
+        """
+        issuance, issued = self._operation.issuance, self._settings.issued
+        if issuance is None or issued is None:
+            return
+        for before in (issuance.replaces, None if issuance.is_new else issuance.ref):
+            known = None if before is None else await issued.get(before.serial_number)
+            if known is not None and known.revocation is not None:
+                await self._held(link.withdraw(self._target.device_id, known.ref.thumbprint))
 
     async def _with_migrated_data(self, spec: DeviceSpec, home: Assignment, hubs: Sequence[LinkedHub]) -> DeviceSpec:
         link = self._link(home, hubs)
@@ -157,7 +176,18 @@ class Carrying:
             substatus=self._operation.success,
             assignment=self._target,
             failure=None,
+            certificate=self._certificate(),
         )
+
+    def _certificate(self) -> CertificateRef | None:
+        """Return the issued certificate that the hub accepts now: the new one, or the one the device showed itself."""
+        operation, before = self._operation, self._registration.certificate
+        if operation.issuance is not None:
+            return operation.issuance.ref
+        if before is None:
+            return None
+        shown = identity_digest(ThumbprintCredential(primary=before.thumbprint, secondary=before.thumbprint))
+        return before if operation.identity_digest == shown else None
 
     async def _fail(self, code: Code, message: str) -> Registration:
         return await self._store(

@@ -17,6 +17,7 @@ from homeport.dps.attempts import Recorder, RefusedError
 from homeport.dps.attestation import (
     UNAUTHORIZED,
     Attested,
+    ChainProof,
     Challenge,
     Findings,
     Refused,
@@ -25,6 +26,7 @@ from homeport.dps.attestation import (
     verify,
 )
 from homeport.dps.identifiers import Random
+from homeport.dps.issuing.issuance import Issuer, Terms, refuse_revoked
 from homeport.dps.model import (
     AllocationPolicy,
     CallContext,
@@ -44,6 +46,7 @@ from homeport.dps.opening import Opening, identity_digest, open_registration
 from homeport.dps.ports import AttemptStore, ChallengeStore, EnrollmentStore, LinkedHubStore, RegistrationStore
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.security.explain import quoted
+from homeport.security.x509_request import CertificateRequest
 from homeport.wire.versions import hears_assigning_first
 
 _ROUNDS = 8
@@ -85,6 +88,8 @@ class _Call:
     payload: bytes | None
     context: CallContext
     findings: Findings
+    terms: Terms | None
+    """What the certificate request it came with is granted."""
 
 
 class Engine:
@@ -102,6 +107,7 @@ class Engine:
         bus: Bus,
         clock: Clock,
         random: Random,
+        issuer: Issuer | None = None,
         default_policy: AllocationPolicy = AllocationPolicy.HASHED,
         patience: float = 2.0,
         time_limit: timedelta = timedelta(minutes=10),
@@ -112,16 +118,23 @@ class Engine:
         self._bus = bus
         self._clock = clock
         self._random = random
+        self._issuer = issuer
         self._default_policy = default_policy
         self._patience = patience
         self._time_limit = time_limit
 
     async def register(
-        self, claim: DeviceClaim, evidence: Evidence, payload: bytes | None, context: CallContext
+        self,
+        claim: DeviceClaim,
+        evidence: Evidence,
+        payload: bytes | None,
+        context: CallContext,
+        request: CertificateRequest | None = None,
     ) -> Registered | ChallengeIssued:
-        """Prove the device, give it a home, and wait a little for the hub.
+        """Prove the device, give it a home, and wait a little for the hub; with a `request`, issue a certificate.
 
-        Raises RefusedError, and HomeportError CONFLICT if registrations with different credentials race.
+        Raises RefusedError, and HomeportError CONFLICT if registrations with different credentials race,
+        CERTIFICATE_REFUSED if the request cannot be granted, UNAVAILABLE if its authority cannot sign now.
         """
         with self._record(claim, evidence, context) as attempt:
             findings = attempt.findings
@@ -138,10 +151,11 @@ class Engine:
                         _Call(
                             claim=claim,
                             attested=verdict,
-                            digest=identity_digest(verdict.identity),
+                            digest=identity_digest(verdict.identity, request.key_digest if request else None),
                             payload=payload,
                             context=context,
                             findings=findings,
+                            terms=await self._terms(request, verdict, findings),
                         )
                     )
                     attempt.registered(registration)
@@ -243,7 +257,19 @@ class Engine:
             groups = await self._stores.enrollments.groups()
             del findings.checks[so_far:]
             verdict = judge()
+        if self._issuer is not None and isinstance(verdict, Attested) and isinstance(proof, ChainProof):
+            revoked = await self._issuer.revocation_of(proof.chain[0])
+            if revoked is not None:
+                return refuse_revoked(revoked, findings)
         return verdict
+
+    async def _terms(self, request: CertificateRequest | None, attested: Attested, findings: Findings) -> Terms | None:
+        """Ask what the request is granted; a disabled enrollment grants nothing, and says so itself."""
+        if request is None or not attested.enrollment.enabled:
+            return None
+        if self._issuer is None:
+            raise HomeportError(Code.CERTIFICATE_REFUSED, "This server issues no certificates.")
+        return await self._issuer.terms(request, attested.enrollment, findings)
 
     # ---------------------------------------------------------------- where does it go
 
@@ -297,6 +323,15 @@ class Engine:
         return wanted
 
     async def _decide(self, call: _Call, current: Registration | None) -> Registration:
+        wanted = await self._opened(call, current)
+        if self._issuer is None or wanted.operation.spec is None:
+            return wanted
+        if call.terms is None:
+            await self._issuer.note_revoked(current, call.findings)
+            return wanted
+        return await self._issuer.certify(wanted, call.terms, current, call.findings)
+
+    async def _opened(self, call: _Call, current: Registration | None) -> Registration:
         opening = Opening(
             claim=call.claim,
             attested=call.attested,

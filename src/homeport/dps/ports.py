@@ -183,6 +183,13 @@ class HubLink(Protocol):
         """Delete the identity; a missing one is fine."""
         ...
 
+    async def withdraw(self, device_id: str, thumbprint: str) -> None:
+        """Stop accepting a certificate, and end its connections; fine if the device does not use it, or is missing.
+
+        Durable when this returns. Everything else of the identity stays as it is.
+        """
+        ...
+
 
 class HubLinks(Protocol):
     """Finds the link for a linked hub."""

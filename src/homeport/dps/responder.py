@@ -9,6 +9,7 @@ from homeport.dps.identifiers import Random, check_registration_id, new_guid
 from homeport.dps.model import CallContext, DeviceClaim, Evidence, Registration, RegistrationStatus
 from homeport.dps.reply import Reply, answer, failure, success, unreadable
 from homeport.dps.translate import (
+    certificate_request_of,
     challenge_document,
     operation_document,
     payload_of,
@@ -17,6 +18,7 @@ from homeport.dps.translate import (
     with_keys,
 )
 from homeport.errors import Code, HomeportError
+from homeport.security.x509_request import CertificateRequest
 from homeport.wire import WireError, decode
 from homeport.wire.dps_device import RegisterBody, register_body
 from homeport.wire.versions import is_api_version
@@ -69,8 +71,8 @@ class DeviceResponder:
         return failure(error, context.tracking_id, self._clock)
 
     async def _register(self, claim: DeviceClaim, evidence: Evidence, body: bytes, context: CallContext) -> Reply:
-        evidence, document = self._read(claim, evidence, body, context)
-        result = await self._engine.register(claim, evidence, payload_of(document), context)
+        evidence, document, request = self._read(claim, evidence, body, context)
+        result = await self._engine.register(claim, evidence, payload_of(document), context, request)
         if isinstance(result, ChallengeIssued):
             return success(401, challenge_document(result.blob), context.tracking_id)
         registration = result.registration
@@ -94,19 +96,24 @@ class DeviceResponder:
     async def _registration_state(
         self, claim: DeviceClaim, evidence: Evidence, body: bytes, context: CallContext
     ) -> Reply:
-        evidence, _ = self._read(claim, evidence, body, context)
+        evidence, *_ = self._read(claim, evidence, body, context, registers=False)
         registration = await self._engine.registration_state(claim, evidence, context)
         return success(200, registration_document(registration), context.tracking_id)
 
     def _read(
-        self, claim: DeviceClaim, evidence: Evidence, body: bytes, context: CallContext
-    ) -> tuple[Evidence, RegisterBody]:
+        self, claim: DeviceClaim, evidence: Evidence, body: bytes, context: CallContext, *, registers: bool = True
+    ) -> tuple[Evidence, RegisterBody, CertificateRequest | None]:
         """Check the form of everything the device said, before any of it is believed."""
         check_registration_id(claim.registration_id)
         try:
             _check(claim)
             document = _read_body(claim, body)
-            return with_keys(evidence, document), document
+            evidence = with_keys(evidence, document)
+            if not registers:
+                refuse_certificate_request(document, claim.api_version)
+                return evidence, document, None
+            request = certificate_request_of(document, claim.api_version, claim.registration_id)
+            return evidence, document, request  # noqa: TRY300 - what was read may refuse until here
         except HomeportError as error:
             # The API version stands in the record as a column: no stranger's text of any length.
             shown = claim if is_api_version(claim.api_version) else replace(claim, api_version="")
@@ -142,5 +149,4 @@ def _read_body(claim: DeviceClaim, body: bytes) -> RegisterBody:
         raise HomeportError(
             Code.INVALID_REGISTRATION_ID, "Invalid RegistrationId: the body names another one than the request."
         )
-    refuse_certificate_request(document, claim.api_version)
     return document

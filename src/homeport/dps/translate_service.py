@@ -36,6 +36,9 @@ T = TypeVar("T")
 
 _WEBHOOK = re.compile(r"https?://[^\s/]+\S*", re.ASCII | re.IGNORECASE)
 _MAX_URL = 2048
+# The patterns of the swagger of 2026-11-01.
+_NAMESPACE = re.compile(r"(?=.{3,64}\Z)[a-z0-9][a-z0-9-]*[a-z0-9]", re.ASCII)
+_ISSUING = re.compile(r"[0-9a-zA-Z][a-zA-Z0-9-]{2,62}", re.ASCII)
 
 
 def individual_of(
@@ -177,6 +180,9 @@ def _common(
         "initial_twin": _initial_twin(_given(document.initial_twin)),
         "iot_edge": None if capabilities is None else capabilities.iot_edge,
         "custom_allocation": custom,
+        "namespace_name": _named(document.namespace_name, _NAMESPACE, "namespaceName"),
+        "certificate_authority_name": _named(document.certificate_authority_name, _ISSUING, "certificateAuthorityName"),
+        "certificate_policy_name": _named(document.certificate_policy_name, _ISSUING, "certificatePolicyName"),
         "created_at": stored.created_at if stored else now,
         "updated_at": now,
     }
@@ -188,6 +194,9 @@ def _common_document(enrollment: Enrollment) -> dict[str, Any]:
     return {
         "capabilities": UNSET if enrollment.iot_edge is None else wire.DeviceCapabilities(iot_edge=enrollment.iot_edge),
         "iot_hub_host_name": _shown(enrollment.iot_hub_host_name),
+        "namespace_name": _shown(enrollment.namespace_name),
+        "certificate_authority_name": _shown(enrollment.certificate_authority_name),
+        "certificate_policy_name": _shown(enrollment.certificate_policy_name),
         "initial_twin": _shown(_plain(enrollment.initial_twin)),
         "etag": enrollment.etag,
         # The one member whose null is repeated (contract dps.md 8.3).
@@ -243,6 +252,13 @@ def _custom_allocation(document: wire.CustomAllocationDefinition | None) -> Cust
     if not is_api_version(document.api_version):
         raise _invalid("customAllocationDefinition.apiVersion is not of the form YYYY-MM-DD")
     return CustomAllocation(webhook_url=document.webhook_url, api_version=document.api_version)
+
+
+def _named(value: str | UnsetType | None, pattern: re.Pattern[str], member: str) -> str | None:
+    name = _given(value)
+    if name is not None and pattern.fullmatch(name) is None:
+        raise _invalid(f"{member} is not a name: 3 to 63 letters, digits and hyphens, no hyphen first")
+    return name
 
 
 def _initial_twin(twin: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ from homeport.hub.model import (
     JsonObject,
     RegistryStatistics,
     SasAuthentication,
+    SelfSignedAuthentication,
     Twin,
 )
 from homeport.hub.ports import DeviceStore
@@ -32,6 +33,9 @@ MAX_LISTED = 1000
 KEY_BYTES = 32
 ROUNDS = 8
 """How often a write that expects nothing is tried again when others write at the same time."""
+
+NO_CERTIFICATE = "0" * 64
+"""A SHA-256 thumbprint that no certificate has: an identity must name one."""
 
 _SCOPE_PREFIX = "ms-azure-iot-edge://"
 _TICK = timedelta(microseconds=1)
@@ -203,6 +207,30 @@ class Registry:
             if error.code is not HubCode.DEVICE_NOT_FOUND:
                 raise
 
+    async def withdraw(self, device_id: str, thumbprint: str) -> None:
+        """Stop accepting a certificate; nothing happens if the device is missing or does not use it.
+
+        An identity whose only certificate it was is left with one that nobody can have. Raises SERVICE_UNAVAILABLE
+        if others keep writing.
+        """
+        for _ in range(ROUNDS):
+            stored = await self._store.get_identity(device_id)
+            if stored is None:
+                return
+            remaining = without_thumbprint(stored.authentication, thumbprint)
+            if remaining is stored.authentication:
+                return
+            changed = replace(stored, authentication=remaining, etag=self._new_etag())
+            try:
+                await self._store.replace_identity(changed, expected_etag=stored.etag)
+            except HubError as error:
+                if error.code not in {HubCode.PRECONDITION_FAILED, HubCode.DEVICE_NOT_FOUND}:
+                    raise
+                continue
+            await self._changed(device_id)
+            return
+        raise HubError(HubCode.SERVICE_UNAVAILABLE, f"Others keep writing {device_id}.")
+
     async def _take_over(self, write: IdentityWrite, *, iot_edge: bool | None, twin: InitialTwin | None) -> bool:
         """Write credential, capability and, if given, the twin; False if the device has gone meanwhile."""
         device = await self._store.get(write.device_id)
@@ -268,6 +296,18 @@ class Registry:
 
     async def _changed(self, device_id: str) -> None:
         await self._bus.publish(DeviceChanged(hub=self._hub, device_id=device_id))
+
+
+def without_thumbprint(authentication: Authentication, thumbprint: str) -> Authentication:
+    """Return the authentication without this certificate; the very same object if it does not name it."""
+    if not isinstance(authentication, SelfSignedAuthentication):
+        return authentication
+    named = (authentication.primary_thumbprint, authentication.secondary_thumbprint)
+    left = [each for each in named if each and each.upper() != thumbprint.upper()]
+    if len(left) == sum(each is not None and each != "" for each in named):
+        return authentication
+    left = left or [NO_CERTIFICATE]
+    return SelfSignedAuthentication(primary_thumbprint=left[0], secondary_thumbprint=left[-1])
 
 
 def stale(device_id: str) -> HubError:

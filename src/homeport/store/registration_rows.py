@@ -8,10 +8,12 @@ from msgspec import Struct
 from homeport.dps.model import (
     Assignment,
     AttestationKind,
+    CertificateRef,
     DeviceSpec,
     EnrollmentRef,
     Failure,
     HubCredential,
+    Issuance,
     Operation,
     Registration,
     RegistrationStatus,
@@ -55,6 +57,7 @@ class OperationRow(Struct, kw_only=True, omit_defaults=True):
     attempts: int = 0
     tracking_id: str = ""
     identity_digest: str = ""
+    issuance: Issuance | None = None
 
 
 class RegistrationRow(Struct, kw_only=True, omit_defaults=True):
@@ -67,6 +70,7 @@ class RegistrationRow(Struct, kw_only=True, omit_defaults=True):
     payload: bytes | None = None
     device_payload: bytes | None = None
     tpm_key_blob: bytes | None = None
+    certificate: CertificateRef | None = None
     operation: OperationRow
     created_at: datetime
     updated_at: datetime
@@ -118,6 +122,7 @@ def registration_of(columns: Row) -> Registration:
         payload=row.payload,
         device_payload=row.device_payload,
         tpm_key_blob=row.tpm_key_blob,
+        certificate=row.certificate,
         operation=Operation(
             id=operation_id,
             status=operation.status,
@@ -134,6 +139,7 @@ def registration_of(columns: Row) -> Registration:
             lease_until=from_micros(lease_until),
             tracking_id=operation.tracking_id,
             identity_digest=operation.identity_digest,
+            issuance=operation.issuance,
         ),
         etag=etag,
         created_at=row.created_at,
@@ -153,6 +159,7 @@ def _row(registration: Registration) -> RegistrationRow:
         payload=registration.payload,
         device_payload=registration.device_payload,
         tpm_key_blob=registration.tpm_key_blob,
+        certificate=registration.certificate,
         operation=OperationRow(
             status=operation.status,
             step=operation.step,
@@ -164,6 +171,7 @@ def _row(registration: Registration) -> RegistrationRow:
             attempts=operation.attempts,
             tracking_id=operation.tracking_id,
             identity_digest=operation.identity_digest,
+            issuance=operation.issuance,
         ),
         created_at=registration.created_at,
         updated_at=registration.updated_at,

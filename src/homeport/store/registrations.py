@@ -8,6 +8,7 @@ from homeport.dps.model import Registration
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.paging import Page
 from homeport.store.database import Database, Parameters, Transaction
+from homeport.store.issued_certificates import add_issued
 from homeport.store.registration_rows import COLUMNS, registration_of, registration_values
 from homeport.store.rows import key_of, to_micros
 
@@ -83,7 +84,19 @@ class SqlRegistrationStore:
         return await self._database.write(work, durable=durable)
 
     async def save(self, registration: Registration, *, lease_owner: str) -> None:
-        if not await self._database.execute(_SAVE, {**registration_values(registration), "saver": lease_owner}):
+        values = {**registration_values(registration), "saver": lease_owner}
+        if registration.operation.issuance is None:
+            saved = await self._database.execute(_SAVE, values)
+        else:
+
+            async def work(transaction: Transaction) -> int:
+                changed = await transaction.execute(_SAVE, values)
+                if changed:
+                    await add_issued(transaction, registration)
+                return changed
+
+            saved = await self._database.write(work)
+        if not saved:
             raise ConflictError("The operation is not this process's to continue.")
 
     async def claim(self, *, now: datetime, lease: timedelta, owner: str, limit: int) -> Sequence[Registration]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from homeport.store.attempts import SqlAttemptStore
+from homeport.store.authorities import SqlAuthorityStore, SqlPolicyStore
 from homeport.store.challenges import SqlChallengeStore
 from homeport.store.database import Database
 from homeport.store.devices import SqlDeviceStore
@@ -13,6 +14,7 @@ from homeport.store.dialect import Dialect
 from homeport.store.enrollments import SqlEnrollmentStore
 from homeport.store.event_log import SqlEventLog
 from homeport.store.hubs import SqlHubStore
+from homeport.store.issued_certificates import SqlIssuedCertificateStore
 from homeport.store.linked_hubs import SqlLinkedHubStore
 from homeport.store.migration import check, migrate
 from homeport.store.postgres import PostgresDatabase
@@ -33,6 +35,9 @@ class Stores:
     attempts: SqlAttemptStore
     linked_hubs: SqlLinkedHubStore
     hubs: SqlHubStore
+    authorities: SqlAuthorityStore
+    certificate_policies: SqlPolicyStore
+    issued_certificates: SqlIssuedCertificateStore
 
     @classmethod
     def over(cls, database: Database) -> "Stores":
@@ -46,6 +51,9 @@ class Stores:
             attempts=SqlAttemptStore(database),
             linked_hubs=SqlLinkedHubStore(database),
             hubs=SqlHubStore(database),
+            authorities=SqlAuthorityStore(database),
+            certificate_policies=SqlPolicyStore(database),
+            issued_certificates=SqlIssuedCertificateStore(database),
         )
 
     def devices(self, hub: str) -> SqlDeviceStore:

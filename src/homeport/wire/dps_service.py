@@ -106,6 +106,9 @@ class DeviceRegistrationState(WireStruct, frozen=True, kw_only=True):
 class IndividualEnrollment(WireStruct, frozen=True, kw_only=True):
     registration_id: str
     device_id: str | UnsetType | None = UNSET
+    namespace_name: str | UnsetType | None = UNSET
+    certificate_authority_name: str | UnsetType | None = UNSET
+    certificate_policy_name: str | UnsetType | None = UNSET
     registration_state: DeviceRegistrationState | UnsetType | None = UNSET
     optional_device_information: JsonObject | UnsetType | None = UNSET
     attestation: AttestationMechanism
@@ -127,6 +130,9 @@ class EnrollmentGroup(WireStruct, frozen=True, kw_only=True):
     attestation: AttestationMechanism
     capabilities: DeviceCapabilities | UnsetType | None = UNSET
     iot_hub_host_name: str | UnsetType | None = UNSET
+    namespace_name: str | UnsetType | None = UNSET
+    certificate_authority_name: str | UnsetType | None = UNSET
+    certificate_policy_name: str | UnsetType | None = UNSET
     initial_twin: JsonObject | UnsetType | None = UNSET
     etag: str | UnsetType | None = UNSET
     provisioning_status: str | UnsetType | None = UNSET

@@ -4,7 +4,16 @@ Methods raise HomeportError; `reply.answer` around them makes the error body.
 """
 
 from homeport.dps.administration.attempts import AttemptsResponder
+from homeport.dps.administration.authorities import AuthoritiesResponder, PoliciesResponder
 from homeport.dps.administration.hubs import HubsResponder
+from homeport.dps.administration.issued_certificates import IssuedCertificatesResponder
 from homeport.dps.administration.registrations import RegistrationsResponder
 
-__all__ = ["AttemptsResponder", "HubsResponder", "RegistrationsResponder"]
+__all__ = [
+    "AttemptsResponder",
+    "AuthoritiesResponder",
+    "HubsResponder",
+    "IssuedCertificatesResponder",
+    "PoliciesResponder",
+    "RegistrationsResponder",
+]

@@ -52,6 +52,7 @@ __all__ = [
     "INVALID_CERTIFICATE",
     "UNAUTHORIZED",
     "Attested",
+    "ChainProof",
     "Challenge",
     "Findings",
     "Identity",

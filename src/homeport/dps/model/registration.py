@@ -7,6 +7,7 @@ from enum import StrEnum
 from homeport.dps.model.attestation import AttestationKind
 from homeport.dps.model.enrollment import EnrollmentRef
 from homeport.dps.model.hub import DeviceSpec
+from homeport.dps.model.issuing import CertificateRef, Issuance
 
 
 class RegistrationStatus(StrEnum):
@@ -78,6 +79,8 @@ class Operation:
     """The tracking id of the register call that opened the operation."""
     identity_digest: str = ""
     """Digest of the credential the device proved itself with: calls that proved the same may share the outcome."""
+    issuance: Issuance | None = None
+    """The certificate that was asked for and signed; every poll of an operation returns the same one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +105,8 @@ class Registration:
     """JSON value the device sent with its latest register call."""
     tpm_key_blob: bytes | None = field(default=None, repr=False)
     """The hub key, wrapped for the device's TPM; every poll of an operation returns the same one (dps.md 7.6)."""
+    certificate: CertificateRef | None = None
+    """The issued certificate that the device's hub was last told to accept; None when it uses another credential."""
     operation: Operation
     etag: str = ""
     created_at: datetime

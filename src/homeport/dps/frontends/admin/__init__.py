@@ -1,8 +1,10 @@
 """Administrators over HTTPS, beside Azure's API (`/homeport/…`): one front-end, a module for each noun."""
 
 from homeport.dps.frontends.admin.attempts import AttemptsResource
+from homeport.dps.frontends.admin.authorities import AuthoritiesResource, PoliciesResource
 from homeport.dps.frontends.admin.frontend import AdminFrontEnd
 from homeport.dps.frontends.admin.hubs import HubsResource
+from homeport.dps.frontends.admin.issued_certificates import IssuedCertificatesResource
 from homeport.dps.frontends.admin.registrations import RegistrationsResource
 from homeport.dps.frontends.admin.resource import AdminRequest, AdminResource, Calls
 
@@ -11,7 +13,10 @@ __all__ = [
     "AdminRequest",
     "AdminResource",
     "AttemptsResource",
+    "AuthoritiesResource",
     "Calls",
     "HubsResource",
+    "IssuedCertificatesResource",
+    "PoliciesResource",
     "RegistrationsResource",
 ]
