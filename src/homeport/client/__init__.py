@@ -8,6 +8,7 @@ from homeport.client._sync.device import ProvisioningDeviceClient
 from homeport.client._sync.hub_registry import HubRegistryClient
 from homeport.client._sync.provisioning import ProvisioningServiceClient
 from homeport.client.admin_models import Attempt, Check, LinkedHub, Registration
+from homeport.client.certificates import certificate_request, new_device_key
 from homeport.client.device_connection import (
     TpmSasTokenProvider,
     connect_with_azure_iot_device,
@@ -37,6 +38,13 @@ from homeport.client.hub_models import (
     RegistryStatistics,
     ServiceStatistics,
     Twin,
+)
+from homeport.client.issuing_models import (
+    CertificateAuthority,
+    CertificatePolicy,
+    IssuedCertificate,
+    MasterKey,
+    RevocationList,
 )
 from homeport.client.models import (
     AllocationPolicy,
@@ -68,6 +76,8 @@ __all__ = [
     "Attempt",
     "AttestationMechanism",
     "BadRequestError",
+    "CertificateAuthority",
+    "CertificatePolicy",
     "Check",
     "ClientError",
     "ConflictError",
@@ -82,7 +92,9 @@ __all__ = [
     "HubRegistryClient",
     "IndividualEnrollment",
     "InitialTwin",
+    "IssuedCertificate",
     "LinkedHub",
+    "MasterKey",
     "NotFoundError",
     "Page",
     "PreconditionFailedError",
@@ -98,6 +110,7 @@ __all__ = [
     "RegistryStatistics",
     "ReprovisionPolicy",
     "RetryPolicy",
+    "RevocationList",
     "SecurityProviderError",
     "ServiceStatistics",
     "SymmetricKeySecurityProvider",
@@ -114,7 +127,9 @@ __all__ = [
     "UnexpectedAnswerError",
     "UntrustedServerError",
     "X509SecurityProvider",
+    "certificate_request",
     "connect_with_azure_iot_device",
     "derive_device_key",
     "make_azure_iot_device_client",
+    "new_device_key",
 ]

@@ -217,6 +217,10 @@ class Enrollment(_Document, kw_only=True):
     iot_hubs: list[str] | None = None
     """Host names of linked hubs; None or empty means all."""
     custom_allocation_definition: CustomAllocationDefinition | None = None
+    namespace_name: str | None = None
+    certificate_authority_name: str | None = None
+    """Who issues a certificate to a device that asks for one when it registers."""
+    certificate_policy_name: str | None = None
 
 
 class IndividualEnrollment(Enrollment, kw_only=True):

@@ -9,7 +9,7 @@ from homeport.client._sync.backend import Pause, pause
 from homeport.client._sync.device_https import HttpsConversation
 from homeport.client._sync.device_mqtt import MqttConversation
 from homeport.client._sync.register import ANSWER_SECONDS, Conversation, Registration, SecurityProvider
-from homeport.client.registration import RegistrationResult
+from homeport.client.registration import API_VERSION, ISSUING_API_VERSION, RegistrationResult
 from homeport.client.retry import RetryPolicy
 from homeport.client.security import X509SecurityProvider
 from homeport.client.tpm import TpmSecurityProvider
@@ -99,17 +99,18 @@ class ProvisioningDeviceClient:
     ) -> None:
         """Do nothing: connections last no longer than a registration."""
 
-    def register(self, payload: Any = None, *, timeout: float = 120.0) -> RegistrationResult:
+    def register(self, payload: Any = None, *, csr: bytes | None = None, timeout: float = 120.0) -> RegistrationResult:
         """Register and return the device's hub; a TPM then holds the hub's key.
 
-        `payload` is any JSON value, for custom allocation. Within `timeout` seconds in all, faults of the
-        transport, throttling and faults of the server are met by trying again, later each time.
+        `payload` is any JSON value, for custom allocation. `csr` is a certificate request (PKCS#10, DER) for the
+        registration id: the result then has the certificate that the device shows its hub. Within `timeout` seconds
+        in all, faults of the transport, throttling and faults of the server are met by trying again, later each time.
 
         Raises RegistrationError if the service heard the device and gave it no hub; UnauthorizedError,
         NotFoundError or another ProvisioningServiceError if it refused the device, with the tracking id that finds
         the reason; RegistrationTimeoutError, whose cause is the last fault; UntrustedServerError; TpmError.
         """
-        conversation = self._conversation()
+        conversation = self._conversation(API_VERSION if csr is None else ISSUING_API_VERSION)
         try:
             registration = Registration(
                 conversation,
@@ -120,11 +121,11 @@ class ProvisioningDeviceClient:
                 pause=self._pause,
                 timeout=timeout,
             )
-            return registration.finish(payload)
+            return registration.finish(payload, csr)
         finally:
             conversation.close()
 
-    def _conversation(self) -> Conversation:
+    def _conversation(self, api_version: str) -> Conversation:
         registration_id = self._provider.registration_id
         match self._transport:
             case "https":
@@ -135,6 +136,7 @@ class ProvisioningDeviceClient:
                     registration_id,
                     context=self._context,
                     seconds=ANSWER_SECONDS,
+                    api_version=api_version,
                 )
             case "mqtt" | "mqtt-ws":
                 websocket = self._transport == "mqtt-ws"
@@ -145,6 +147,7 @@ class ProvisioningDeviceClient:
                     registration_id,
                     context=self._context,
                     websocket=websocket,
+                    api_version=api_version,
                 )
             case _:
                 assert_never(self._transport)
