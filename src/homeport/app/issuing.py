@@ -36,6 +36,8 @@ class Issuing:
     """What the rest of the server needs of it."""
 
     issuer: Issuer
+    authorities: AuthorityService
+    policies: PolicyService
     revocations: RevocationService
     resources: Sequence[AdminResource]
     http: Sequence[HttpFrontEnd]
@@ -90,6 +92,8 @@ def make_issuing(stores: Stores, custody: Custody, links: HubLinks, *, clock: Cl
             clock=clock,
             random=random,
         ),
+        authorities=authorities,
+        policies=policies,
         revocations=revocations,
         resources=(
             AuthoritiesResource(AuthoritiesResponder(authorities, revocations, master_key)),

@@ -1,5 +1,6 @@
 """Keys in a PKCS#11 token: made there, used there, never seen here. Needs the extra `homeport[pkcs11]`."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -92,24 +93,32 @@ class Tokens:
         if known is not None:
             try:
                 return work(known)
+            except self._pkcs11.NoSuchKey as error:
+                raise CustodyError(f"token {label}: {_named(error)}") from error
             except self._pkcs11.PKCS11Error:
                 del self._sessions[label]
+                with contextlib.suppress(self._pkcs11.PKCS11Error):
+                    known.close()
         try:
-            session = self._open(label)
-            result = work(session)
+            self._sessions[label] = self._open(label)
+            return work(self._sessions[label])
         except self._pkcs11.PKCS11Error as error:
             raise CustodyError(f"token {label}: {_named(error)}") from error
-        self._sessions[label] = session
-        return result
 
     def _open(self, label: str) -> Any:
         try:
             token = self._library.get_token(token_label=label)
         except self._pkcs11.PKCS11Error:
-            # A token that was plugged in, or made, after the module was loaded.
+            # A token that was plugged in, or made, after the module was loaded. Sessions end with this, and their
+            # numbers are given out again: whoever kept one would use another token.
+            self._sessions.clear()
             self._library.reinitialize()
             token = self._library.get_token(token_label=label)
-        return token.open(rw=True, user_pin=self._pin)
+        try:
+            return token.open(rw=True, user_pin=self._pin)
+        except self._pkcs11.UserAlreadyLoggedIn:
+            # A program logs in to a token once, for all its sessions.
+            return token.open(rw=True)
 
     def _find_or_make(self, session: Any, named: Mapping[str, str], algorithm: KeyAlgorithm) -> bytes:
         try:
