@@ -30,6 +30,7 @@ from homeport.proto.mqtt import ConnAck, Connect, Connection, Event, PubAck, Pub
 from homeport.security import sas
 
 API_VERSION = "2021-06-01"
+ISSUING_API_VERSION = "2026-11-01"
 TOKEN_SECONDS = 3600
 PATIENCE = 30.0
 """Seconds after which a test gives up waiting for what must come."""
@@ -236,9 +237,12 @@ class KeyDevice:
     place: Place
     http: httpx.AsyncClient = field(repr=False)
 
-    async def register(self) -> Answer:
-        """Raises httpx.TransportError when there is no answer."""
-        return await self._ask("PUT", "register", {"registrationId": self.registration_id})
+    async def register(self, csr: str | None = None) -> Answer:
+        """Raises httpx.TransportError when there is no answer. `csr` is a certificate request in Base64."""
+        body = {"registrationId": self.registration_id}
+        if csr is not None:
+            body["csr"] = csr
+        return await self._ask("PUT", "register", body)
 
     async def operation(self, operation_id: str) -> Answer:
         return await self._ask("GET", f"operations/{operation_id}", None)
@@ -259,7 +263,7 @@ class KeyDevice:
         response = await self.http.request(
             method,
             f"https://{place.host}/{place.id_scope}/registrations/{self.registration_id}/{path}",
-            params={"api-version": API_VERSION},
+            params={"api-version": API_VERSION if body is None or "csr" not in body else ISSUING_API_VERSION},
             headers={"Authorization": token},
             json=body,
         )

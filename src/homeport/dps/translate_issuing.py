@@ -232,4 +232,4 @@ def _shown(value: T | None) -> T | UnsetType:
 
 
 def _invalid(message: str) -> HomeportError:
-    return HomeportError(Code.INVALID_REQUEST, f"{message[0].upper()}{message[1:]}.")
+    return HomeportError(Code.INVALID_REQUEST, f"{message}.")

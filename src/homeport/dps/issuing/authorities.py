@@ -341,7 +341,7 @@ def _numbered(uri: str, number: int) -> str:
 
 
 def _invalid(message: str) -> HomeportError:
-    return HomeportError(Code.INVALID_REQUEST, f"{message[0].upper()}{message[1:]}.")
+    return HomeportError(Code.INVALID_REQUEST, f"{message}.")
 
 
 def _in_use(authority: CertificateAuthority, why: str) -> HomeportError:

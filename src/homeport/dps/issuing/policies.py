@@ -95,4 +95,4 @@ def check_policy(policy: CertificatePolicy, authority: CertificateAuthority) -> 
 
 
 def _invalid(message: str) -> HomeportError:
-    return HomeportError(Code.INVALID_REQUEST, f"{message[0].upper()}{message[1:]}.")
+    return HomeportError(Code.INVALID_REQUEST, f"{message}.")
