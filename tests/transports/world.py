@@ -12,11 +12,17 @@ from typing import Any
 from homeport.app.issuing import Issuing, make_issuing
 from homeport.bus import LocalBus
 from homeport.custody import Custody, MasterKeys
-from homeport.dps.administration import AttemptsResponder, HubsResponder, RegistrationsResponder
+from homeport.dps.administration import AttemptsResponder, ExportResponder, HubsResponder, RegistrationsResponder
 from homeport.dps.assigner import Assigner
 from homeport.dps.engine import Engine, Stores
 from homeport.dps.enrollments import EnrollmentService
-from homeport.dps.frontends.admin import AdminResource, AttemptsResource, HubsResource, RegistrationsResource
+from homeport.dps.frontends.admin import (
+    AdminResource,
+    AttemptsResource,
+    ExportResource,
+    HubsResource,
+    RegistrationsResource,
+)
 from homeport.dps.hubs import HubService
 from homeport.dps.model import (
     Attestation,
@@ -239,6 +245,7 @@ def process(
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hubs)),
             *issuing.resources,
+            ExportResource(ExportResponder(enrollments)),
         ),
         enrollments=enrollments,
         hubs=hubs,

@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hublinks": {"msgspec"},
     "custody": {"cryptography", "pkcs11"},
     "client": {"azure", "cryptography", "httpx", "msgspec", "tpm2_pytss"},
+    "ascode": {"msgspec", "tomli_w", "yaml"},
     "portal": {"aiohttp", "jinja2", "msgspec"},
     "app": {"aiohttp", "cryptography", "jinja2", "msgspec", "prometheus_client", "uvloop"},
     "cli": {"azure", "cryptography", "httpx", "msgspec", "rich", "typer"},

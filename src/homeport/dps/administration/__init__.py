@@ -5,6 +5,7 @@ Methods raise HomeportError; `reply.answer` around them makes the error body.
 
 from homeport.dps.administration.attempts import AttemptsResponder
 from homeport.dps.administration.authorities import AuthoritiesResponder, PoliciesResponder
+from homeport.dps.administration.export import ExportResponder
 from homeport.dps.administration.hubs import HubsResponder
 from homeport.dps.administration.issued_certificates import IssuedCertificatesResponder
 from homeport.dps.administration.registrations import RegistrationsResponder
@@ -12,6 +13,7 @@ from homeport.dps.administration.registrations import RegistrationsResponder
 __all__ = [
     "AttemptsResponder",
     "AuthoritiesResponder",
+    "ExportResponder",
     "HubsResponder",
     "IssuedCertificatesResponder",
     "PoliciesResponder",

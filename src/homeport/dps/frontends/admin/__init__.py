@@ -2,6 +2,7 @@
 
 from homeport.dps.frontends.admin.attempts import AttemptsResource
 from homeport.dps.frontends.admin.authorities import AuthoritiesResource, PoliciesResource
+from homeport.dps.frontends.admin.export import ExportResource
 from homeport.dps.frontends.admin.frontend import AdminFrontEnd
 from homeport.dps.frontends.admin.hubs import HubsResource
 from homeport.dps.frontends.admin.issued_certificates import IssuedCertificatesResource
@@ -15,6 +16,7 @@ __all__ = [
     "AttemptsResource",
     "AuthoritiesResource",
     "Calls",
+    "ExportResource",
     "HubsResource",
     "IssuedCertificatesResource",
     "PoliciesResource",
