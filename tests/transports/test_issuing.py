@@ -210,7 +210,7 @@ async def test_a_disabled_enrollment_issues_nothing(world: World) -> None:
         ({"certificate_authority_name": "plant", "certificate_policy_name": POLICY}, "is of line-one, not of plant"),
     ],
 )
-async def test_the_enrollment_decides(world: World, enrollment: dict[str, str], reason: str) -> None:
+async def test_the_enrollment_decides(world: World, enrollment: dict[str, Any], reason: str) -> None:
     await world.enroll("dev-1", **enrollment)
     error = await refused(world, csr=request("dev-1"))
     assert error.code is Code.CERTIFICATE_REFUSED

@@ -19,6 +19,7 @@ from homeport.dps.model import (
     CertificateRef,
     DeviceSpec,
     Failure,
+    Issuance,
     LinkedHub,
     Operation,
     Registration,
@@ -126,6 +127,8 @@ class Carrying:
         assert link is not None
         if self._operation.migrate_from is not None:
             spec = await self._with_migrated_data(spec, self._operation.migrate_from, hubs)
+        if self._operation.issuance is not None:
+            spec = replace(spec, credential=accepting(self._operation.issuance))
         await self._held(link.provision(spec))
         await self._withdraw_revoked(link)
         if self._operation.leaves is not None:
@@ -277,3 +280,9 @@ class Carrying:
             except Exception:
                 log.exception("could not renew the lease of operation %s", self._operation.id)
             await asyncio.sleep(interval)
+
+
+def accepting(issuance: Issuance) -> ThumbprintCredential:
+    """Return what the hub is to accept: the new certificate, and the one before until the device has changed over."""
+    before = issuance.replaces or issuance.ref
+    return ThumbprintCredential(primary=issuance.ref.thumbprint, secondary=before.thumbprint)

@@ -300,7 +300,7 @@ class Engine:
                 if current.status is RegistrationStatus.ASSIGNING:
                     findings.failed("operation", "one for another credential of this device is still open")
                     raise ConflictError
-            wanted = await self._decide(call, current)
+            wanted = await self._certified(call, current, await self._decide(call, current))
             durable = await self._must_last_at_once(wanted.operation)
             try:
                 stored = await registrations.open(
@@ -322,16 +322,16 @@ class Engine:
             await self._stores.registrations.open(wanted, expected_etag=current.etag if current else None)
         return wanted
 
-    async def _decide(self, call: _Call, current: Registration | None) -> Registration:
-        wanted = await self._opened(call, current)
-        if self._issuer is None or wanted.operation.spec is None:
+    async def _certified(self, call: _Call, current: Registration | None, wanted: Registration) -> Registration:
+        """Sign the certificate that was asked for, as part of the operation that is about to be opened."""
+        if self._issuer is None or wanted.status is not RegistrationStatus.ASSIGNING:
             return wanted
         if call.terms is None:
             await self._issuer.note_revoked(current, call.findings)
             return wanted
         return await self._issuer.certify(wanted, call.terms, current, call.findings)
 
-    async def _opened(self, call: _Call, current: Registration | None) -> Registration:
+    async def _decide(self, call: _Call, current: Registration | None) -> Registration:
         opening = Opening(
             claim=call.claim,
             attested=call.attested,

@@ -22,7 +22,6 @@ from homeport.dps.model import (
     Issuance,
     IssuedCertificate,
     Registration,
-    ThumbprintCredential,
 )
 from homeport.errors import Code, HomeportError
 from homeport.security.explain import server_time
@@ -100,12 +99,10 @@ class Issuer:
     async def certify(
         self, registration: Registration, terms: Terms, current: Registration | None, findings: Findings
     ) -> Registration:
-        """Return the opened registration with a certificate for its hub to accept, signed by now.
+        """Return the opened registration with its certificate, signed by now; its hub is told when it is known.
 
         Raises HomeportError UNAVAILABLE if the authority cannot sign; then nothing has happened.
         """
-        spec = registration.operation.spec
-        assert spec is not None
         now = self._clock.now()
         previous = await self._previous(current, findings)
         issuance = self._again(previous, terms, now, findings)
@@ -117,18 +114,7 @@ class Issuer:
             )
             if previous is not None and previous.revocation is None and previous.not_after > now:
                 issuance = replace(issuance, replaces=previous.ref)
-        accepted = issuance.replaces or issuance.ref
-        return replace(
-            registration,
-            operation=replace(
-                registration.operation,
-                issuance=issuance,
-                spec=replace(
-                    spec,
-                    credential=ThumbprintCredential(primary=issuance.ref.thumbprint, secondary=accepted.thumbprint),
-                ),
-            ),
-        )
+        return replace(registration, operation=replace(registration.operation, issuance=issuance))
 
     async def revocation_of(self, leaf: Certificate) -> IssuedCertificate | None:
         """Return the record of a revoked certificate of ours; None for any other. Others cost no look-up."""
