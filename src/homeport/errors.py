@@ -47,9 +47,9 @@ class Code(IntEnum):
     """Two changes of one thing at the same time; the other one was first."""
     HUB_EXISTS = 409204
     """A linked hub with that name or host name exists."""
-    ISSUING_EXISTS = 409206
+    ISSUING_EXISTS = 409211
     """A certificate authority or policy with that name exists."""
-    ISSUING_IN_USE = 409207
+    ISSUING_IN_USE = 409212
     """A certificate authority or policy is still referred to, by what the message names."""
     PRECONDITION_FAILED = 412000
     """If-Match names another version than the stored one."""

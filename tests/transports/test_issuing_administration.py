@@ -175,7 +175,7 @@ async def test_an_authority_is_made_listed_and_deleted(server: Server) -> None:
     assert [each.subject.rfc4514_string() for each in certificates] == ["CN=line", "CN=plant"]
     for name, why in (("plant", "signed the authority line"), ("line", "the policy standard is its")):
         refused = await ask(server, "DELETE", f"{AUTHORITIES}/{name}")
-        assert (refused.status, refused.document["errorCode"]) == (409, 409207)
+        assert (refused.status, refused.document["errorCode"]) == (409, 409212)
         assert why in refused.document["message"]
     for target in (f"{POLICIES}/standard", f"{AUTHORITIES}/line", f"{AUTHORITIES}/plant"):
         assert (await ask(server, "DELETE", target)).status == 204
@@ -230,7 +230,7 @@ async def test_names_of_authorities(server: Server, name: str) -> None:
 async def test_an_authority_is_never_replaced(server: Server) -> None:
     await made(server)
     answer = await ask(server, "PUT", f"{AUTHORITIES}/LINE", {})
-    assert (answer.status, answer.document["errorCode"]) == (409, 409206)
+    assert (answer.status, answer.document["errorCode"]) == (409, 409211)
 
 
 async def test_a_brought_authority_issues_and_is_rotated_by_the_next(server: Server, world: World) -> None:
