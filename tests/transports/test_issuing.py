@@ -30,8 +30,8 @@ from homeport.dps.ports import HubUnavailableError
 from homeport.errors import Code, HomeportError
 from homeport.security.x509 import parse_der
 from homeport.security.x509_issue import RevocationReason
-from homeport.security.x509_request import CertificateRequest
-from tests.issuing import device_key, request
+from homeport.security.x509_request import CertificateRequest, parse_request
+from tests.issuing import device_key, request, request_der
 from tests.transports.world import EPOCH, KEY, OTHER_KEY, World, claim, context, evidence, new_world, process
 
 DAY = timedelta(days=1)
@@ -238,6 +238,16 @@ async def test_a_name_that_no_certificate_holds(world: World) -> None:
 async def test_a_stranger_is_refused_before_any_policy_is_looked_at(world: World) -> None:
     await world.enroll("dev-1")
     assert (await refused(world, csr=request("dev-1"), key=OTHER_KEY[::-1])).code is Code.UNAUTHORIZED
+
+
+async def test_the_device_must_hold_the_key_it_names(world: World) -> None:
+    await world.enroll("dev-1", certificate_policy_name=POLICY)
+    der = bytearray(request_der("dev-1"))
+    der[-1] ^= 1
+    error = await refused(world, csr=parse_request(bytes(der)))
+    assert (error.code, "not signed with its key" in error.message) == (Code.INVALID_REQUEST, True)
+    assert "not made with its key" in (await why(world))["certificate request"]
+    assert await world.database.registrations.get("dev-1") is None
 
 
 async def test_a_key_that_cannot_be_used_leaves_nothing_behind(world: World) -> None:

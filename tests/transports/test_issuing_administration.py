@@ -277,6 +277,8 @@ async def test_an_intermediate_is_rotated_under_its_issuer(server: Server) -> No
     assert rotated["active"]["version"] == 2
     assert rotated["versions"][0]["sha256Thumbprint"] != rotated["active"]["sha256Thumbprint"]
     assert rotated["versions"][0]["subjectName"] == rotated["active"]["subjectName"]
+    refused = await ask(server, "POST", f"{AUTHORITIES}/line/rotate", {"certificates": "PEM", "privateKey": "PEM"})
+    assert "was made here" in refused.document["message"]
 
 
 # ---------------------------------------------------------------- policies

@@ -14,7 +14,7 @@ from homeport.app.directory import DataDirectory
 from homeport.app.hub_administration import LocalHubAdministration
 from homeport.app.hub_links import HubLinkDirectory
 from homeport.app.identity import ServiceIdentity, load_or_create
-from homeport.app.issuing import make_issuing, open_custody, warn_of_unusable_keys
+from homeport.app.issuing import make_issuing, open_custody, warn_of_authorities
 from homeport.app.ops import Metrics
 from homeport.app.presence import Presence
 from homeport.app.provisioning import provisioning_site
@@ -139,7 +139,7 @@ async def build(
             await stores.registrations.release()
         await hubs.load(alone=config.database is None)
         await _first_hub(hub_service, hubs, stores, addresses)
-        await warn_of_unusable_keys(stores, custody)
+        await warn_of_authorities(stores, custody, clock.now())
         presence = Presence(
             directory,
             identity,

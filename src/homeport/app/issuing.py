@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from homeport.app.config import Config
@@ -25,8 +26,11 @@ from homeport.dps.issuing.ports import CustodyError
 from homeport.dps.issuing.revocation import RevocationService
 from homeport.dps.ports import HubLinks
 from homeport.net.sites import HttpFrontEnd
+from homeport.security.explain import server_time
 from homeport.security.policies import Random
 from homeport.store import Stores
+
+EXPIRES_SOON = timedelta(days=60)
 
 _log = logging.getLogger(__name__)
 
@@ -104,13 +108,20 @@ def make_issuing(stores: Stores, custody: Custody, links: HubLinks, *, clock: Cl
     )
 
 
-async def warn_of_unusable_keys(stores: Stores, custody: Custody) -> None:
-    """Say at the start which authorities cannot issue, rather than when the first device asks."""
+async def warn_of_authorities(stores: Stores, custody: Custody, now: datetime) -> None:
+    """Say at the start which authorities cannot issue, or not for long, rather than when the first device asks."""
     for authority in await stores.authorities.all():
         try:
             await custody.use(authority.active.key, lambda _: None)
         except CustodyError as error:
             _log.error("certificate authority %s cannot issue: %s", authority.name, error)
+        if authority.active.not_after - now < EXPIRES_SOON:
+            _log.warning(
+                "certificate authority %s ends at %s: rotate it, `homeport authority rotate %s`",
+                authority.name,
+                server_time(authority.active.not_after),
+                authority.name,
+            )
 
 
 def _pin(config: Config) -> str | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -31,6 +32,8 @@ from homeport.security.signing_keys import (
 T = TypeVar("T")
 
 _MAX_PEM = 16 * 1024
+TOKEN_SECONDS = 20.0
+"""Making an RSA key may take a token this long; signing takes it milliseconds."""
 
 
 class Custody:
@@ -40,21 +43,23 @@ class Custody:
         self._master_keys = master_keys
         self._random = random
         self._tokens = tokens
+        # One at a time: a token has one session here.
+        self._token_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pkcs11")
 
     async def create(self, algorithm: KeyAlgorithm, *, uri: str | None = None) -> StoredKey:
         if uri is not None:
-            return await asyncio.to_thread(self._token().ensure, uri, algorithm)
+            return await self._in_token(lambda tokens: tokens.ensure(uri, algorithm))
         return await asyncio.to_thread(lambda: self._seal(_generate(algorithm)))
 
     async def find(self, uri: str) -> StoredKey:
-        return await asyncio.to_thread(self._token().find, uri)
+        return await self._in_token(lambda tokens: tokens.find(uri))
 
     async def adopt(self, pem: str) -> StoredKey:
         return await asyncio.to_thread(lambda: self._seal(_read_pem(pem)))
 
     async def use(self, key: StoredKey, work: Callable[[SigningKey], T]) -> T:
         if key.uri is not None:
-            return await asyncio.to_thread(self._token().use, key, work)
+            return await self._in_token(lambda tokens: tokens.use(key, work))
         return await asyncio.to_thread(lambda: work(self._unseal(key)))
 
     # ---------------------------------------------------------------- the master key's rotation
@@ -122,10 +127,17 @@ class Custody:
             self._master_keys.reload()
         return envelope.unseal(sealed, master_keys=self._master_keys.by_name, belongs_to=public_key)
 
-    def _token(self) -> Tokens:
-        if self._tokens is None:
+    async def _in_token(self, work: Callable[[Tokens], T]) -> T:
+        """Use the token in a thread of its own: one that hangs holds up nobody but those who need it."""
+        tokens = self._tokens
+        if tokens is None:
             raise CustodyError("the key is in a PKCS#11 token, and this server has no module for it: set pkcs11_module")
-        return self._tokens
+        call = asyncio.get_running_loop().run_in_executor(self._token_thread, work, tokens)
+        try:
+            async with asyncio.timeout(TOKEN_SECONDS):
+                return await call
+        except TimeoutError:
+            raise CustodyError(f"the token did not answer within {TOKEN_SECONDS:g} seconds") from None
 
 
 def _generate(algorithm: KeyAlgorithm) -> SigningKey:

@@ -27,8 +27,9 @@ class RequestError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateRequest:
-    """A request whose sender holds the private key."""
+    """A request that can be read. Whether its sender holds the key, `is_signed` tells."""
 
+    parsed: x509.CertificateSigningRequest = field(repr=False, compare=False)
     common_name: str
     public_key: CertificatePublicKeyTypes = field(compare=False)
     algorithm: KeyAlgorithm
@@ -48,7 +49,7 @@ def decode_request(text: str) -> bytes:
 
 
 def parse_request(der: bytes) -> CertificateRequest:
-    """Read a request and check its signature: whoever made it holds the key. Raises RequestError."""
+    """Read a request. Raises RequestError, also for a kind of key that no certificate is issued for."""
     if len(der) > MAX_REQUEST_BYTES:
         raise RequestError(f"the request is longer than {MAX_REQUEST_BYTES} bytes")
     if _length(der) != len(der):
@@ -67,18 +68,22 @@ def parse_request(der: bytes) -> CertificateRequest:
         raise RequestError("the request's key is of a kind or size that no certificate is issued for")
     if hashed is not None and hashed.name in _WEAK_HASHES:
         raise RequestError(f"the request is signed with {hashed.name.upper()}")
-    # The size and kind of the key are known by now, so that checking the signature cannot be made expensive.
-    try:
-        genuine = request.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        genuine = False
-    if not genuine:
-        raise RequestError("the request's signature is not made with its key")
     if len(names) != 1 or not isinstance(names[0].value, str):
         raise RequestError("the request has not exactly one common name")
     return CertificateRequest(
-        common_name=names[0].value, public_key=key, algorithm=algorithm, key_digest=digest_of(key)
+        parsed=request, common_name=names[0].value, public_key=key, algorithm=algorithm, key_digest=digest_of(key)
     )
+
+
+def is_signed(request: CertificateRequest) -> bool:
+    """Tell whether the request is signed with its own key, so that whoever made it holds the key.
+
+    Kind and size of the key are known by then, so this cannot be made expensive.
+    """
+    try:
+        return request.parsed.is_signature_valid
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return False
 
 
 def names(request: CertificateRequest, registration_id: str) -> bool:

@@ -2,6 +2,7 @@
 
 import secrets
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,20 @@ async def test_a_key_that_was_replaced_in_the_token_does_not_sign(tmp_path: Path
     two = await keys.create(KeyAlgorithm.EC_P256, uri="pkcs11:token=ours;object=two")
     with pytest.raises(CustodyError, match="not the authority's"):
         await check_signs(keys, StoredKey(public_key=one.public_key, uri=two.uri))
+
+
+async def test_a_token_that_hangs_is_not_waited_for(
+    tmp_path: Path, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = custody(tmp_path, tokens)
+    stored = await keys.create(KeyAlgorithm.EC_P256, uri="pkcs11:token=ours;object=slow")
+    answers = threading.Event()
+    monkeypatch.setattr("homeport.custody.keys.TOKEN_SECONDS", 0.05)
+    with pytest.raises(CustodyError, match="did not answer"):
+        await keys.use(stored, lambda _: answers.wait(10))
+    answers.set()
+    monkeypatch.undo()
+    await check_signs(keys, stored)
 
 
 async def test_a_missing_key_is_no_key(tmp_path: Path, tokens: Tokens) -> None:

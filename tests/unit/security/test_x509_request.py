@@ -14,6 +14,7 @@ from homeport.security.x509_request import (
     MAX_REQUEST_CHARACTERS,
     RequestError,
     decode_request,
+    is_signed,
     names,
     parse_request,
 )
@@ -61,20 +62,27 @@ def test_a_weak_hash() -> None:
         parse_request(request_der("dev-1", hashed=hashes.SHA224()))
 
 
+def believed(der: bytes) -> bool:
+    """Whether it is a request, signed with its key."""
+    try:
+        return is_signed(parse_request(der))
+    except RequestError:
+        return False
+
+
 def test_a_signature_by_another_key() -> None:
     mine, other = request_der("dev-1"), request_der("dev-1", device_key("other"))
     # The name and the key of one, the signature of the other; both have the same length, or are cut to it.
     forged = mine[:-40] + other[-40:]
-    with pytest.raises(RequestError, match=r"signature|malformed"):
-        parse_request(forged)
+    assert is_signed(parse_request(mine))
+    assert not believed(forged)
 
 
 @pytest.mark.parametrize("place", [-1, -30, 60])
 def test_a_changed_byte(place: int) -> None:
     der = bytearray(request_der("dev-1"))
     der[place] ^= 1
-    with pytest.raises(RequestError):
-        parse_request(bytes(der))
+    assert not believed(bytes(der))
 
 
 def test_bytes_behind_it() -> None:
@@ -141,8 +149,5 @@ def test_no_mutation_of_a_request_is_believed_for_another_name(data: st.DataObje
     der = bytearray(REQUEST)
     for place in data.draw(st.lists(st.integers(0, len(der) - 1), min_size=1, max_size=4, unique=True)):
         der[place] = data.draw(st.integers(0, 255))
-    try:
-        request = parse_request(bytes(der))
-    except RequestError:
-        return
-    assert request.common_name == "dev-1"
+    if believed(bytes(der)):
+        assert parse_request(bytes(der)).common_name == "dev-1"

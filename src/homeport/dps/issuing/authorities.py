@@ -115,7 +115,7 @@ class AuthorityService:
         """Take over an authority that was made elsewhere. Raises as `create`, and for a chain that does not hold."""
         await self._check_new(name, limits)
         version = await self._brought(1, wanted)
-        return await self._add(name, version, None, limits)
+        return await self._add(name, version, None, limits, is_brought=True)
 
     async def rotate(self, name: str, brought: BroughtAuthority | None) -> CertificateAuthority:
         """Put a new key and certificate next to the old ones; from now on they issue. The name stays the same.
@@ -124,6 +124,12 @@ class AuthorityService:
         """
         authority = await self.get(name)
         old, now = authority.active, self._clock.now()
+        if authority.is_brought is not (brought is not None):
+            raise _invalid(
+                "the authority was brought: rotate it with the next certificate and key"
+                if authority.is_brought
+                else "the authority was made here: it is rotated without certificates"
+            )
         if brought is not None:
             version = await self._brought(old.number + 1, brought)
         else:
@@ -179,8 +185,6 @@ class AuthorityService:
     async def _renewed(self, authority: CertificateAuthority, now: datetime) -> AuthorityVersion:
         old = parse_der(authority.active.certificate)
         parent = None if authority.issuer is None else await self.get(authority.issuer)
-        if parent is None and not old.is_self_issued:
-            raise _invalid("the authority was brought: rotate it with the next certificate and key")
         life = old.info.not_after - old.info.not_before - BACKDATE
         content = AuthorityContent(
             common_name=old.common_name or authority.name,
@@ -265,12 +269,19 @@ class AuthorityService:
             raise HomeportError(Code.ISSUING_EXISTS, f"The certificate authority {name} exists already.")
 
     async def _add(
-        self, name: str, version: AuthorityVersion, issuer: str | None, limits: AuthorityLimits
+        self,
+        name: str,
+        version: AuthorityVersion,
+        issuer: str | None,
+        limits: AuthorityLimits,
+        *,
+        is_brought: bool = False,
     ) -> CertificateAuthority:
         now = self._clock.now()
         authority = CertificateAuthority(
             name=name,
             issuer=issuer,
+            is_brought=is_brought,
             maximum_validity=limits.maximum_validity,
             crl_url=limits.crl_url,
             versions=(version,),

@@ -34,7 +34,7 @@ from homeport.security.x509_issue import (
     issue_leaf,
     serial_number,
 )
-from homeport.security.x509_request import CertificateRequest
+from homeport.security.x509_request import CertificateRequest, is_signed
 
 _DNS_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
 _LEAST_LIFE = timedelta(minutes=1)
@@ -74,7 +74,13 @@ class Issuer:
         self._random = random
 
     async def terms(self, request: CertificateRequest, enrollment: Enrollment, findings: Findings) -> Terms:
-        """Return what the enrollment grants this request. Raises HomeportError CERTIFICATE_REFUSED."""
+        """Return what the enrollment grants this request of a proven device.
+
+        Raises HomeportError CERTIFICATE_REFUSED, and INVALID_REQUEST if the device does not hold the key.
+        """
+        if not is_signed(request):
+            findings.failed("certificate request", "its signature is not made with its key")
+            raise HomeportError(Code.INVALID_REQUEST, "The member 'csr' cannot be used: it is not signed with its key.")
         authority, policy = await self._named(enrollment, findings)
         if request.algorithm not in policy.key_algorithms:
             raise _refused(

@@ -45,6 +45,8 @@ class CertificateAuthority:
     name: str
     issuer: str | None = None
     """The authority of ours that signed its certificate; None for a root, and for a brought one."""
+    is_brought: bool = False
+    """Made elsewhere: only whoever made it can make the next version."""
     maximum_validity: timedelta
     """No policy may give more, and none is issued for longer."""
     crl_url: str | None = None
