@@ -9,13 +9,21 @@ from homeport.clock import Clock
 from homeport.dps.identifiers import Random, new_etag
 from homeport.dps.issuing.names import check_name, check_text
 from homeport.dps.issuing.ports import AuthorityStore, CustodyError, IssuedCertificateStore, KeyCustody, PolicyStore
+from homeport.dps.issuing.versions import (
+    BACKDATE,
+    algorithm_of_key,
+    below,
+    invalid,
+    new_version,
+    numbered,
+    organization_of,
+)
 from homeport.dps.model import AuthorityVersion, CertificateAuthority, StoredKey
 from homeport.errors import Code, HomeportError
-from homeport.security.signing_keys import AUTHORITY_ALGORITHMS, KeyAlgorithm, algorithm_of, load_public, public_bytes
-from homeport.security.x509 import Certificate, CertificateError, parse_chain, parse_der
-from homeport.security.x509_authority import end_of, judge_authority, read_bundle
+from homeport.security.signing_keys import AUTHORITY_ALGORITHMS, KeyAlgorithm, load_public, public_bytes
+from homeport.security.x509 import CertificateError, parse_chain, parse_der
+from homeport.security.x509_authority import judge_authority, read_bundle
 from homeport.security.x509_issue import (
-    ORGANIZATION,
     SERIAL_RANDOM_BYTES,
     AuthorityContent,
     issue_authority,
@@ -24,8 +32,6 @@ from homeport.security.x509_issue import (
 
 MAX_AUTHORITIES = 100
 _URL = re.compile(r"(?=.{1,512}\Z)https?://[!-~]+", re.ASCII)
-BACKDATE = timedelta(days=1)
-"""Devices' clocks run late; an authority is valid for them, too."""
 ROOT_VALIDITY = timedelta(days=10 * 365)
 INTERMEDIATE_VALIDITY = timedelta(days=5 * 365)
 LONGEST_VALIDITY = timedelta(days=30 * 365)
@@ -103,7 +109,7 @@ class AuthorityService:
         """
         await self._check_new(name, wanted.limits)
         if wanted.algorithm not in AUTHORITY_ALGORITHMS:
-            raise _invalid(f"keyType is none of {', '.join(AUTHORITY_ALGORITHMS)}")
+            raise invalid(f"keyType is none of {', '.join(AUTHORITY_ALGORITHMS)}")
         parent = None if wanted.issuer is None else await self.get(wanted.issuer)
         now = self._clock.now()
         content = self._content(name, wanted, parent, now)
@@ -125,7 +131,7 @@ class AuthorityService:
         authority = await self.get(name)
         old, now = authority.active, self._clock.now()
         if authority.is_brought is not (brought is not None):
-            raise _invalid(
+            raise invalid(
                 "the authority was brought: rotate it with the next certificate and key"
                 if authority.is_brought
                 else "the authority was made here: it is rotated without certificates"
@@ -167,12 +173,12 @@ class AuthorityService:
         default = ROOT_VALIDITY if parent is None else INTERMEDIATE_VALIDITY
         validity = wanted.validity or default
         if not timedelta(hours=1) <= validity <= LONGEST_VALIDITY:
-            raise _invalid(f"the validity is not between an hour and {LONGEST_VALIDITY.days} days")
+            raise invalid(f"the validity is not between an hour and {LONGEST_VALIDITY.days} days")
         path_length = wanted.path_length
         if path_length is None:
             path_length = 1 if parent is None else 0
         if not 0 <= path_length <= 5:
-            raise _invalid("pathLength is not between 0 and 5")
+            raise invalid("pathLength is not between 0 and 5")
         content = AuthorityContent(
             common_name=check_text(wanted.common_name, "commonName") or name,
             organization=check_text(wanted.organization, "organization"),
@@ -180,7 +186,7 @@ class AuthorityService:
             not_before=now.replace(microsecond=0) - BACKDATE,
             not_after=now.replace(microsecond=0) + validity,
         )
-        return content if parent is None else _below(content, parse_der(parent.active.certificate), parent)
+        return content if parent is None else below(content, parse_der(parent.active.certificate), parent)
 
     async def _renewed(self, authority: CertificateAuthority, now: datetime) -> AuthorityVersion:
         old = parse_der(authority.active.certificate)
@@ -188,19 +194,19 @@ class AuthorityService:
         life = old.info.not_after - old.info.not_before - BACKDATE
         content = AuthorityContent(
             common_name=old.common_name or authority.name,
-            organization=_organization(old),
+            organization=organization_of(old),
             path_length=old.path_length,
             not_before=now.replace(microsecond=0) - BACKDATE,
             not_after=now.replace(microsecond=0) + life,
         )
         if parent is not None:
-            content = _below(content, parse_der(parent.active.certificate), parent)
+            content = below(content, parse_der(parent.active.certificate), parent)
         number = authority.active.number + 1
-        algorithm = _algorithm(authority.active.key)
+        algorithm = algorithm_of_key(authority.active.key)
         uri = authority.active.key.uri
         key = await self._key(
             # A token's key gets a label of its own: the old one stays for its revocation lists.
-            lambda: self._custody.create(algorithm, uri=None if uri is None else _numbered(uri, number))
+            lambda: self._custody.create(algorithm, uri=None if uri is None else numbered(uri, number))
         )
         return await self._signed(number, key, content, parent, now)
 
@@ -228,7 +234,7 @@ class AuthorityService:
         except CustodyError as error:
             raise _no_key(error) from error
         issuers = () if issuer is None else issuer.chain
-        return _version(number, parse_chain((der, *issuers)), key, now)
+        return new_version(number, parse_chain((der, *issuers)), key, now)
 
     async def _brought(self, number: int, wanted: BroughtAuthority) -> AuthorityVersion:
         now = self._clock.now()
@@ -236,9 +242,9 @@ class AuthorityService:
             chain = read_bundle(wanted.certificates)
             judge_authority(chain, now=now)
         except CertificateError as error:
-            raise _invalid(str(error)) from None
+            raise invalid(str(error)) from None
         if (wanted.private_key is None) is (wanted.key_uri is None):
-            raise _invalid("give either the private key or the URI of a key in a token")
+            raise invalid("give either the private key or the URI of a key in a token")
         pem, uri = wanted.private_key, wanted.key_uri
         if pem is not None:
             key = await self._key(lambda: self._custody.adopt(pem))
@@ -246,14 +252,14 @@ class AuthorityService:
             # It must exist: a key that is made now cannot be the certificate's.
             key = await self._key(lambda: self._custody.find(uri or ""))
         if public_bytes(chain[0].parsed.public_key()) != key.public_key:
-            raise _invalid(f"the private key is not that of certificate {chain[0].label}")
-        return _version(number, chain, key, now)
+            raise invalid(f"the private key is not that of certificate {chain[0].label}")
+        return new_version(number, chain, key, now)
 
     async def _key(self, make: Callable[[], Awaitable[StoredKey]]) -> StoredKey:
         try:
             return await make()
         except ValueError as error:
-            raise _invalid(str(error)) from None
+            raise invalid(str(error)) from None
         except CustodyError as error:
             raise _no_key(error) from error
 
@@ -264,7 +270,7 @@ class AuthorityService:
         check_name(name, "certificate authority")
         known = await self._authorities.all()
         if len(known) >= MAX_AUTHORITIES:
-            raise _invalid(f"there are {MAX_AUTHORITIES} certificate authorities, the most that are kept")
+            raise invalid(f"there are {MAX_AUTHORITIES} certificate authorities, the most that are kept")
         if any(other.name.lower() == name.lower() for other in known):
             raise HomeportError(Code.ISSUING_EXISTS, f"The certificate authority {name} exists already.")
 
@@ -296,63 +302,10 @@ class AuthorityService:
 def check_limits(limits: AuthorityLimits) -> AuthorityLimits:
     """Raise HomeportError INVALID_REQUEST for limits that cannot be kept."""
     if not timedelta(minutes=5) <= limits.maximum_validity <= LONGEST_VALIDITY:
-        raise _invalid(f"maximumValiditySeconds is not between 5 minutes and {LONGEST_VALIDITY.days} days")
+        raise invalid(f"maximumValiditySeconds is not between 5 minutes and {LONGEST_VALIDITY.days} days")
     if limits.crl_url is not None and _URL.fullmatch(limits.crl_url) is None:
-        raise _invalid("crlUrl is not an http or https URL of at most 512 characters")
+        raise invalid("crlUrl is not an http or https URL of at most 512 characters")
     return limits
-
-
-def _version(number: int, chain: Sequence[Certificate], key: StoredKey, now: datetime) -> AuthorityVersion:
-    return AuthorityVersion(
-        number=number,
-        certificate=chain[0].der,
-        issuers=tuple(each.der for each in chain[1:]),
-        key=key,
-        not_after=end_of(chain),
-        created_at=now,
-    )
-
-
-def _below(content: AuthorityContent, parent: Certificate, authority: CertificateAuthority) -> AuthorityContent:
-    """Keep an intermediate within what its issuer allows. Raises INVALID_REQUEST if it allows none."""
-    allowed, wanted = parent.path_length, content.path_length or 0
-    if allowed is not None and wanted > allowed - 1:
-        raise _invalid(
-            f"{authority.name} has the path length {allowed}: "
-            + ("it signs no other authorities" if allowed == 0 else f"pathLength is at most {allowed - 1} below it")
-        )
-    not_after = min(content.not_after, authority.active.not_after)
-    if not_after <= content.not_before + BACKDATE:
-        raise _invalid(f"{authority.name} has expired")
-    return replace(content, not_before=max(content.not_before, parent.info.not_before), not_after=not_after)
-
-
-def _organization(certificate: Certificate) -> str | None:
-    names = certificate.parsed.subject.get_attributes_for_oid(ORGANIZATION)
-    return str(names[0].value) if names else None
-
-
-def _algorithm(key: StoredKey) -> KeyAlgorithm:
-    algorithm = algorithm_of(load_public(key.public_key))
-    assert algorithm is not None
-    return algorithm
-
-
-def _numbered(uri: str, number: int) -> str:
-    """Return the URI with the version's number behind the object's label."""
-    parts = []
-    for part in uri.partition(":")[2].split(";"):
-        name, _, value = part.partition("=")
-        if name == "object":
-            base = value.rpartition("-v")[0] if value.rpartition("-v")[2].isdigit() else value
-            parts.append(f"object={base}-v{number}")
-        elif name != "id":
-            parts.append(part)
-    return "pkcs11:" + ";".join(parts)
-
-
-def _invalid(message: str) -> HomeportError:
-    return HomeportError(Code.INVALID_REQUEST, f"{message}.")
 
 
 def _in_use(authority: CertificateAuthority, why: str) -> HomeportError:
