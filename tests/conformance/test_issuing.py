@@ -43,9 +43,15 @@ AUTHORITY = "factory-devices"
 POLICY = "factory-policy"
 
 
+class IssuingServiceClient(ProvisioningServiceClient):
+    """Speaks the version in which enrollments say who issues certificates."""
+
+    API_VERSION = "2026-11-01"
+
+
 @pytest.fixture(scope="module")
 def operator(service: Service) -> Iterator[ProvisioningServiceClient]:
-    with ProvisioningServiceClient.create_from_connection_string(
+    with IssuingServiceClient.create_from_connection_string(
         service.values["HOMEPORT_DPS_CONNECTION_STRING"], ca_file=service.values["HOMEPORT_CA_FILE"]
     ) as client:
         yield client

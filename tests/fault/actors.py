@@ -62,6 +62,12 @@ class Home:
         return cls(device=device, tags=twin.tags, desired=desired, reported=reported)
 
 
+class IssuingServiceClient(ProvisioningServiceClient):
+    """Speaks the version in which enrollments say who issues certificates."""
+
+    API_VERSION = ISSUING_API_VERSION
+
+
 class Operator:
     """Works with one running server through its public APIs; an async context manager."""
 
@@ -70,7 +76,7 @@ class Operator:
         self._open = AsyncExitStack()
         self._hubs: dict[str, HubRegistryClient] = {}
         info = self.info
-        self.service = ProvisioningServiceClient.create_from_connection_string(
+        self.service = IssuingServiceClient.create_from_connection_string(
             info.admin_connection_string, ca_file=info.ca_file
         )
         self.admin = HomeportAdminClient.create_from_connection_string(

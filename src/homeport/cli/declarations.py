@@ -23,12 +23,16 @@ _SHOWN = 72
 _NAMED = 10
 
 
+class _OwnServiceClient(ProvisioningServiceClient):
+    """Speaks the newest version that this server knows, in which enrollments say who issues certificates."""
+
+    API_VERSION = "2026-11-01"
+
+
 @asynccontextmanager
 async def clients(info: ConnectionInfo) -> AsyncIterator[tuple[ProvisioningServiceClient, HomeportAdminClient]]:
     """Open the running server's two clients."""
-    service = ProvisioningServiceClient.create_from_connection_string(
-        info.admin_connection_string, ca_file=info.ca_file
-    )
+    service = _OwnServiceClient.create_from_connection_string(info.admin_connection_string, ca_file=info.ca_file)
     admin = HomeportAdminClient.create_from_connection_string(info.admin_connection_string, ca_file=info.ca_file)
     async with service, admin:
         yield service, admin

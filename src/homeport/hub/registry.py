@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from homeport.bus import Bus, DeviceChanged
 from homeport.clock import Clock
 from homeport.hub.errors import HubCode, HubError
+from homeport.hub.identifiers import identity_id, not_found
 from homeport.hub.model import (
     NEVER,
     Authentication,
@@ -17,13 +18,14 @@ from homeport.hub.model import (
     DeviceIdentity,
     DeviceStatus,
     JsonObject,
+    NoAuthentication,
     RegistryStatistics,
     SasAuthentication,
-    SelfSignedAuthentication,
     Twin,
 )
 from homeport.hub.ports import DeviceStore
 from homeport.hub.sessions import Sessions
+from homeport.hub.thumbprints import without_thumbprint
 from homeport.hub.twin_patch import new_twin, replace_section, replace_twin
 from homeport.paging import Page
 from homeport.security.policies import Random
@@ -34,8 +36,7 @@ KEY_BYTES = 32
 ROUNDS = 8
 """How often a write that expects nothing is tried again when others write at the same time."""
 
-NO_CERTIFICATE = "0" * 64
-"""A SHA-256 thumbprint that no certificate has: an identity must name one."""
+SYSTEM_MODULES = ("$edgeAgent", "$edgeHub")
 
 _SCOPE_PREFIX = "ms-azure-iot-edge://"
 _TICK = timedelta(microseconds=1)
@@ -55,6 +56,7 @@ class IdentityWrite:
     iot_edge: bool = False
     device_scope: str | None = None
     parent_scopes: tuple[str, ...] = ()
+    managed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,19 +82,26 @@ class Registry:
         self._random = random
 
     async def get(self, device_id: str) -> DeviceIdentity:
-        """Raise DEVICE_NOT_FOUND if there is none."""
+        """Raise DEVICE_NOT_FOUND or MODULE_NOT_FOUND if there is none."""
         identity = await self._store.get_identity(device_id)
         if identity is None:
-            raise HubError(HubCode.DEVICE_NOT_FOUND, device_id)
+            raise not_found(device_id)
         return self._sessions.overlay(identity)
 
     async def list(self, limit: int = MAX_LISTED) -> Sequence[DeviceIdentity]:
         """Return up to `limit` identities in no defined order."""
         return [self._sessions.overlay(identity) for identity in await self._store.list(limit=limit)]
 
-    async def page(self, *, after: str | None, limit: int) -> Page[Device]:
-        """Return identities with their twins in order of id."""
-        page = await self._store.page(after=after, limit=limit)
+    async def modules(self, device_id: str) -> Sequence[DeviceIdentity]:
+        """Return a device's modules. Raises DEVICE_NOT_FOUND."""
+        modules = await self._store.modules(device_id)
+        if not modules:
+            await self.get(device_id)
+        return [self._sessions.overlay(module) for module in modules]
+
+    async def page(self, *, after: str | None, limit: int, modules: bool = False) -> Page[Device]:
+        """Return devices, or else modules, with their twins in order of id."""
+        page = await self._store.page(after=after, limit=limit, modules=modules)
         devices = [replace(device, identity=self._sessions.overlay(device.identity)) for device in page.items]
         return Page(items=devices, after=page.after)
 
@@ -109,6 +118,9 @@ class Registry:
     ) -> DeviceIdentity:
         """Create an identity and its twin. Raises DEVICE_ALREADY_EXISTS, or TwinContentError.
 
+        A module also raises MODULE_ALREADY_EXISTS, TOO_MANY_MODULES, and DEVICE_NOT_FOUND without its device. An Edge
+        device gets its two system modules.
+
         Without `durable` they last, and are seen, from the caller's next write to the same database on.
         """
         now = self._clock.now()
@@ -122,6 +134,8 @@ class Registry:
             durable=durable,
         )
         await self._changed(write.device_id)
+        if write.iot_edge:
+            await self._add_system_modules(write.device_id)
         return identity
 
     async def update(self, write: IdentityWrite, *, expected_etag: str | None) -> DeviceIdentity:
@@ -129,7 +143,7 @@ class Registry:
         for _ in range(ROUNDS):
             stored = await self._store.get_identity(write.device_id)
             if stored is None:
-                raise HubError(HubCode.DEVICE_NOT_FOUND, write.device_id)
+                raise not_found(write.device_id)
             if expected_etag not in (None, stored.etag):
                 raise stale(write.device_id)
             now = self._clock.now()
@@ -144,6 +158,7 @@ class Registry:
                 iot_edge=write.iot_edge,
                 device_scope=scope,
                 parent_scopes=parents,
+                managed_by=write.managed_by,
             )
             try:
                 await self._store.replace_identity(identity, expected_etag=stored.etag)
@@ -152,6 +167,8 @@ class Registry:
                     raise
                 continue
             await self._changed(write.device_id)
+            if write.iot_edge and not stored.iot_edge:
+                await self._add_system_modules(write.device_id)
             return self._sessions.overlay(identity)
         raise stale(write.device_id)
 
@@ -272,7 +289,20 @@ class Registry:
             iot_edge=write.iot_edge,
             device_scope=scope,
             parent_scopes=parents,
+            managed_by=write.managed_by,
         )
+
+    async def _add_system_modules(self, device_id: str) -> None:
+        """Make the modules every Edge device has; those that are there stay (contract hub.md 4.2)."""
+        for module_id in SYSTEM_MODULES:
+            write = IdentityWrite(
+                device_id=identity_id(device_id, module_id), authentication=NoAuthentication(), managed_by="iotEdge"
+            )
+            try:
+                await self.create(write)
+            except HubError as error:
+                if error.code is not HubCode.MODULE_ALREADY_EXISTS:
+                    raise
 
     def _new_keys(self) -> SasAuthentication:
         return SasAuthentication(primary_key=self._random(KEY_BYTES), secondary_key=self._random(KEY_BYTES))
@@ -301,18 +331,6 @@ class Registry:
 
     async def _changed(self, device_id: str) -> None:
         await self._bus.publish(DeviceChanged(hub=self._hub, device_id=device_id))
-
-
-def without_thumbprint(authentication: Authentication, thumbprint: str) -> Authentication:
-    """Return the authentication without this certificate; the very same object if it does not name it."""
-    if not isinstance(authentication, SelfSignedAuthentication):
-        return authentication
-    named = (authentication.primary_thumbprint, authentication.secondary_thumbprint)
-    left = [each for each in named if each and each.upper() != thumbprint.upper()]
-    if len(left) == sum(each is not None and each != "" for each in named):
-        return authentication
-    left = left or [NO_CERTIFICATE]
-    return SelfSignedAuthentication(primary_thumbprint=left[0], secondary_thumbprint=left[-1])
 
 
 def stale(device_id: str) -> HubError:
