@@ -15,9 +15,11 @@ from homeport.app.hub_administration import LocalHubAdministration
 from homeport.app.hub_links import HubLinkDirectory
 from homeport.app.identity import ServiceIdentity, load_or_create
 from homeport.app.issuing import make_issuing, open_custody, warn_of_authorities
+from homeport.app.journal import journal_parts
 from homeport.app.ops import Metrics
 from homeport.app.presence import Presence
-from homeport.app.provisioning import provisioning_site
+from homeport.app.protection import Protection, protection
+from homeport.app.provisioning import provisioning
 from homeport.bus import LocalBus
 from homeport.clock import Clock, SystemClock
 from homeport.dps.assigner import Assigner
@@ -49,6 +51,7 @@ class Parts:
     hubs: Hubs
     sites: Sites
     presence: Presence
+    protection: Protection
     background: Sequence[Callable[[], Coroutine[Any, Any, None]]]
     """What must run beside the listeners, each until cancelled."""
 
@@ -88,6 +91,7 @@ async def build(
         )
         stack.push_async_callback(links.close)
         metrics = Metrics()
+        guard = await protection(config, stores.ip_filter, metrics.registry, clock=clock, random=random)
         assigner = Assigner(
             registrations=stores.registrations,
             hubs=stores.linked_hubs,
@@ -100,6 +104,9 @@ async def build(
             lease=LEASE,
         )
         issuing = make_issuing(stores, custody, links, clock=clock, random=random)
+        journal = await stack.enter_async_context(
+            journal_parts(config, directory, addresses, stores, identity, clock=clock, random=random)
+        )
         hub_service = HubService(
             hubs=stores.linked_hubs, administration=LocalHubAdministration(hubs), bus=bus, clock=clock
         )
@@ -115,25 +122,26 @@ async def build(
                 bus=bus,
                 clock=clock,
             )
-            sites.add(hub_site(served, clock, http=(telemetry,)))
+            sites.add(hub_site(served, clock, http=(telemetry,), screen=guard.screen))
             if presence is not None:
                 presence.refresh()
 
-        sites.add(
-            provisioning_site(
-                config,
-                addresses,
-                stores,
-                identity,
-                assigner,
-                hub_service,
-                issuing,
-                metrics,
-                bus=bus,
-                clock=clock,
-                random=random,
-            )
+        service = provisioning(
+            config,
+            addresses,
+            stores,
+            identity,
+            assigner,
+            hub_service,
+            issuing,
+            metrics,
+            guard,
+            journal,
+            bus=bus,
+            clock=clock,
+            random=random,
         )
+        sites.add(service.site)
         if config.database is None:
             # Nobody else has the file: what a dead predecessor held need not wait for its leases to end.
             await stores.registrations.release()
@@ -155,7 +163,16 @@ async def build(
             hubs=hubs,
             sites=sites,
             presence=presence,
-            background=(assigner.run, hubs.run, presence.keep_fresh, issuing.revocations.run),
+            protection=guard,
+            background=(
+                assigner.run,
+                hubs.run,
+                presence.keep_fresh,
+                issuing.revocations.run,
+                *guard.background,
+                *service.background,
+                *journal.background,
+            ),
         )
 
 

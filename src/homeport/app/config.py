@@ -13,8 +13,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from homeport.app.limits import DEFAULT_LIMITS, Limits, read_limits
+
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
-_LISTS = {"bind", "hostname"}
+_LISTS = {"bind", "hostname", "limits", "trusted_proxies"}
 _PORTS = {"https_port", "mqtt_port", "amqp_port", "portal_port"}
 
 
@@ -45,6 +47,8 @@ class Config:
     """When an operation that no hub has answered is `failed`."""
     drain: float = 5.0
     """How long connections may finish what they do when the server stops."""
+    audit_retention_days: int = 400
+    """How long the audit keeps its entries; 0: for ever."""
     log_level: str = "info"
     master_key_file: str | None = None
     """File with the key that the private keys of issuing authorities are sealed under; None: one made in `data`."""
@@ -54,6 +58,12 @@ class Config:
     """Library of a PKCS#11 token, for issuing authorities whose key is there."""
     pkcs11_pin_file: str | None = None
     pkcs11_pin: str | None = field(default=None, repr=False)
+    ip_filter: bool = True
+    """False lets everybody in, whatever the rules say: the way back for who is locked out."""
+    limits: Limits = DEFAULT_LIMITS
+    """How much is taken from whom before calls are refused; in the file a table, elsewhere a list of `name=value`."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of load balancers, whose connections begin with a PROXY protocol header."""
 
 
 def default_data_directory(environ: Mapping[str, str] = os.environ) -> Path:
@@ -114,10 +124,18 @@ def _check(key: str, value: Any, problems: list[str]) -> Any:
             return _port(value)
         if key in {"register_budget", "operation_deadline", "drain"}:
             return _seconds(value)
+        if key == "audit_retention_days":
+            return _days(value)
         if key == "bind":
             return tuple(str(ipaddress.ip_address(address)) for address in _list(value))
         if key == "hostname":
             return tuple(_host_name(name) for name in _list(value))
+        if key == "ip_filter":
+            return _one_of(str(value).lower(), ("true", "false", "on", "off")) in {"true", "on"}
+        if key == "limits":
+            return read_limits(value)
+        if key == "trusted_proxies":
+            return tuple(str(ipaddress.ip_network(network)) for network in _list(value))
         if key == "log_level":
             return _one_of(str(value).lower(), ("debug", "info", "warning", "error"))
         if key == "database":
@@ -144,6 +162,13 @@ def _seconds(value: Any) -> float:
     if not 0 <= seconds <= 86400:
         raise ValueError(f"{value} is not between 0 and 86400 seconds")
     return seconds
+
+
+def _days(value: Any) -> int:
+    days = int(value)
+    if not 0 <= days <= 36500:
+        raise ValueError(f"{value} is not between 0 and 36500 days")
+    return days
 
 
 def _host_name(name: str) -> str:

@@ -1,19 +1,36 @@
 """Puts the provisioning service together; what it shares with the hubs is made in build.py."""
 
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from homeport.app.addresses import Addresses
 from homeport.app.config import Config
 from homeport.app.identity import ServiceIdentity
 from homeport.app.issuing import Issuing
+from homeport.app.journal import JournaledAttempts, JournalParts
 from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
+from homeport.app.protection import Protection
 from homeport.bus import LocalBus
 from homeport.clock import Clock
 from homeport.dps import engine as dps
-from homeport.dps.administration import AttemptsResponder, ExportResponder, HubsResponder, RegistrationsResponder
+from homeport.dps.administration import (
+    AttemptsResponder,
+    ExportResponder,
+    HubsResponder,
+    IpFilterResponder,
+    RegistrationsResponder,
+)
 from homeport.dps.assigner import Assigner
 from homeport.dps.enrollments import EnrollmentService
-from homeport.dps.frontends.admin import AttemptsResource, ExportResource, HubsResource, RegistrationsResource
+from homeport.dps.frontends.admin import (
+    AttemptsResource,
+    ExportResource,
+    HubsResource,
+    IpFilterResource,
+    RegistrationsResource,
+)
 from homeport.dps.frontends.site import dps_site
 from homeport.dps.hubs import HubService
 from homeport.dps.responder import DeviceResponder
@@ -24,7 +41,15 @@ from homeport.security.policies import Random
 from homeport.store import Stores
 
 
-def provisioning_site(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provisioning:
+    """The site, and what must run beside it."""
+
+    site: Site
+    background: Sequence[Callable[[], Coroutine[Any, Any, None]]]
+
+
+def provisioning(
     config: Config,
     addresses: Addresses,
     stores: Stores,
@@ -33,13 +58,15 @@ def provisioning_site(
     hub_service: HubService,
     issuing: Issuing,
     metrics: Metrics,
+    guard: Protection,
+    journal: JournalParts,
     *,
     bus: LocalBus,
     clock: Clock,
     random: Random,
-) -> Site:
+) -> Provisioning:
     """Make the provisioning service's site: engine, responders and front-ends over the store."""
-    attempts = MeasuredAttempts(stores.attempts, metrics)
+    attempts = MeasuredAttempts(JournaledAttempts(stores.attempts, journal.refusals), metrics)
     engine = dps.Engine(
         id_scope=identity.id_scope,
         stores=dps.Stores(
@@ -57,6 +84,7 @@ def provisioning_site(
         patience=config.register_budget,
         time_limit=timedelta(seconds=config.operation_deadline),
     )
+    devices = DeviceResponder(engine, clock, random, admission=guard.admission)
     enrollments = EnrollmentService(
         enrollments=stores.enrollments, registrations=stores.registrations, hubs=stores.linked_hubs
     )
@@ -68,19 +96,27 @@ def provisioning_site(
             return False
         return True
 
-    return dps_site(
+    site = dps_site(
         names=addresses.host_names,
-        devices=DeviceResponder(engine, clock, random),
+        devices=devices,
         service=ServiceResponder(enrollments, clock, random),
         admin=(
             AttemptsResource(AttemptsResponder(attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hub_service)),
             *issuing.resources,
+            *journal.resources,
             ExportResource(ExportResponder(enrollments)),
+            IpFilterResource(IpFilterResponder(stores.ip_filter, guard.ip_filter.refresh)),
         ),
         policies=identity.policies,
         clock=clock,
         random=random,
-        http=(OperationsFrontEnd(metrics, is_healthy), *issuing.http),
+        administrators=journal.administrators.find,
+        journal=stores.journal,
+        source=journal.source,
+        http=(OperationsFrontEnd(metrics, is_healthy, lambda: guard.is_shedding), *issuing.http),
+        admission=guard.admission,
+        screen=guard.screen,
     )
+    return Provisioning(site=site, background=(devices.refusals.run,))

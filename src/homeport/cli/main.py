@@ -4,12 +4,29 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from keyword import iskeyword
+from pathlib import Path
 
 import typer
 
 from homeport import __version__
 
-COMMANDS = ("serve", "connection", "trust", "hub", "authority", "plan", "apply", "export", "import", "why", "demo")
+COMMANDS = (
+    "serve",
+    "connection",
+    "trust",
+    "hub",
+    "authority",
+    "plan",
+    "apply",
+    "export",
+    "import",
+    "why",
+    "admin",
+    "audit",
+    "events",
+    "ip-filter",
+    "demo",
+)
 
 
 def _version(wanted: bool) -> None:
@@ -19,9 +36,25 @@ def _version(wanted: bool) -> None:
 
 
 def _root(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    _shown: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    server: str | None = typer.Option(
+        None, "--server", envvar="HOMEPORT_SERVER", help="Administer the server at this address, with a token."
+    ),
+    token: str | None = typer.Option(
+        None, "--token", envvar="HOMEPORT_TOKEN", help="An administrator's token (see `homeport admin`)."
+    ),
+    ca_file: Path | None = typer.Option(
+        None, "--ca-file", envvar="HOMEPORT_CA_FILE", help="PEM of the authority to trust there."
+    ),
 ) -> None:
     """Hold the options of the program itself."""
+    if server is None:
+        return  # whoever is on the server's machine needs no token
+    from homeport.cli.console import fail, name_server
+
+    if not token:
+        raise fail("--server needs --token, or HOMEPORT_TOKEN.", code=2)
+    name_server(server, token, ca_file)
 
 
 def build(arguments: Sequence[str]) -> typer.Typer:
@@ -36,7 +69,8 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     app.callback()(_root)
     called = next((word for word in arguments if not word.startswith("-")), None)
     for name in (called,) if called in COMMANDS else COMMANDS:
-        module = import_module(f"homeport.cli.{name}_" if iskeyword(name) else f"homeport.cli.{name}")
+        module_name = name.replace("-", "_")
+        module = import_module(f"homeport.cli.{module_name}_" if iskeyword(name) else f"homeport.cli.{module_name}")
         # A command is a function of its module's name; a group of commands is its module's `app`.
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name)

@@ -7,7 +7,15 @@ from homeport.client._sync.admin import HomeportAdminClient
 from homeport.client._sync.device import ProvisioningDeviceClient
 from homeport.client._sync.hub_registry import HubRegistryClient
 from homeport.client._sync.provisioning import ProvisioningServiceClient
-from homeport.client.admin_models import Attempt, Check, LinkedHub, Registration
+from homeport.client.admin_models import (
+    Attempt,
+    Check,
+    IpFilter,
+    IpFilterDecision,
+    IpFilterRule,
+    LinkedHub,
+    Registration,
+)
 from homeport.client.certificates import certificate_request, new_device_key
 from homeport.client.device_connection import (
     TpmSasTokenProvider,
@@ -46,6 +54,17 @@ from homeport.client.issuing_models import (
     MasterKey,
     RevocationList,
 )
+from homeport.client.journal_models import (
+    Administrator,
+    AuditEntry,
+    AuditHead,
+    AuditVerdict,
+    CloudEvent,
+    DeadLetter,
+    EventSubscription,
+    Me,
+    NewToken,
+)
 from homeport.client.models import (
     AllocationPolicy,
     AttestationMechanism,
@@ -72,29 +91,41 @@ from homeport.client.tpm import TpmSecurityProvider
 
 __all__ = [
     "NO_RETRY",
+    "Administrator",
     "AllocationPolicy",
     "Attempt",
     "AttestationMechanism",
+    "AuditEntry",
+    "AuditHead",
+    "AuditVerdict",
     "BadRequestError",
     "CertificateAuthority",
     "CertificatePolicy",
     "Check",
     "ClientError",
+    "CloudEvent",
     "ConflictError",
     "ConnectionChange",
     "ConnectionStringError",
     "CustomAllocationDefinition",
+    "DeadLetter",
     "Device",
     "DeviceCapabilities",
     "EnrollmentGroup",
+    "EventSubscription",
     "HomeportAdminClient",
     "HubEvent",
     "HubRegistryClient",
     "IndividualEnrollment",
     "InitialTwin",
+    "IpFilter",
+    "IpFilterDecision",
+    "IpFilterRule",
     "IssuedCertificate",
     "LinkedHub",
     "MasterKey",
+    "Me",
+    "NewToken",
     "NotFoundError",
     "Page",
     "PreconditionFailedError",

@@ -1,6 +1,7 @@
 """What provisioning needs from the world.
 
-A store method is one whole transaction; each suite in tests/contract proves an implementation of these.
+A store method is one whole transaction; what an administrator changes is told in the journal within it, with who
+it was done `by`. Each suite in tests/contract proves an implementation of these.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from homeport.dps.model import (
     Registration,
 )
 from homeport.paging import Page
+from homeport.security.callers import SYSTEM, Caller
 
 
 class EnrollmentStore(Protocol):
@@ -34,30 +36,32 @@ class EnrollmentStore(Protocol):
         """
         ...
 
-    async def create_individual(self, enrollment: IndividualEnrollment) -> None:
+    async def create_individual(self, enrollment: IndividualEnrollment, *, by: Caller = SYSTEM) -> None:
         """Raise HomeportError ENROLLMENT_EXISTS if the id is taken."""
         ...
 
-    async def create_group(self, group: EnrollmentGroup) -> None:
+    async def create_group(self, group: EnrollmentGroup, *, by: Caller = SYSTEM) -> None:
         """Raise HomeportError GROUP_EXISTS if the id is taken."""
         ...
 
-    async def replace_individual(self, enrollment: IndividualEnrollment, *, expected_etag: str | None) -> None:
+    async def replace_individual(
+        self, enrollment: IndividualEnrollment, *, expected_etag: str | None, by: Caller = SYSTEM
+    ) -> None:
         """Replace the stored one. `expected_etag` None accepts any version.
 
         Raise ENROLLMENT_NOT_FOUND, or PRECONDITION_FAILED if the stored etag is another.
         """
         ...
 
-    async def replace_group(self, group: EnrollmentGroup, *, expected_etag: str | None) -> None:
+    async def replace_group(self, group: EnrollmentGroup, *, expected_etag: str | None, by: Caller = SYSTEM) -> None:
         """Like `replace_individual`, with GROUP_NOT_FOUND."""
         ...
 
-    async def delete_individual(self, registration_id: str, *, expected_etag: str | None) -> None:
+    async def delete_individual(self, registration_id: str, *, expected_etag: str | None, by: Caller = SYSTEM) -> None:
         """Raise ENROLLMENT_NOT_FOUND or PRECONDITION_FAILED."""
         ...
 
-    async def delete_group(self, group_id: str, *, expected_etag: str | None) -> None:
+    async def delete_group(self, group_id: str, *, expected_etag: str | None, by: Caller = SYSTEM) -> None:
         """Raise GROUP_NOT_FOUND or PRECONDITION_FAILED."""
         ...
 
@@ -96,7 +100,7 @@ class RegistrationStore(Protocol):
         """Lease open operations whose lease has run out and whose retry time has come, oldest first."""
         ...
 
-    async def delete(self, registration_id: str, *, expected_etag: str | None) -> None:
+    async def delete(self, registration_id: str, *, expected_etag: str | None, by: Caller = SYSTEM) -> None:
         """Raise REGISTRATION_NOT_FOUND or PRECONDITION_FAILED."""
         ...
 
@@ -143,11 +147,11 @@ class LinkedHubStore(Protocol):
         """Return every linked hub in name order."""
         ...
 
-    async def put(self, hub: LinkedHub, *, create: bool) -> None:
+    async def put(self, hub: LinkedHub, *, create: bool, by: Caller = SYSTEM) -> None:
         """Raise HUB_EXISTS when creating over an existing name or host name (compared without case)."""
         ...
 
-    async def delete(self, name: str) -> None:
+    async def delete(self, name: str, *, by: Caller = SYSTEM) -> None:
         """Raise NOT_FOUND if there is none."""
         ...
 

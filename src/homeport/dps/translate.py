@@ -35,9 +35,15 @@ def with_keys(evidence: Evidence, body: wire.RegisterBody) -> Evidence:
     """Add the TPM keys of the body to what the transport has seen. Raises HomeportError INVALID_REQUEST."""
     if not isinstance(body.tpm, wire.TpmKeys):
         return evidence
+    ek = _tpm_key(body.tpm.endorsement_key, "endorsementKey")
     srk = body.tpm.storage_root_key
+    if isinstance(evidence, TpmEvidence) and evidence.challenge is not None:
+        # The keys have been proven with the connection; C and Node name them again (contract dps.md 7.2).
+        if ek != evidence.endorsement_key:
+            raise HomeportError(Code.INVALID_REQUEST, "The member 'tpm.endorsementKey' is not the connection's.")
+        return evidence
     return TpmEvidence(
-        endorsement_key=_tpm_key(body.tpm.endorsement_key, "endorsementKey"),
+        endorsement_key=ek,
         storage_root_key=_tpm_key(srk, "storageRootKey") if isinstance(srk, str) and srk else None,
         token=evidence.token if isinstance(evidence, SasEvidence | TpmEvidence) else None,
     )

@@ -56,6 +56,7 @@ class OperationRow(Struct, kw_only=True, omit_defaults=True):
     success: Substatus | None = None
     attempts: int = 0
     tracking_id: str = ""
+    remote_address: str = ""
     identity_digest: str = ""
     issuance: Issuance | None = None
 
@@ -138,6 +139,7 @@ def registration_of(columns: Row) -> Registration:
             lease_owner=lease_owner,
             lease_until=from_micros(lease_until),
             tracking_id=operation.tracking_id,
+            remote_address=operation.remote_address,
             identity_digest=operation.identity_digest,
             issuance=operation.issuance,
         ),
@@ -170,6 +172,7 @@ def _row(registration: Registration) -> RegistrationRow:
             success=operation.success,
             attempts=operation.attempts,
             tracking_id=operation.tracking_id,
+            remote_address=operation.remote_address,
             identity_digest=operation.identity_digest,
             issuance=operation.issuance,
         ),

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import assert_never
 
 from homeport.dps.attestation import symmetric_key, tpm, x509
-from homeport.dps.attestation.tpm import TpmProof
+from homeport.dps.attestation.tpm import IssuedChallenge, TpmProof, challenge_keys, refuse_unsigned
 from homeport.dps.attestation.verdict import (
     CA_NOT_FOUND,
     INVALID_CERTIFICATE,
@@ -56,13 +56,16 @@ __all__ = [
     "Challenge",
     "Findings",
     "Identity",
+    "IssuedChallenge",
     "Proof",
     "Refused",
     "TpmIdentity",
     "TpmProof",
     "Verdict",
+    "challenge_keys",
     "describe",
     "read",
+    "refuse_unsigned",
     "verify",
 ]
 

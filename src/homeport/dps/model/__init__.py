@@ -1,5 +1,6 @@
 """The nouns of device provisioning as values. No serialization, no transport, no SQL (contract dps.md 3, 8, 9)."""
 
+from homeport.dps.model.administrator import Administrator
 from homeport.dps.model.attempt import Attempt, Check, Outcome
 from homeport.dps.model.attestation import (
     Attestation,
@@ -11,6 +12,7 @@ from homeport.dps.model.attestation import (
     TpmAttestation,
     X509Attestation,
 )
+from homeport.dps.model.changes import change, device, outcome
 from homeport.dps.model.document import JsonObject
 from homeport.dps.model.enrollment import (
     AllocationPolicy,
@@ -21,6 +23,16 @@ from homeport.dps.model.enrollment import (
     IndividualEnrollment,
     ProvisioningStatus,
     ReprovisionPolicy,
+)
+from homeport.dps.model.events import (
+    DEFAULT_MAX_ATTEMPTS,
+    TYPE_PREFIX,
+    DeadLetter,
+    Filter,
+    Mode,
+    Progress,
+    Standing,
+    Subscription,
 )
 from homeport.dps.model.evidence import (
     CallContext,
@@ -52,6 +64,7 @@ from homeport.dps.model.issuing import (
     RevocationList,
     StoredKey,
 )
+from homeport.dps.model.journal import Entry, Kind, Recorded, Wanted, document_of
 from homeport.dps.model.registration import (
     Assignment,
     Failure,
@@ -64,6 +77,9 @@ from homeport.dps.model.registration import (
 )
 
 __all__ = [
+    "DEFAULT_MAX_ATTEMPTS",
+    "TYPE_PREFIX",
+    "Administrator",
     "AllocationPolicy",
     "Assignment",
     "Attempt",
@@ -79,25 +95,32 @@ __all__ = [
     "Check",
     "ClientCertificates",
     "CustomAllocation",
+    "DeadLetter",
     "DeviceClaim",
     "DeviceSpec",
     "Enrollment",
     "EnrollmentGroup",
     "EnrollmentRef",
+    "Entry",
     "Evidence",
     "Failure",
+    "Filter",
     "HubCredential",
     "HubDevice",
     "IndividualEnrollment",
     "Issuance",
     "IssuedCertificate",
     "JsonObject",
+    "Kind",
     "LinkedHub",
+    "Mode",
     "NoEvidence",
     "Operation",
     "Outcome",
     "PendingChallenge",
+    "Progress",
     "ProvisioningStatus",
+    "Recorded",
     "Registration",
     "RegistrationStatus",
     "ReprovisionPolicy",
@@ -106,8 +129,10 @@ __all__ = [
     "SasCredential",
     "SasEvidence",
     "SigningCertificates",
+    "Standing",
     "Step",
     "StoredKey",
+    "Subscription",
     "Substatus",
     "SymmetricKeyAttestation",
     "ThumbprintCredential",
@@ -115,5 +140,10 @@ __all__ = [
     "TpmEvidence",
     "TwinContent",
     "TwinWrite",
+    "Wanted",
     "X509Attestation",
+    "change",
+    "device",
+    "document_of",
+    "outcome",
 ]
