@@ -128,7 +128,7 @@ def enroll_key(operator: ProvisioningServiceClient, key: str, **more: Any) -> Sy
     return SymmetricKeySecurityProvider(registration_id, key)
 
 
-@pytest.mark.parametrize("transport", ["https", "mqtt", "mqtt-ws"])
+@pytest.mark.parametrize("transport", ["https", "mqtt", "mqtt-ws", "amqp", "amqp-ws"])
 @pytest.mark.matrix(sdk=SDK, feature="certificate by CSR, symmetric key: register, connect, telemetry")
 async def test_with_a_key(
     service: Service,

@@ -166,6 +166,7 @@ class ProvisioningDeviceClient:
                     context=self._context,
                     websocket=websocket,
                     tpm=tpm_keys(self._provider),
+                    api_version=api_version,
                 )
             case _:
                 assert_never(self._transport)
