@@ -115,7 +115,8 @@ def provisioning(
         administrators=journal.administrators.find,
         journal=stores.journal,
         source=journal.source,
-        http=(OperationsFrontEnd(metrics, is_healthy, lambda: guard.is_shedding), *issuing.http),
+        http=(OperationsFrontEnd(metrics, is_healthy, lambda: guard.is_shedding),),
+        public=issuing.http,
         admission=guard.admission,
         screen=guard.screen,
     )
