@@ -34,7 +34,7 @@ STEPS: dict[str, tuple[type, str]] = {
     "link": (SqlLinkedHubStore, "put"),
     "revoke": (SqlIssuedCertificateStore, "revoke"),
     "withdraw": (LocalHubLink, "withdraw"),
-    "reseal": (SqlAuthorityStore, "replace"),
+    "reseal": (SqlAuthorityStore, "reseal"),
     "forget": (MasterKeys, "forget_old"),
 }
 

@@ -69,6 +69,13 @@ async def asked(operator: Operator, keys: dict[str, str], name: str, csr: str) -
     return answer
 
 
+async def told(operator: Operator, device: str, *kinds: str) -> list[str]:
+    """Return the serial numbers that the journal tells of, in its order."""
+    wanted = kinds or ("certificate.issued", "certificate.renewed")
+    entries = [each async for each in operator.admin.audit() if each.subject == f"devices/{device}"]
+    return [each.entry["data"]["serialNumber"] for each in entries if each.kind in wanted]
+
+
 async def thumbprints_on_disk(data: Path, device_id: str) -> set[str | None]:
     async with open_stores(data / "homeport.db", read_only=True) as stores:
         (hub,) = await stores.hubs.all()
@@ -113,6 +120,7 @@ async def test_a_certificate_is_issued_wholly_or_not_at_all(
             issued = [each async for each in operator.admin.issued_certificates(registration_id=device)]
             mine = [each for each in issued if each.sha256_thumbprint != thumbprint(plant.chain)]
             assert len(mine) <= 1
+            assert await told(operator, device) == [each.serial_number for each in issued]
             if (step, moment) == ("save:1", "after"):
                 assert len(mine) == 1, "the outcome was on disk"
             # The device asks again with the same key: what was issued is given again, else it is issued now.
@@ -122,6 +130,7 @@ async def test_a_certificate_is_issued_wholly_or_not_at_all(
                 assert mine[0].sha256_thumbprint == thumbprint(chain)
             again = [each async for each in operator.admin.issued_certificates(registration_id=device)]
             assert len(again) == len(issued) - len(mine) + 1
+            assert sorted(await told(operator, device)) == sorted(each.serial_number for each in again)
         assert server.stop() == 0
     accepted = await thumbprints_on_disk(data, device)
     assert thumbprint(chain) in accepted
@@ -148,6 +157,7 @@ async def test_what_was_marked_revoked_is_cut_off_by_the_next_process(
                         break
                     await asyncio.sleep(0.05)
             assert issued.status == "revoked"
+            assert await told(operator, DEVICE, "certificate.revoked") == [issued.serial_number]
             revocation_list = await operator.admin.get_revocation_list("line")
             assert issued.serial_number in f"{int.from_bytes(revocation_list.der):X}"
         assert server.stop() == 0
@@ -169,7 +179,12 @@ async def test_a_rotation_of_the_master_key_loses_no_key(plant: Plant, tmp_path:
     with HomeportServer(data, ADDRESSES):
         async with Operator(data) as operator:
             await asked(operator, plant.keys, "newcomer", request_text("newcomer", FIRST))
+            # Told before the old key is forgotten; one that broke off earlier is told when it is repeated.
+            known = [each async for each in operator.admin.audit() if each.kind == "masterKey.rotated"]
+            assert len(known) == (step == "forget")
             rotated = await operator.admin.rotate_master_key()
             assert rotated.resealed == 2
+            (last,) = [each async for each in operator.admin.audit() if each.kind == "masterKey.rotated"][len(known) :]
+            assert last.entry["data"] == {"keyName": rotated.key_name, "resealed": 2}
             await asked(operator, plant.keys, "newcomer", request_text("newcomer", SECOND))
     assert len((data / "master.key").read_text().split()) == 1

@@ -86,7 +86,7 @@ def make_issuing(stores: Stores, custody: Custody, links: HubLinks, *, clock: Cl
         custody=custody,
         clock=clock,
     )
-    master_key = MasterKeyService(authorities=stores.authorities, keys=custody, random=random)
+    master_key = MasterKeyService(authorities=stores.authorities, keys=custody, journal=stores.journal, random=random)
     return Issuing(
         issuer=Issuer(
             authorities=stores.authorities,

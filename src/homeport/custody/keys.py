@@ -64,13 +64,14 @@ class Custody:
 
     # ---------------------------------------------------------------- the master key's rotation
 
-    def begin_rotation(self) -> None:
-        """Make a new master key, to seal everything from now on. Raises CustodyError."""
+    def begin_rotation(self) -> str:
+        """Make a new master key, to seal everything from now on; return its name. Raises CustodyError."""
         try:
             self._master_keys.reload()
             self._master_keys.add(self._random(envelope.KEY_BYTES))
         except MasterKeysError as error:
             raise CustodyError(str(error)) from error
+        return envelope.name_of(self._master_keys.active).hex()
 
     def resealed(self, key: StoredKey) -> StoredKey:
         """Return the key under the present master key; the same object if it is, or if a token keeps it."""
@@ -87,13 +88,12 @@ class Custody:
             raise CustodyError(str(error)) from error
         return StoredKey(public_key=key.public_key, sealed=sealed)
 
-    def end_rotation(self) -> str:
-        """Forget the old master keys, now that nothing is sealed under them; return the new one's name."""
+    def end_rotation(self) -> None:
+        """Forget the old master keys, now that nothing is sealed under them. Raises CustodyError."""
         try:
             self._master_keys.forget_old()
         except MasterKeysError as error:
             raise CustodyError(str(error)) from error
-        return envelope.name_of(self._master_keys.active).hex()
 
     # ---------------------------------------------------------------- sealing
 

@@ -12,10 +12,14 @@ from homeport.dps.model import (
     RegistrationStatus,
     Revocation,
     RevocationList,
+    certificate_given,
+    certificate_revoked,
 )
 from homeport.paging import Page, TokenError
+from homeport.security.callers import SYSTEM, Caller
 from homeport.security.x509_issue import RevocationReason
 from homeport.store.database import Database, Parameters, Row, Transaction, Value
+from homeport.store.journal import SqlJournal
 from homeport.store.rows import Codec, from_micros, key_of, to_micros
 
 _COLUMNS = "serial, version, key_digest, not_after, revoked_at, reason, is_withdrawn, certificate, data"
@@ -82,8 +86,8 @@ class IssuedRow(Struct, kw_only=True, omit_defaults=True):
 _codec = Codec(IssuedRow)
 
 
-async def add_issued(transaction: Transaction, registration: Registration) -> None:
-    """Write the certificate that a registration ends with, in the transaction that writes the end."""
+async def add_issued(transaction: Transaction, registration: Registration, journal: SqlJournal) -> None:
+    """Write the certificate that a registration ends with, in the transaction that writes the end, and tell of it."""
     issuance = registration.operation.issuance
     home = registration.assignment
     if issuance is None or home is None or registration.status is not RegistrationStatus.ASSIGNED:
@@ -111,14 +115,16 @@ async def add_issued(transaction: Transaction, registration: Registration) -> No
         "certificate": issuance.chain[0],
         "data": _codec.encode(row),
     }
-    await transaction.execute(_ADD, values)
+    if await transaction.execute(_ADD, values) and (entry := certificate_given(registration)) is not None:
+        await journal.append(transaction, entry)
 
 
 class SqlIssuedCertificateStore:
     """IssuedCertificateStore over a Database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, journal: SqlJournal) -> None:
         self._database = database
+        self._journal = journal
 
     async def get(self, serial_number: str) -> IssuedCertificate | None:
         row = await self._database.fetch_one(_GET, {"serial": serial_number})
@@ -164,7 +170,9 @@ class SqlIssuedCertificateStore:
             after=f"{rows[limit - 1][3]}-{rows[limit - 1][0]}" if len(rows) > limit else None,
         )
 
-    async def revoke(self, serial_number: str, revocation: Revocation) -> IssuedCertificate | None:
+    async def revoke(
+        self, serial_number: str, revocation: Revocation, *, by: Caller = SYSTEM
+    ) -> IssuedCertificate | None:
         values: dict[str, Value] = {
             "serial": serial_number,
             "revoked_at": to_micros(revocation.at),
@@ -178,6 +186,7 @@ class SqlIssuedCertificateStore:
                 return None if row is None else _issued_of(row)
             issued = _issued_of(row)
             await transaction.execute(_LIST_IS_DUE, {**_list_key(issued.authority, issued.version), "nothing": b""})
+            await self._journal.append(transaction, certificate_revoked(issued, by))
             return issued
 
         return await self._database.write(work)

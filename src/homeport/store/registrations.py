@@ -101,7 +101,7 @@ class SqlRegistrationStore:
                 if saved:
                     if ended is not None:
                         await self._journal.append(transaction, ended)
-                    await add_issued(transaction, registration)
+                    await add_issued(transaction, registration, self._journal)
                 return saved
 
             changed = await self._database.write(work)

@@ -66,9 +66,9 @@ class Stores:
             subscriptions=SqlSubscriptionStore(database, journal),
             linked_hubs=SqlLinkedHubStore(database, journal),
             hubs=SqlHubStore(database),
-            authorities=SqlAuthorityStore(database),
-            certificate_policies=SqlPolicyStore(database),
-            issued_certificates=SqlIssuedCertificateStore(database),
+            authorities=SqlAuthorityStore(database, journal),
+            certificate_policies=SqlPolicyStore(database, journal),
+            issued_certificates=SqlIssuedCertificateStore(database, journal),
             ip_filter=SqlIpFilterStore(database, journal),
         )
 

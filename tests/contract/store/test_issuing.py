@@ -1,6 +1,7 @@
 """Authorities, policies, issued certificates and revocation lists."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,9 +19,11 @@ from homeport.dps.model import (
     Revocation,
     RevocationList,
     StoredKey,
+    Wanted,
 )
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.paging import Page, TokenError
+from homeport.security.callers import Caller, CallerKind, Role
 from homeport.security.signing_keys import KeyAlgorithm
 from homeport.security.x509_issue import RevocationReason
 from homeport.store import Stores
@@ -267,6 +270,102 @@ async def test_revoked_and_valid_certificates_of_a_version(stores: Stores) -> No
     assert await revoked(2, NOW) == ["48500005"]
     assert await stores.issued_certificates.count_valid("line", now=NOW) == 2
     assert await stores.issued_certificates.count_valid("line", now=NOW + 2 * DAY) == 1
+
+
+# ---------------------------------------------------------------- what the journal tells
+
+ANNA = Caller(kind=CallerKind.ADMINISTRATOR, name="anna", role=Role.OWNER, tracking_id="t-1")
+
+
+async def told(stores: Stores, kind: str) -> list[Mapping[str, Any]]:
+    found = await stores.journal.page(Wanted(kind=kind), after=None, limit=100, newest_first=False)
+    return [each.document for each in found.items]
+
+
+async def test_a_certificate_is_told_once_with_the_outcome_that_gave_it(stores: Stores) -> None:
+    await end(stores, "dev", issuance(1))
+    await end(stores, "dev", issuance(1, is_new=False), deadline=NOW + LEASE)
+    await end(stores, "dev", issuance(2, replaces=issuance(1).ref))
+    (first,) = await told(stores, "certificate.issued")
+    (second,) = await told(stores, "certificate.renewed")
+    assert (first["subject"], first["by"]) == ("devices/dev", {"kind": "device", "name": "dev"})
+    assert first["data"] == {
+        "registrationId": "dev",
+        "operationId": "op-48500001",
+        "serialNumber": "48500001",
+        "sha256Thumbprint": f"{1:064X}",
+        "certificateAuthorityName": "Line",
+        "authorityVersion": 1,
+        "certificatePolicyName": "standard",
+        "notAfter": (NOW + DAY).isoformat(),
+        "assignedHub": first["data"]["assignedHub"],
+        "deviceId": "dev",
+    }
+    assert (second["data"]["serialNumber"], second["data"]["previousSerialNumber"]) == ("48500002", "48500001")
+    of_device = [each["kind"] for each in await told(stores, "device.") + await told(stores, "certificate.")]
+    assert len(of_device) == 5
+
+
+async def test_whoever_lost_the_lease_tells_nothing(stores: Stores) -> None:
+    opened = registration("dev", issuance=issuance(1), lease_owner="me", lease_until=NOW + LEASE)
+    await stores.registrations.open(opened, expected_etag=None)
+    with pytest.raises(ConflictError):
+        await stores.registrations.save(finished(opened), lease_owner="somebody else")
+    assert await told(stores, "certificate.") == []
+
+
+async def test_only_the_revocation_that_stands_is_told(stores: Stores) -> None:
+    await end(stores, "dev", issuance(1))
+    await stores.issued_certificates.revoke("48500001", REVOCATION, by=ANNA)
+    await stores.issued_certificates.revoke("48500001", REVOCATION)
+    await stores.issued_certificates.revoke("4850FFFF", REVOCATION)
+    (entry,) = await told(stores, "certificate.revoked")
+    assert (entry["subject"], entry["by"]["name"], entry["trackingId"]) == ("devices/dev", "anna", "t-1")
+    assert (entry["data"]["serialNumber"], entry["data"]["reason"]) == ("48500001", "keyCompromise")
+
+
+async def test_authorities_and_policies_are_told_without_their_keys(stores: Stores) -> None:
+    await stores.authorities.create(authority("line"), by=ANNA)
+    sealed = replace(authority("line").versions[0], number=3, key=StoredKey(public_key=b"public", sealed=b"anew"))
+    await stores.authorities.reseal(replace(authority("line", "e2"), versions=(sealed,)), expected_etag="e1")
+    await stores.authorities.replace(authority("line", "e3"), expected_etag="e2", by=ANNA)
+    await stores.authorities.delete("LINE", by=ANNA)
+    entries = await told(stores, "certificateAuthority.")
+    assert [each["kind"] for each in entries] == [
+        "certificateAuthority.created",
+        "certificateAuthority.rotated",
+        "certificateAuthority.deleted",
+    ]
+    assert {(each["subject"], each["by"]["name"]) for each in entries} == {("certificateAuthorities/line", "anna")}
+    created, rotated, _ = (each["data"]["changes"] for each in entries)
+    assert created["keyUri"] == {"after": "pkcs11:token=t;object=o"}
+    assert created["maximumValidity"] == {"after": "90 days, 0:00:00"}
+    assert created["versions"] == {"after": [1, 2]}
+    assert created["certificate"]["after"]["bytes"] == len(b"\0certificate")
+    assert (rotated["version"], rotated["versions"]) == ({"before": 3, "after": 2}, {"before": [3], "after": [1, 2]})
+    assert (entries[1]["etagBefore"], entries[1]["etagAfter"]) == ("e2", "e3")
+    assert "sealed" not in str(entries)
+
+    await stores.certificate_policies.create(policy("standard"), by=ANNA)
+    await stores.certificate_policies.replace(policy("standard", "e2", validity=DAY), expected_etag="e1", by=ANNA)
+    await stores.certificate_policies.delete("standard", by=ANNA)
+    made, changed, gone = await told(stores, "certificatePolicy.")
+    assert made["data"]["changes"]["keyAlgorithms"] == {"after": ["EC-P256", "Ed25519"]}
+    assert changed["data"]["changes"] == {"validity": {"before": "7:00:01", "after": "1 day, 0:00:00"}}
+    assert (gone["kind"], gone["subject"]) == ("certificatePolicy.deleted", "certificatePolicies/standard")
+
+
+async def test_what_is_refused_is_not_told(stores: Stores) -> None:
+    await stores.authorities.create(authority("line"))
+    for refused in (
+        stores.authorities.create(authority("LINE")),
+        stores.authorities.replace(authority("line", "e3"), expected_etag="another"),
+        stores.authorities.reseal(authority("line", "e3"), expected_etag="another"),
+        stores.authorities.delete("nobody"),
+    ):
+        with pytest.raises(HomeportError):
+            await refused
+    assert len(await told(stores, "certificateAuthority.")) == 1
 
 
 # ---------------------------------------------------------------- revocation lists

@@ -18,6 +18,7 @@ from homeport.dps.translate_issuing import (
     revocation_list_document,
 )
 from homeport.errors import Code, HomeportError
+from homeport.security.callers import Caller
 from homeport.wire import dps_issuing as wire
 
 
@@ -36,24 +37,24 @@ class AuthoritiesResponder:
     async def get(self, name: str, tracking_id: str) -> Reply:
         return success(200, authority_document(await self._authorities.get(name)), tracking_id)
 
-    async def put(self, name: str, body: bytes, tracking_id: str) -> Reply:
+    async def put(self, name: str, body: bytes, by: Caller) -> Reply:
         """Make an authority, or bring one (`certificates`); one that exists is never replaced."""
         document = read(wire.authority_creation, body)
         brought = brought_authority_of(document)
         if brought is None:
-            authority = await self._authorities.create(name, new_authority_of(document))
+            authority = await self._authorities.create(name, new_authority_of(document), by=by)
         else:
-            authority = await self._authorities.bring(name, brought, limits_of(document))
-        return success(200, authority_document(authority), tracking_id)
+            authority = await self._authorities.bring(name, brought, limits_of(document), by=by)
+        return success(200, authority_document(authority), by.tracking_id)
 
-    async def rotate(self, name: str, body: bytes, tracking_id: str) -> Reply:
+    async def rotate(self, name: str, body: bytes, by: Caller) -> Reply:
         """Put a new key next to the old one; of a brought authority the next certificate is in the body."""
         brought = brought_authority_of(read(wire.authority_creation, body)) if body.strip() else None
-        return success(200, authority_document(await self._authorities.rotate(name, brought)), tracking_id)
+        return success(200, authority_document(await self._authorities.rotate(name, brought, by=by)), by.tracking_id)
 
-    async def delete(self, name: str, tracking_id: str) -> Reply:
-        await self._authorities.delete(name)
-        return Reply(status=204, body=b"", tracking_id=tracking_id)
+    async def delete(self, name: str, by: Caller) -> Reply:
+        await self._authorities.delete(name, by=by)
+        return Reply(status=204, body=b"", tracking_id=by.tracking_id)
 
     async def chain(self, name: str, version: str | None, tracking_id: str) -> Reply:
         authority = await self._authorities.get(name)
@@ -67,9 +68,9 @@ class AuthoritiesResponder:
         found = await self._revocations.revocation_list(name, version_of(version))
         return success(200, revocation_list_document(found), tracking_id)
 
-    async def rotate_master_key(self, tracking_id: str) -> Reply:
-        name, count = await self._master_key.rotate()
-        return success(200, wire.MasterKey(key_name=name, resealed=count), tracking_id)
+    async def rotate_master_key(self, by: Caller) -> Reply:
+        name, count = await self._master_key.rotate(by=by)
+        return success(200, wire.MasterKey(key_name=name, resealed=count), by.tracking_id)
 
 
 class PoliciesResponder:
@@ -83,13 +84,13 @@ class PoliciesResponder:
     async def get(self, name: str, tracking_id: str) -> Reply:
         return success(200, policy_document(await self._policies.get(name)), tracking_id)
 
-    async def put(self, name: str, body: bytes, tracking_id: str) -> Reply:
+    async def put(self, name: str, body: bytes, by: Caller) -> Reply:
         policy = policy_of(name, read(wire.policy_write, body), self._clock.now())
-        return success(200, policy_document(await self._policies.put(policy)), tracking_id)
+        return success(200, policy_document(await self._policies.put(policy, by=by)), by.tracking_id)
 
-    async def delete(self, name: str, tracking_id: str) -> Reply:
-        await self._policies.delete(name)
-        return Reply(status=204, body=b"", tracking_id=tracking_id)
+    async def delete(self, name: str, by: Caller) -> Reply:
+        await self._policies.delete(name, by=by)
+        return Reply(status=204, body=b"", tracking_id=by.tracking_id)
 
 
 def version_of(text: str | None) -> int | None:

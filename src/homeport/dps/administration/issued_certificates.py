@@ -9,6 +9,7 @@ from homeport.dps.service_responder import Paging, listing, read
 from homeport.dps.translate_issuing import issued_document, reason_of
 from homeport.errors import Code, HomeportError
 from homeport.paging import TokenError
+from homeport.security.callers import Caller
 from homeport.wire import dps_issuing as wire
 
 _MAX_DIGITS = 10
@@ -46,19 +47,19 @@ class IssuedCertificatesResponder:
         issued = await self._revocations.get(serial_number.upper())
         return success(200, issued_document(issued, self._clock.now()), tracking_id)
 
-    async def revoke(self, serial_number: str, body: bytes, tracking_id: str) -> Reply:
+    async def revoke(self, serial_number: str, body: bytes, by: Caller) -> Reply:
         reason = reason_of(read(wire.revocation_request, body) if body.strip() else wire.RevocationRequest())
-        issued = await self._revocations.revoke(serial_number.upper(), reason)
-        return success(200, issued_document(issued, self._clock.now()), tracking_id)
+        issued = await self._revocations.revoke(serial_number.upper(), reason, by=by)
+        return success(200, issued_document(issued, self._clock.now()), by.tracking_id)
 
-    async def revoke_device(self, body: bytes, tracking_id: str) -> Reply:
+    async def revoke_device(self, body: bytes, by: Caller) -> Reply:
         """Answer with the certificates of the device that were valid until now."""
         document = read(wire.revocation_request, body)
         if not isinstance(document.registration_id, str):
             raise HomeportError(Code.INVALID_REQUEST, "registrationId says whose certificates are to be revoked.")
-        revoked = await self._revocations.revoke_device(document.registration_id, reason_of(document))
+        revoked = await self._revocations.revoke_device(document.registration_id, reason_of(document), by=by)
         now = self._clock.now()
-        return success(200, [issued_document(issued, now) for issued in revoked], tracking_id)
+        return success(200, [issued_document(issued, now) for issued in revoked], by.tracking_id)
 
 
 def _span(text: str | None) -> timedelta | None:

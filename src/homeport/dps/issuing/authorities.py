@@ -20,6 +20,7 @@ from homeport.dps.issuing.versions import (
 )
 from homeport.dps.model import AuthorityVersion, CertificateAuthority, StoredKey
 from homeport.errors import Code, HomeportError
+from homeport.security.callers import SYSTEM, Caller
 from homeport.security.signing_keys import AUTHORITY_ALGORITHMS, KeyAlgorithm, load_public, public_bytes
 from homeport.security.x509 import CertificateError, parse_chain, parse_der
 from homeport.security.x509_authority import judge_authority, read_bundle
@@ -102,7 +103,7 @@ class AuthorityService:
             raise HomeportError(Code.NOT_FOUND, "There is no certificate authority of that name.")
         return authority
 
-    async def create(self, name: str, wanted: NewAuthority) -> CertificateAuthority:
+    async def create(self, name: str, wanted: NewAuthority, *, by: Caller = SYSTEM) -> CertificateAuthority:
         """Make a root, or an intermediate under one of ours.
 
         Raises ISSUING_EXISTS, INVALID_REQUEST, UNAVAILABLE if a key cannot be made or used.
@@ -115,15 +116,17 @@ class AuthorityService:
         content = self._content(name, wanted, parent, now)
         key = await self._key(lambda: self._custody.create(wanted.algorithm, uri=wanted.key_uri))
         version = await self._signed(1, key, content, parent, now)
-        return await self._add(name, version, None if parent is None else parent.name, wanted.limits)
+        return await self._add(name, version, None if parent is None else parent.name, wanted.limits, by)
 
-    async def bring(self, name: str, wanted: BroughtAuthority, limits: AuthorityLimits) -> CertificateAuthority:
+    async def bring(
+        self, name: str, wanted: BroughtAuthority, limits: AuthorityLimits, *, by: Caller = SYSTEM
+    ) -> CertificateAuthority:
         """Take over an authority that was made elsewhere. Raises as `create`, and for a chain that does not hold."""
         await self._check_new(name, limits)
         version = await self._brought(1, wanted)
-        return await self._add(name, version, None, limits, is_brought=True)
+        return await self._add(name, version, None, limits, by, is_brought=True)
 
-    async def rotate(self, name: str, brought: BroughtAuthority | None) -> CertificateAuthority:
+    async def rotate(self, name: str, brought: BroughtAuthority | None, *, by: Caller = SYSTEM) -> CertificateAuthority:
         """Put a new key and certificate next to the old ones; from now on they issue. The name stays the same.
 
         A brought authority is rotated by bringing the next certificate. Versions that have expired are dropped.
@@ -144,10 +147,10 @@ class AuthorityService:
         changed = replace(
             authority, versions=(*kept, version), etag=new_etag(self._random), updated_at=self._clock.now()
         )
-        await self._authorities.replace(changed, expected_etag=authority.etag)
+        await self._authorities.replace(changed, expected_etag=authority.etag, by=by)
         return changed
 
-    async def delete(self, name: str) -> None:
+    async def delete(self, name: str, *, by: Caller = SYSTEM) -> None:
         """Forget an authority and its keys. Raises NOT_FOUND, or ISSUING_IN_USE with what refers to it."""
         authority = await self.get(name)
         key = authority.name.lower()
@@ -163,7 +166,7 @@ class AuthorityService:
         valid = await self._issued.count_valid(authority.name, now=self._clock.now())
         if valid:
             raise _in_use(authority, f"{valid} of its certificates are valid: revoke them or wait for their end")
-        await self._authorities.delete(authority.name)
+        await self._authorities.delete(authority.name, by=by)
 
     # ---------------------------------------------------------------- versions
 
@@ -280,6 +283,7 @@ class AuthorityService:
         version: AuthorityVersion,
         issuer: str | None,
         limits: AuthorityLimits,
+        by: Caller,
         *,
         is_brought: bool = False,
     ) -> CertificateAuthority:
@@ -295,7 +299,7 @@ class AuthorityService:
             created_at=now,
             updated_at=now,
         )
-        await self._authorities.create(authority)
+        await self._authorities.create(authority, by=by)
         return authority
 
 

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 from homeport.dps.identifiers import Random, new_etag
 from homeport.dps.issuing.ports import AuthorityStore, CustodyError, SealedKeys
-from homeport.dps.model import CertificateAuthority
+from homeport.dps.journal import Journal
+from homeport.dps.model import CertificateAuthority, master_key_rotated
 from homeport.errors import Code, HomeportError
+from homeport.security.callers import SYSTEM, Caller
 
 _ROUNDS = 20
 
@@ -15,21 +17,27 @@ _ROUNDS = 20
 class MasterKeyService:
     """Rotates the master key. What a crash leaves is opened by the old key or the new one: the file holds both."""
 
-    def __init__(self, *, authorities: AuthorityStore, keys: SealedKeys, random: Random) -> None:
+    def __init__(self, *, authorities: AuthorityStore, keys: SealedKeys, journal: Journal, random: Random) -> None:
         self._authorities = authorities
         self._keys = keys
+        self._journal = journal
         self._random = random
         self._one_at_a_time = asyncio.Lock()
 
-    async def rotate(self) -> tuple[str, int]:
-        """Return the new key's name and how many keys are sealed under it. Raises UNAVAILABLE with the reason."""
+    async def rotate(self, *, by: Caller = SYSTEM) -> tuple[str, int]:
+        """Return the new key's name and how many keys are sealed under it. Raises UNAVAILABLE with the reason.
+
+        The journal is told before the old key is forgotten: a rotation that nobody heard of is repeated, not lost.
+        """
         async with self._one_at_a_time:
             try:
-                await asyncio.to_thread(self._keys.begin_rotation)
+                name = await asyncio.to_thread(self._keys.begin_rotation)
                 count = await self._reseal()
-                return await asyncio.to_thread(self._keys.end_rotation), count
+                await self._journal.record([master_key_rotated(name, count, by)])
+                await asyncio.to_thread(self._keys.end_rotation)
             except CustodyError as error:
                 raise HomeportError(Code.UNAVAILABLE, f"The master key cannot be rotated: {error}.") from error
+            return name, count
 
     async def _reseal(self) -> int:
         """Go through all authorities until nothing is left under an old key, also of those made meanwhile."""
@@ -40,7 +48,7 @@ class MasterKeyService:
                 return _count(authorities)
             for authority, changed in old:
                 try:
-                    await self._authorities.replace(changed, expected_etag=authority.etag)
+                    await self._authorities.reseal(changed, expected_etag=authority.etag)
                 except HomeportError as error:
                     if error.code is not Code.PRECONDITION_FAILED:
                         raise

@@ -10,6 +10,7 @@ from homeport.dps.issuing.names import check_name, check_text
 from homeport.dps.issuing.ports import AuthorityStore, PolicyStore
 from homeport.dps.model import CertificateAuthority, CertificatePolicy
 from homeport.errors import Code, HomeportError
+from homeport.security.callers import SYSTEM, Caller
 from homeport.security.x509_issue import Usage
 
 MAX_POLICIES = 500
@@ -36,7 +37,7 @@ class PolicyService:
             raise HomeportError(Code.NOT_FOUND, "There is no certificate policy of that name.")
         return policy
 
-    async def put(self, policy: CertificatePolicy) -> CertificatePolicy:
+    async def put(self, policy: CertificatePolicy, *, by: Caller = SYSTEM) -> CertificatePolicy:
         """Create a policy, or replace the one of that name; certificates that were issued stay as they are.
 
         Raises INVALID_REQUEST, NOT_FOUND for an authority that does not exist.
@@ -59,14 +60,14 @@ class PolicyService:
             updated_at=now,
         )
         if stored is not None:
-            await self._policies.replace(wanted, expected_etag=stored.etag)
+            await self._policies.replace(wanted, expected_etag=stored.etag, by=by)
         elif len(await self._policies.all()) >= MAX_POLICIES:
             raise _invalid(f"there are {MAX_POLICIES} certificate policies, the most that are kept")
         else:
-            await self._policies.create(wanted)
+            await self._policies.create(wanted, by=by)
         return wanted
 
-    async def delete(self, name: str) -> None:
+    async def delete(self, name: str, *, by: Caller = SYSTEM) -> None:
         """Raise NOT_FOUND, or ISSUING_IN_USE with the enrollment that names it."""
         policy = await self.get(name)
         enrollment = await self._policies.enrollment_with(policy.name)
@@ -74,7 +75,7 @@ class PolicyService:
             raise HomeportError(
                 Code.ISSUING_IN_USE, f"{policy.name} cannot be deleted: the enrollment {enrollment} names it."
             )
-        await self._policies.delete(policy.name)
+        await self._policies.delete(policy.name, by=by)
 
 
 def check_policy(policy: CertificatePolicy, authority: CertificateAuthority) -> None:

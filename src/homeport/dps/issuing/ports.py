@@ -13,6 +13,7 @@ from homeport.dps.model import (
     StoredKey,
 )
 from homeport.paging import Page
+from homeport.security.callers import SYSTEM, Caller
 from homeport.security.signing_keys import KeyAlgorithm, SigningKey
 
 T = TypeVar("T")
@@ -27,15 +28,25 @@ class AuthorityStore(Protocol):
 
     async def get(self, name: str) -> CertificateAuthority | None: ...
 
-    async def create(self, item: CertificateAuthority) -> None:
+    async def create(self, item: CertificateAuthority, *, by: Caller = SYSTEM) -> None:
         """Raise HomeportError ISSUING_EXISTS if the name is taken."""
         ...
 
-    async def replace(self, item: CertificateAuthority, *, expected_etag: str) -> None:
-        """Raise PRECONDITION_FAILED if the stored etag is another, or nothing is stored."""
+    async def replace(self, item: CertificateAuthority, *, expected_etag: str, by: Caller = SYSTEM) -> None:
+        """Store the authority with its next version.
+
+        Raise PRECONDITION_FAILED if the stored etag is another, or nothing is stored.
+        """
         ...
 
-    async def delete(self, name: str) -> None:
+    async def reseal(self, item: CertificateAuthority, *, expected_etag: str) -> None:
+        """Store the same authority with its keys sealed anew, which the rotation of the master key tells of.
+
+        Raise as `replace`.
+        """
+        ...
+
+    async def delete(self, name: str, *, by: Caller = SYSTEM) -> None:
         """Raise NOT_FOUND if there is none."""
         ...
 
@@ -51,11 +62,11 @@ class PolicyStore(Protocol):
 
     async def get(self, name: str) -> CertificatePolicy | None: ...
 
-    async def create(self, item: CertificatePolicy) -> None: ...
+    async def create(self, item: CertificatePolicy, *, by: Caller = SYSTEM) -> None: ...
 
-    async def replace(self, item: CertificatePolicy, *, expected_etag: str) -> None: ...
+    async def replace(self, item: CertificatePolicy, *, expected_etag: str, by: Caller = SYSTEM) -> None: ...
 
-    async def delete(self, name: str) -> None: ...
+    async def delete(self, name: str, *, by: Caller = SYSTEM) -> None: ...
 
     async def enrollment_with(self, name: str) -> str | None: ...
 
@@ -82,7 +93,9 @@ class IssuedCertificateStore(Protocol):
         """Return certificates in the order in which they expire; each filter may be None."""
         ...
 
-    async def revoke(self, serial_number: str, revocation: Revocation) -> IssuedCertificate | None:
+    async def revoke(
+        self, serial_number: str, revocation: Revocation, *, by: Caller = SYSTEM
+    ) -> IssuedCertificate | None:
         """Revoke a certificate, to be withdrawn from its hubs; return it as it is then. None if there is none.
 
         The first revocation stands: repeating it changes nothing. The authority's list is due with it.
@@ -142,14 +155,14 @@ class KeyCustody(Protocol):
 class SealedKeys(Protocol):
     """Custody, as seen by whoever rotates the master key. All methods raise CustodyError."""
 
-    def begin_rotation(self) -> None:
-        """Make a new master key that seals from now on; the old ones still open."""
+    def begin_rotation(self) -> str:
+        """Make a new master key that seals from now on; the old ones still open. Return its name, no secret."""
         ...
 
     def resealed(self, key: StoredKey) -> StoredKey:
         """Return the key under the new master key; the same object if there is nothing to do."""
         ...
 
-    def end_rotation(self) -> str:
-        """Forget the old master keys; return the name of the new one, which is no secret."""
+    def end_rotation(self) -> None:
+        """Forget the old master keys."""
         ...

@@ -18,6 +18,7 @@ from homeport.dps.model import (
 from homeport.dps.ports import HubLinks, HubRefusedError, HubUnavailableError, LinkedHubStore, RegistrationStore
 from homeport.errors import Code, HomeportError
 from homeport.paging import Page
+from homeport.security.callers import SYSTEM, Caller
 from homeport.security.x509_issue import RevocationReason, RevokedEntry, issue_revocation_list
 
 LIST_LIFE = timedelta(days=7)
@@ -79,12 +80,12 @@ class RevocationService:
             limit=limit,
         )
 
-    async def revoke(self, serial_number: str, reason: RevocationReason) -> IssuedCertificate:
+    async def revoke(self, serial_number: str, reason: RevocationReason, *, by: Caller = SYSTEM) -> IssuedCertificate:
         """Revoke a certificate and cut its device off; return its record. Repeating it does no harm.
 
         A hub that cannot be reached now is asked again until it answers (`withdrawn` says so). Raises NOT_FOUND.
         """
-        issued = await self._issued.revoke(serial_number, Revocation(at=self._clock.now(), reason=reason))
+        issued = await self._issued.revoke(serial_number, Revocation(at=self._clock.now(), reason=reason), by=by)
         if issued is None:
             raise HomeportError(Code.NOT_FOUND, "No certificate of that serial number was issued here.")
         await self._withdraw(issued)
@@ -95,7 +96,9 @@ class RevocationService:
             log.warning("the revocation list of %s could not be signed: %s", issued.authority, error.message)
         return await self.get(serial_number)
 
-    async def revoke_device(self, registration_id: str, reason: RevocationReason) -> Sequence[IssuedCertificate]:
+    async def revoke_device(
+        self, registration_id: str, reason: RevocationReason, *, by: Caller = SYSTEM
+    ) -> Sequence[IssuedCertificate]:
         """Revoke every valid certificate of a device. Raises NOT_FOUND if it was given none."""
         now = self._clock.now()
         found: list[IssuedCertificate] = []
@@ -115,7 +118,7 @@ class RevocationService:
             after = page.after
         if not found:
             raise HomeportError(Code.NOT_FOUND, "The device has no valid certificate that was issued here.")
-        return [await self.revoke(issued.ref.serial_number, reason) for issued in found]
+        return [await self.revoke(issued.ref.serial_number, reason, by=by) for issued in found]
 
     async def revocation_list(self, authority: str, version: int | None = None) -> RevocationList:
         """Return the newest list of an authority's version (None: the one that issues), signed anew if it is due.

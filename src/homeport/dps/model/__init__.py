@@ -12,6 +12,12 @@ from homeport.dps.model.attestation import (
     TpmAttestation,
     X509Attestation,
 )
+from homeport.dps.model.certificate_changes import (
+    authority_change,
+    certificate_given,
+    certificate_revoked,
+    master_key_rotated,
+)
 from homeport.dps.model.changes import change, device, outcome
 from homeport.dps.model.document import JsonObject
 from homeport.dps.model.enrollment import (
@@ -142,8 +148,12 @@ __all__ = [
     "TwinWrite",
     "Wanted",
     "X509Attestation",
+    "authority_change",
+    "certificate_given",
+    "certificate_revoked",
     "change",
     "device",
     "document_of",
+    "master_key_rotated",
     "outcome",
 ]

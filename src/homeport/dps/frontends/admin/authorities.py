@@ -2,7 +2,7 @@ from homeport.dps.administration import AuthoritiesResponder, PoliciesResponder
 from homeport.dps.frontends.admin.resource import AdminRequest, Calls
 from homeport.security.policies import DpsRight
 
-_CONFIG = DpsRight.SERVICE_CONFIG
+_CONFIG, _READ = DpsRight.SERVICE_CONFIG, DpsRight.SERVICE_CONFIG_READ
 
 
 class AuthoritiesResource:
@@ -14,25 +14,25 @@ class AuthoritiesResource:
         self._responder = responder
 
     def calls(self, request: AdminRequest) -> Calls:
-        responder, body, tracking_id = self._responder, request.body, request.tracking_id
+        responder, body, caller = self._responder, request.body, request.caller
         version = request.parameters.get("version")
         match request.path:
             case ["certificateauthorities"]:
-                return {"GET": (_CONFIG, lambda: responder.list(tracking_id))}
+                return {"GET": (_READ, lambda: responder.list(caller.tracking_id))}
             case ["certificateauthorities", name]:
                 return {
-                    "GET": (_CONFIG, lambda: responder.get(name, tracking_id)),
-                    "PUT": (_CONFIG, lambda: responder.put(name, body, tracking_id)),
-                    "DELETE": (_CONFIG, lambda: responder.delete(name, tracking_id)),
+                    "GET": (_READ, lambda: responder.get(name, caller.tracking_id)),
+                    "PUT": (_CONFIG, lambda: responder.put(name, body, caller)),
+                    "DELETE": (_CONFIG, lambda: responder.delete(name, caller)),
                 }
             case ["certificateauthorities", name, "rotate"]:
-                return {"POST": (_CONFIG, lambda: responder.rotate(name, body, tracking_id))}
+                return {"POST": (_CONFIG, lambda: responder.rotate(name, body, caller))}
             case ["certificateauthorities", name, "chain"]:
-                return {"GET": (_CONFIG, lambda: responder.chain(name, version, tracking_id))}
+                return {"GET": (_READ, lambda: responder.chain(name, version, caller.tracking_id))}
             case ["certificateauthorities", name, "crl"]:
-                return {"GET": (_CONFIG, lambda: responder.revocation_list(name, version, tracking_id))}
+                return {"GET": (_READ, lambda: responder.revocation_list(name, version, caller.tracking_id))}
             case ["masterkey", "rotate"]:
-                return {"POST": (_CONFIG, lambda: responder.rotate_master_key(tracking_id))}
+                return {"POST": (_CONFIG, lambda: responder.rotate_master_key(caller))}
             case _:
                 return {}
 
@@ -46,15 +46,15 @@ class PoliciesResource:
         self._responder = responder
 
     def calls(self, request: AdminRequest) -> Calls:
-        responder, body, tracking_id = self._responder, request.body, request.tracking_id
+        responder, body, caller = self._responder, request.body, request.caller
         match request.path:
             case ["certificatepolicies"]:
-                return {"GET": (_CONFIG, lambda: responder.list(tracking_id))}
+                return {"GET": (_READ, lambda: responder.list(caller.tracking_id))}
             case ["certificatepolicies", name]:
                 return {
-                    "GET": (_CONFIG, lambda: responder.get(name, tracking_id)),
-                    "PUT": (_CONFIG, lambda: responder.put(name, body, tracking_id)),
-                    "DELETE": (_CONFIG, lambda: responder.delete(name, tracking_id)),
+                    "GET": (_READ, lambda: responder.get(name, caller.tracking_id)),
+                    "PUT": (_CONFIG, lambda: responder.put(name, body, caller)),
+                    "DELETE": (_CONFIG, lambda: responder.delete(name, caller)),
                 }
             case _:
                 return {}

@@ -15,7 +15,7 @@ class IssuedCertificatesResource:
         self._responder = responder
 
     def calls(self, request: AdminRequest) -> Calls:
-        responder, body, tracking_id = self._responder, request.body, request.tracking_id
+        responder, body, caller = self._responder, request.body, request.caller
         match request.path:
             case ["issuedcertificates"]:
                 wanted = request.parameters.get
@@ -27,15 +27,15 @@ class IssuedCertificatesResource:
                             wanted("certificateauthorityname"),
                             wanted("endswithinseconds"),
                             request.paging(),
-                            tracking_id,
+                            caller.tracking_id,
                         ),
                     )
                 }
             case ["issuedcertificates", "revoke"]:
-                return {"POST": (_WRITE, lambda: responder.revoke_device(body, tracking_id))}
+                return {"POST": (_WRITE, lambda: responder.revoke_device(body, caller))}
             case ["issuedcertificates", serial_number]:
-                return {"GET": (_READ, lambda: responder.get(serial_number, tracking_id))}
+                return {"GET": (_READ, lambda: responder.get(serial_number, caller.tracking_id))}
             case ["issuedcertificates", serial_number, "revoke"]:
-                return {"POST": (_WRITE, lambda: responder.revoke(serial_number, body, tracking_id))}
+                return {"POST": (_WRITE, lambda: responder.revoke(serial_number, body, caller))}
             case _:
                 return {}
