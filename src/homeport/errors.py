@@ -15,6 +15,8 @@ class Code(IntEnum):
     """The registration id (or group id) is not 1-128 of the allowed characters, or two places name different ids."""
     INVALID_QUERY = 400005
     """The query text is outside the documented grammar."""
+    QUOTA_EXCEEDED = 400006
+    """There are as many of these as the service takes."""
     CUSTOM_ALLOCATION_FAILED = 400207
     """The enrollment asks for custom allocation, which gave no hub."""
     NO_HUB = 400208
@@ -51,6 +53,10 @@ class Code(IntEnum):
     """A certificate authority or policy with that name exists."""
     ISSUING_IN_USE = 409212
     """A certificate authority or policy is still referred to, by what the message names."""
+    POLICY_EXISTS = 409205
+    """A shared access policy of that name exists."""
+    LAST_ADMINISTRATOR = 409206
+    """The change would leave no shared access policy with the right ServiceConfig."""
     PRECONDITION_FAILED = 412000
     """If-Match names another version than the stored one."""
     TOO_LARGE = 413000

@@ -12,13 +12,20 @@ from typing import Any
 from homeport.app.issuing import Issuing, make_issuing
 from homeport.bus import LocalBus
 from homeport.custody import Custody, MasterKeys
-from homeport.dps.administration import AttemptsResponder, ExportResponder, HubsResponder, RegistrationsResponder
+from homeport.dps.administration import (
+    AttemptsResponder,
+    CountsResponder,
+    ExportResponder,
+    HubsResponder,
+    RegistrationsResponder,
+)
 from homeport.dps.assigner import Assigner
 from homeport.dps.engine import Engine, Stores
 from homeport.dps.enrollments import EnrollmentService
 from homeport.dps.frontends.admin import (
     AdminResource,
     AttemptsResource,
+    CountsResource,
     ExportResource,
     HubsResource,
     RegistrationsResource,
@@ -245,6 +252,7 @@ def process(
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hubs)),
             *issuing.resources,
+            CountsResource(CountsResponder(database.enrollments, database.registrations, clock)),
             ExportResource(ExportResponder(enrollments)),
         ),
         enrollments=enrollments,

@@ -51,7 +51,7 @@ IMPURE = {
 # Pure with all that they import, in whatever room.
 PURE = (
     "errors", "paging", "proto", "security", "wire",
-    "custody.envelope", "dps.model", "dps.attestation", "dps.allocation", "dps.reprovisioning",
+    "custody.envelope", "dps.model", "dps.attestation", "dps.allocation", "dps.query", "dps.reprovisioning",
     "hub.identifiers", "hub.message_lock", "hub.model", "hub.twin_patch", "hub.query", "hub.thumbprints",
 )  # fmt: skip
 

@@ -10,18 +10,18 @@ from homeport.app.config import Config
 from homeport.app.directory import DataDirectory, DirectoryError
 from homeport.clock import Clock
 from homeport.custody import Custody, MasterKeys, MasterKeysError, Tokens
-from homeport.dps.administration import AuthoritiesResponder, IssuedCertificatesResponder, PoliciesResponder
+from homeport.dps.administration import AuthoritiesResponder, CertificatePoliciesResponder, IssuedCertificatesResponder
 from homeport.dps.frontends.admin import (
     AdminResource,
     AuthoritiesResource,
+    CertificatePoliciesResource,
     IssuedCertificatesResource,
-    PoliciesResource,
 )
 from homeport.dps.frontends.http_public import PublicCertificatesFrontEnd
 from homeport.dps.issuing.authorities import AuthorityService
 from homeport.dps.issuing.issuance import Issuer
 from homeport.dps.issuing.master_key import MasterKeyService
-from homeport.dps.issuing.policies import PolicyService
+from homeport.dps.issuing.policies import CertificatePolicyService
 from homeport.dps.issuing.ports import CustodyError
 from homeport.dps.issuing.revocation import RevocationService
 from homeport.dps.ports import HubLinks
@@ -41,7 +41,7 @@ class Issuing:
 
     issuer: Issuer
     authorities: AuthorityService
-    policies: PolicyService
+    policies: CertificatePolicyService
     revocations: RevocationService
     resources: Sequence[AdminResource]
     http: Sequence[HttpFrontEnd]
@@ -74,7 +74,7 @@ def make_issuing(stores: Stores, custody: Custody, links: HubLinks, *, clock: Cl
         clock=clock,
         random=random,
     )
-    policies = PolicyService(
+    policies = CertificatePolicyService(
         policies=stores.certificate_policies, authorities=stores.authorities, clock=clock, random=random
     )
     revocations = RevocationService(
@@ -101,7 +101,7 @@ def make_issuing(stores: Stores, custody: Custody, links: HubLinks, *, clock: Cl
         revocations=revocations,
         resources=(
             AuthoritiesResource(AuthoritiesResponder(authorities, revocations, master_key)),
-            PoliciesResource(PoliciesResponder(policies, clock)),
+            CertificatePoliciesResource(CertificatePoliciesResponder(policies, clock)),
             IssuedCertificatesResource(IssuedCertificatesResponder(revocations, clock)),
         ),
         http=(PublicCertificatesFrontEnd(authorities, revocations, clock=clock, random=random),),

@@ -16,22 +16,19 @@ from homeport.ascode.kinds import SECTIONS, Kind
 from homeport.ascode.plan import Action, Change, Plan, make_plan
 from homeport.cli.console import ServerAccess, err, fail, out
 from homeport.client.aio import HomeportAdminClient, ProvisioningServiceClient
+from homeport.wire.versions import NEWEST_VERSION
 
 _MARKS = {Action.CREATE: "[green]+[/]", Action.UPDATE: "[yellow]~[/]", Action.DELETE: "[red]-[/]"}
 _SHOWN = 72
 _NAMED = 10
 
 
-class _OwnServiceClient(ProvisioningServiceClient):
-    """Speaks the newest version that this server knows, in which enrollments say who issues certificates."""
-
-    API_VERSION = "2026-11-01"
-
-
 @asynccontextmanager
 async def clients(info: ServerAccess) -> AsyncIterator[tuple[ProvisioningServiceClient, HomeportAdminClient]]:
     """Open the running server's two clients."""
-    service = _OwnServiceClient.create_from_connection_string(info.admin_connection_string, ca_file=info.ca_file)
+    service = ProvisioningServiceClient.create_from_connection_string(
+        info.admin_connection_string, ca_file=info.ca_file, api_version=NEWEST_VERSION
+    )
     admin = HomeportAdminClient.create_from_connection_string(info.admin_connection_string, ca_file=info.ca_file)
     async with service, admin:
         yield service, admin

@@ -68,6 +68,9 @@ from homeport.client.journal_models import (
 from homeport.client.models import (
     AllocationPolicy,
     AttestationMechanism,
+    BulkError,
+    BulkMode,
+    BulkResult,
     CustomAllocationDefinition,
     DeviceCapabilities,
     EnrollmentGroup,
@@ -78,6 +81,7 @@ from homeport.client.models import (
     RegistrationState,
     ReprovisionPolicy,
 )
+from homeport.client.policy_models import AccessPolicy, Counts
 from homeport.client.registration import RegistrationResult
 from homeport.client.retry import NO_RETRY, RetryPolicy
 from homeport.client.security import (
@@ -91,6 +95,7 @@ from homeport.client.tpm import TpmSecurityProvider
 
 __all__ = [
     "NO_RETRY",
+    "AccessPolicy",
     "Administrator",
     "AllocationPolicy",
     "Attempt",
@@ -99,6 +104,9 @@ __all__ = [
     "AuditHead",
     "AuditVerdict",
     "BadRequestError",
+    "BulkError",
+    "BulkMode",
+    "BulkResult",
     "CertificateAuthority",
     "CertificatePolicy",
     "Check",
@@ -107,6 +115,7 @@ __all__ = [
     "ConflictError",
     "ConnectionChange",
     "ConnectionStringError",
+    "Counts",
     "CustomAllocationDefinition",
     "DeadLetter",
     "Device",

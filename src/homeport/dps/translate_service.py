@@ -26,23 +26,26 @@ from homeport.dps.model import (
     ReprovisionPolicy,
 )
 from homeport.dps.translate_attestation import attestation_document, group_attestation, individual_attestation
+from homeport.dps.translate_issuer import issuer_members, issuer_of
 from homeport.errors import Code, HomeportError
 from homeport.wire import dps_admin, format_time
 from homeport.wire import dps_service as wire
-from homeport.wire.versions import is_api_version
+from homeport.wire.versions import NEWEST_VERSION, is_api_version
 
 E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
 
 _WEBHOOK = re.compile(r"https?://[^\s/]+\S*", re.ASCII | re.IGNORECASE)
 _MAX_URL = 2048
-# The patterns of the swagger of 2026-11-01.
-_NAMESPACE = re.compile(r"(?=.{3,64}\Z)[a-z0-9][a-z0-9-]*[a-z0-9]", re.ASCII)
-_ISSUING = re.compile(r"[0-9a-zA-Z][a-zA-Z0-9-]{2,62}", re.ASCII)
 
 
 def individual_of(
-    document: wire.IndividualEnrollment, *, stored: IndividualEnrollment | None, now: datetime, random: Random
+    document: wire.IndividualEnrollment,
+    *,
+    stored: IndividualEnrollment | None,
+    now: datetime,
+    random: Random,
+    api_version: str,
 ) -> IndividualEnrollment:
     """Read an enrollment; what may be left out on an update comes from the stored one. Raises HomeportError."""
     device_id = _given(document.device_id) or None
@@ -53,12 +56,17 @@ def individual_of(
         device_id=device_id,
         optional_device_information=_given(document.optional_device_information),
         attestation=individual_attestation(document.attestation, stored.attestation if stored else None, random),
-        **_common(document, stored, now, random),
+        **_common(document, stored, now, random, api_version),
     )
 
 
 def group_of(
-    document: wire.EnrollmentGroup, *, stored: EnrollmentGroup | None, now: datetime, random: Random
+    document: wire.EnrollmentGroup,
+    *,
+    stored: EnrollmentGroup | None,
+    now: datetime,
+    random: Random,
+    api_version: str,
 ) -> EnrollmentGroup:
     """Read an enrollment group, like `individual_of`."""
     return EnrollmentGroup(
@@ -66,12 +74,16 @@ def group_of(
             stored.group_id if stored else check_registration_id(document.enrollment_group_id, "EnrollmentGroupId")
         ),
         attestation=group_attestation(document.attestation, stored.attestation if stored else None, random),
-        **_common(document, stored, now, random),
+        **_common(document, stored, now, random, api_version),
     )
 
 
 def individual_document(
-    enrollment: IndividualEnrollment, *, secrets: bool, state: wire.DeviceRegistrationState | UnsetType = UNSET
+    enrollment: IndividualEnrollment,
+    *,
+    secrets: bool,
+    api_version: str = NEWEST_VERSION,
+    state: wire.DeviceRegistrationState | UnsetType = UNSET,
 ) -> wire.IndividualEnrollment:
     """Write an enrollment; symmetric keys only with `secrets`."""
     return wire.IndividualEnrollment(
@@ -80,15 +92,17 @@ def individual_document(
         registration_state=state,
         optional_device_information=_shown(_plain(enrollment.optional_device_information)),
         attestation=attestation_document(enrollment.attestation, secrets=secrets),
+        **issuer_members(enrollment, api_version),
         **_common_document(enrollment),
     )
 
 
-def group_document(group: EnrollmentGroup, *, secrets: bool) -> wire.EnrollmentGroup:
+def group_document(group: EnrollmentGroup, *, secrets: bool, api_version: str = NEWEST_VERSION) -> wire.EnrollmentGroup:
     """Write an enrollment group; symmetric keys only with `secrets`."""
     return wire.EnrollmentGroup(
         enrollment_group_id=group.group_id,
         attestation=attestation_document(group.attestation, secrets=secrets),
+        **issuer_members(group, api_version),
         **_common_document(group),
     )
 
@@ -155,6 +169,7 @@ def _common(
     stored: Enrollment | None,
     now: datetime,
     random: Random,
+    api_version: str,
 ) -> dict[str, Any]:
     policy = _enumeration(AllocationPolicy, _given(document.allocation_policy), "allocationPolicy")
     custom = _custom_allocation(_given(document.custom_allocation_definition))
@@ -180,9 +195,7 @@ def _common(
         "initial_twin": _initial_twin(_given(document.initial_twin)),
         "iot_edge": None if capabilities is None else capabilities.iot_edge,
         "custom_allocation": custom,
-        "namespace_name": _named(document.namespace_name, _NAMESPACE, "namespaceName"),
-        "certificate_authority_name": _named(document.certificate_authority_name, _ISSUING, "certificateAuthorityName"),
-        "certificate_policy_name": _named(document.certificate_policy_name, _ISSUING, "certificatePolicyName"),
+        **issuer_of(document, stored, api_version),
         "created_at": stored.created_at if stored else now,
         "updated_at": now,
     }
@@ -194,9 +207,6 @@ def _common_document(enrollment: Enrollment) -> dict[str, Any]:
     return {
         "capabilities": UNSET if enrollment.iot_edge is None else wire.DeviceCapabilities(iot_edge=enrollment.iot_edge),
         "iot_hub_host_name": _shown(enrollment.iot_hub_host_name),
-        "namespace_name": _shown(enrollment.namespace_name),
-        "certificate_authority_name": _shown(enrollment.certificate_authority_name),
-        "certificate_policy_name": _shown(enrollment.certificate_policy_name),
         "initial_twin": _shown(_plain(enrollment.initial_twin)),
         "etag": enrollment.etag,
         # The one member whose null is repeated (contract dps.md 8.3).
@@ -252,13 +262,6 @@ def _custom_allocation(document: wire.CustomAllocationDefinition | None) -> Cust
     if not is_api_version(document.api_version):
         raise _invalid("customAllocationDefinition.apiVersion is not of the form YYYY-MM-DD")
     return CustomAllocation(webhook_url=document.webhook_url, api_version=document.api_version)
-
-
-def _named(value: str | UnsetType | None, pattern: re.Pattern[str], member: str) -> str | None:
-    name = _given(value)
-    if name is not None and pattern.fullmatch(name) is None:
-        raise _invalid(f"{member} is not a name: 3 to 63 letters, digits and hyphens, no hyphen first")
-    return name
 
 
 def _initial_twin(twin: dict[str, Any] | None) -> dict[str, Any] | None:

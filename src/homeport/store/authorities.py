@@ -126,8 +126,8 @@ class SqlAuthorityStore(_NamedTable[CertificateAuthority]):
         return authority_change(kind, f"certificateAuthorities/{_name(before, after)}", by, before=before, after=after)
 
 
-class SqlPolicyStore(_NamedTable[CertificatePolicy]):
-    """PolicyStore over a Database."""
+class SqlCertificatePolicyStore(_NamedTable[CertificatePolicy]):
+    """CertificatePolicyStore over a Database."""
 
     def __init__(self, database: Database, journal: SqlJournal) -> None:
         super().__init__(
@@ -140,7 +140,11 @@ class SqlPolicyStore(_NamedTable[CertificatePolicy]):
         )
 
     def _change(self, by: Caller, *, before: CertificatePolicy | None, after: CertificatePolicy | None) -> Entry:
-        kind = _kind(before, after, (Kind.POLICY_CREATED, Kind.POLICY_UPDATED, Kind.POLICY_DELETED))
+        kind = _kind(
+            before,
+            after,
+            (Kind.CERTIFICATE_POLICY_CREATED, Kind.CERTIFICATE_POLICY_UPDATED, Kind.CERTIFICATE_POLICY_DELETED),
+        )
         return change(kind, f"certificatePolicies/{_name(before, after)}", by, before=before, after=after)
 
 

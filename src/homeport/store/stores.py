@@ -8,7 +8,7 @@ from pathlib import Path
 from homeport.clock import Clock, SystemClock
 from homeport.store.administrators import SqlAdministratorStore
 from homeport.store.attempts import SqlAttemptStore
-from homeport.store.authorities import SqlAuthorityStore, SqlPolicyStore
+from homeport.store.authorities import SqlAuthorityStore, SqlCertificatePolicyStore
 from homeport.store.challenges import SqlChallengeStore
 from homeport.store.database import Database
 from homeport.store.devices import SqlDeviceStore
@@ -22,6 +22,7 @@ from homeport.store.journal import SqlJournal
 from homeport.store.linked_hubs import SqlLinkedHubStore
 from homeport.store.messages import SqlFeedbackStore, SqlMessageStore
 from homeport.store.migration import check, migrate
+from homeport.store.policies import SqlPolicyStore
 from homeport.store.postgres import PostgresDatabase
 from homeport.store.registrations import SqlRegistrationStore
 from homeport.store.settings import SettingsStore
@@ -45,9 +46,10 @@ class Stores:
     subscriptions: SqlSubscriptionStore
     hubs: SqlHubStore
     authorities: SqlAuthorityStore
-    certificate_policies: SqlPolicyStore
+    certificate_policies: SqlCertificatePolicyStore
     issued_certificates: SqlIssuedCertificateStore
     ip_filter: SqlIpFilterStore
+    policies: SqlPolicyStore
 
     @classmethod
     def over(cls, database: Database, clock: Clock | None = None) -> "Stores":
@@ -67,9 +69,10 @@ class Stores:
             linked_hubs=SqlLinkedHubStore(database, journal),
             hubs=SqlHubStore(database),
             authorities=SqlAuthorityStore(database, journal),
-            certificate_policies=SqlPolicyStore(database, journal),
+            certificate_policies=SqlCertificatePolicyStore(database, journal),
             issued_certificates=SqlIssuedCertificateStore(database, journal),
             ip_filter=SqlIpFilterStore(database, journal),
+            policies=SqlPolicyStore(database, journal),
         )
 
     def devices(self, hub: str) -> SqlDeviceStore:

@@ -144,6 +144,42 @@ class EnrollmentGroup(WireStruct, frozen=True, kw_only=True):
     custom_allocation_definition: CustomAllocationDefinition | UnsetType | None = UNSET
 
 
+class BulkItem(WireStruct, frozen=True, kw_only=True):
+    """What is read of an enrollment or group before the whole of it: its name and version."""
+
+    registration_id: str | UnsetType | None = UNSET
+    enrollment_group_id: str | UnsetType | None = UNSET
+    etag: str | UnsetType | None = UNSET
+
+
+class BulkEnrollments(WireStruct, frozen=True, kw_only=True):
+    """Items are read one by one, so that a wrong one is only its own error."""
+
+    enrollments: list[Raw]
+    mode: str
+
+
+class BulkEnrollmentGroups(WireStruct, frozen=True, kw_only=True):
+    enrollment_groups: list[Raw]
+    mode: str
+
+
+class BulkError(WireStruct, frozen=True, kw_only=True):
+    """Why an item failed; the id is the enrollment's or the group's."""
+
+    registration_id: str | UnsetType = UNSET
+    enrollment_group_id: str | UnsetType = UNSET
+    error_code: int
+    error_status: str
+
+
+class BulkResult(WireStruct, frozen=True, kw_only=True):
+    """Both members are always there: C and C# fail without (contract dps.md 8.7)."""
+
+    errors: list[BulkError]
+    is_successful: bool
+
+
 class QuerySpecification(WireStruct, frozen=True, kw_only=True):
     query: str | UnsetType | None = UNSET
 
@@ -156,3 +192,6 @@ attestation_mechanism = Decoder(AttestationMechanism)
 device_registration_state = Decoder(DeviceRegistrationState)
 device_registration_states = Decoder(list[DeviceRegistrationState])
 query_specification = Decoder(QuerySpecification)
+bulk_enrollments = Decoder(BulkEnrollments)
+bulk_enrollment_groups = Decoder(BulkEnrollmentGroups)
+bulk_item = Decoder(BulkItem)

@@ -1,4 +1,4 @@
-"""The client of what only Homeport has (`/homeport/`): attempts with their reasons, hubs, issuing, audit, events."""
+"""The client of what only Homeport has (`/homeport/`): attempts with their reasons, hubs, policies, issuing, audit."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, ClassVar
@@ -8,6 +8,7 @@ import msgspec
 from homeport.client._async.http import only, segment
 from homeport.client._async.issuing import IssuingAdministration
 from homeport.client._async.journal import JournalClient
+from homeport.client._async.policies import PolicyClient
 from homeport.client.admin_models import (
     Attempt,
     IpFilter,
@@ -18,6 +19,7 @@ from homeport.client.admin_models import (
 )
 from homeport.client.answers import decode
 from homeport.client.models import EnrollmentGroup, IndividualEnrollment, Page
+from homeport.client.policy_models import Counts
 
 _HUBS = "/homeport/hubs"
 _IP_FILTER = "/homeport/ipFilter"
@@ -29,7 +31,7 @@ class _IpFilterTest(msgspec.Struct):
     decisions: list[IpFilterDecision]
 
 
-class HomeportAdminClient(IssuingAdministration, JournalClient):
+class HomeportAdminClient(IssuingAdministration, JournalClient, PolicyClient):
     """Administration beside Azure's API; made of the service's connection string or an administrator's token.
 
     Every method raises ProvisioningServiceError or TransportError.
@@ -59,17 +61,21 @@ class HomeportAdminClient(IssuingAdministration, JournalClient):
 
     # --- registrations ----------------------------------------------------------------------------------------
 
-    def registrations(self, *, page_size: int | None = None) -> AsyncIterator[Registration]:
-        """Yield the registrations of all devices, by id."""
-        return self._every(_REGISTRATIONS, Registration, method="GET", page_size=page_size)
+    def registrations(self, query: str = "", *, page_size: int | None = None) -> AsyncIterator[Registration]:
+        """Yield the registrations of all devices, or those that a query asks for."""
+        return self._every(f"{_REGISTRATIONS}/query", Registration, query=query, page_size=page_size)
 
     async def page_registrations(
-        self, *, page_size: int | None = None, continuation: str | None = None
+        self, query: str = "", *, page_size: int | None = None, continuation: str | None = None
     ) -> Page[Registration]:
-        """Return one page, by id; `continuation` is that of the page before."""
+        """Return one page; `continuation` is that of the page before, of the same query."""
         return await self._page(
-            _REGISTRATIONS, Registration, method="GET", page_size=page_size, continuation=continuation
+            f"{_REGISTRATIONS}/query", Registration, query=query, page_size=page_size, continuation=continuation
         )
+
+    async def counts(self) -> Counts:
+        """Return how many enrollments, groups and registrations there are."""
+        return await self._get("/homeport/counts", Counts)
 
     # --- export -----------------------------------------------------------------------------------------------
 

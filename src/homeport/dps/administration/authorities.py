@@ -3,7 +3,7 @@
 from homeport.clock import Clock
 from homeport.dps.issuing.authorities import AuthorityService
 from homeport.dps.issuing.master_key import MasterKeyService
-from homeport.dps.issuing.policies import PolicyService
+from homeport.dps.issuing.policies import CertificatePolicyService
 from homeport.dps.issuing.revocation import RevocationService
 from homeport.dps.reply import Reply, success
 from homeport.dps.service_responder import read
@@ -73,8 +73,8 @@ class AuthoritiesResponder:
         return success(200, wire.MasterKey(key_name=name, resealed=count), by.tracking_id)
 
 
-class PoliciesResponder:
-    def __init__(self, policies: PolicyService, clock: Clock) -> None:
+class CertificatePoliciesResponder:
+    def __init__(self, policies: CertificatePolicyService, clock: Clock) -> None:
         self._policies = policies
         self._clock = clock
 

@@ -8,7 +8,13 @@ from datetime import datetime, timedelta
 from homeport.clock import Clock
 from homeport.dps.identifiers import Random, new_etag
 from homeport.dps.issuing.names import check_name, check_text
-from homeport.dps.issuing.ports import AuthorityStore, CustodyError, IssuedCertificateStore, KeyCustody, PolicyStore
+from homeport.dps.issuing.ports import (
+    AuthorityStore,
+    CertificatePolicyStore,
+    CustodyError,
+    IssuedCertificateStore,
+    KeyCustody,
+)
 from homeport.dps.issuing.versions import (
     BACKDATE,
     algorithm_of_key,
@@ -80,7 +86,7 @@ class AuthorityService:
         self,
         *,
         authorities: AuthorityStore,
-        policies: PolicyStore,
+        policies: CertificatePolicyStore,
         issued: IssuedCertificateStore,
         custody: KeyCustody,
         clock: Clock,

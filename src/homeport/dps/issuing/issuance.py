@@ -13,7 +13,13 @@ from datetime import datetime, timedelta
 from homeport.clock import Clock
 from homeport.dps.attestation import INVALID_CERTIFICATE, Findings, Refused
 from homeport.dps.identifiers import Random
-from homeport.dps.issuing.ports import AuthorityStore, CustodyError, IssuedCertificateStore, KeyCustody, PolicyStore
+from homeport.dps.issuing.ports import (
+    AuthorityStore,
+    CertificatePolicyStore,
+    CustodyError,
+    IssuedCertificateStore,
+    KeyCustody,
+)
 from homeport.dps.model import (
     CertificateAuthority,
     CertificatePolicy,
@@ -60,7 +66,7 @@ class Issuer:
         self,
         *,
         authorities: AuthorityStore,
-        policies: PolicyStore,
+        policies: CertificatePolicyStore,
         issued: IssuedCertificateStore,
         custody: KeyCustody,
         clock: Clock,

@@ -7,7 +7,7 @@ from datetime import timedelta
 from homeport.clock import Clock
 from homeport.dps.identifiers import Random, new_etag
 from homeport.dps.issuing.names import check_name, check_text
-from homeport.dps.issuing.ports import AuthorityStore, PolicyStore
+from homeport.dps.issuing.ports import AuthorityStore, CertificatePolicyStore
 from homeport.dps.model import CertificateAuthority, CertificatePolicy
 from homeport.errors import Code, HomeportError
 from homeport.security.callers import SYSTEM, Caller
@@ -18,10 +18,12 @@ LEAST_VALIDITY = timedelta(minutes=5)
 LONGEST_BACKDATE = timedelta(days=7)
 
 
-class PolicyService:
+class CertificatePolicyService:
     """Answers administrators about policies."""
 
-    def __init__(self, *, policies: PolicyStore, authorities: AuthorityStore, clock: Clock, random: Random) -> None:
+    def __init__(
+        self, *, policies: CertificatePolicyStore, authorities: AuthorityStore, clock: Clock, random: Random
+    ) -> None:
         self._policies = policies
         self._authorities = authorities
         self._clock = clock

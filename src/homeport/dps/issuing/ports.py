@@ -55,7 +55,7 @@ class AuthorityStore(Protocol):
         ...
 
 
-class PolicyStore(Protocol):
+class CertificatePolicyStore(Protocol):
     """Certificate policies by name, like authorities."""
 
     async def all(self) -> Sequence[CertificatePolicy]: ...

@@ -11,6 +11,7 @@ from homeport.dps.model.attestation import (
     SymmetricKeyAttestation,
     TpmAttestation,
     X509Attestation,
+    attestation_kind,
 )
 from homeport.dps.model.certificate_changes import (
     authority_change,
@@ -71,6 +72,7 @@ from homeport.dps.model.issuing import (
     StoredKey,
 )
 from homeport.dps.model.journal import Entry, Kind, Recorded, Wanted, document_of
+from homeport.dps.model.policy import AccessPolicy
 from homeport.dps.model.registration import (
     Assignment,
     Failure,
@@ -81,10 +83,12 @@ from homeport.dps.model.registration import (
     Step,
     Substatus,
 )
+from homeport.dps.model.scan import Count, Cursor, Found, Index, ScanOrder, Walk
 
 __all__ = [
     "DEFAULT_MAX_ATTEMPTS",
     "TYPE_PREFIX",
+    "AccessPolicy",
     "Administrator",
     "AllocationPolicy",
     "Assignment",
@@ -100,6 +104,8 @@ __all__ = [
     "CertificateRef",
     "Check",
     "ClientCertificates",
+    "Count",
+    "Cursor",
     "CustomAllocation",
     "DeadLetter",
     "DeviceClaim",
@@ -111,8 +117,10 @@ __all__ = [
     "Evidence",
     "Failure",
     "Filter",
+    "Found",
     "HubCredential",
     "HubDevice",
+    "Index",
     "IndividualEnrollment",
     "Issuance",
     "IssuedCertificate",
@@ -134,6 +142,7 @@ __all__ = [
     "RevocationList",
     "SasCredential",
     "SasEvidence",
+    "ScanOrder",
     "SigningCertificates",
     "Standing",
     "Step",
@@ -146,8 +155,10 @@ __all__ = [
     "TpmEvidence",
     "TwinContent",
     "TwinWrite",
+    "Walk",
     "Wanted",
     "X509Attestation",
+    "attestation_kind",
     "authority_change",
     "certificate_given",
     "certificate_revoked",

@@ -57,6 +57,7 @@ class Enrollment:
     namespace_name: str | None = None
     certificate_authority_name: str | None = None
     certificate_policy_name: str | None = None
+    """Who issues certificates to its devices, and how (contract dps.md 13.1)."""
     created_at: datetime
     updated_at: datetime
 

@@ -1,4 +1,4 @@
-from homeport.dps.administration import AuthoritiesResponder, PoliciesResponder
+from homeport.dps.administration import AuthoritiesResponder, CertificatePoliciesResponder
 from homeport.dps.frontends.admin.resource import AdminRequest, Calls
 from homeport.security.policies import DpsRight
 
@@ -37,12 +37,12 @@ class AuthoritiesResource:
                 return {}
 
 
-class PoliciesResource:
+class CertificatePoliciesResource:
     """`certificatePolicies` and `certificatePolicies/{name}`."""
 
     collections = frozenset({"certificatepolicies"})
 
-    def __init__(self, responder: PoliciesResponder) -> None:
+    def __init__(self, responder: CertificatePoliciesResponder) -> None:
         self._responder = responder
 
     def calls(self, request: AdminRequest) -> Calls:
