@@ -85,6 +85,9 @@ class LocalHubLink:
         except HomeportError as error:
             raise _translated(error) from error
 
+    async def check(self) -> None:
+        """Return: what this process serves, it can reach."""
+
 
 class HubLinkDirectory:
     """Finds the link for a linked hub. Owns the connections to hubs elsewhere."""
@@ -145,6 +148,9 @@ class _NewLocalHubLink:
 
     async def withdraw(self, device_id: str, thumbprint: str) -> None:
         await (await self._link()).withdraw(device_id, thumbprint)
+
+    async def check(self) -> None:
+        await self._link()
 
     async def _link(self) -> LocalHubLink:
         try:

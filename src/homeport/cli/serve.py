@@ -44,6 +44,14 @@ def serve(
             show_default="master.key in the data directory, made if missing",
         ),
     ] = None,
+    allocation_module: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allocation-module",
+            help="package.module:function for custom allocation in this process; repeatable.",
+            show_default="none",
+        ),
+    ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="A homeport.toml.", envvar="HOMEPORT_CONFIG")] = None,
     limit: Annotated[
         list[str] | None,
@@ -82,6 +90,7 @@ def serve(
         "amqp_port": amqp_port,
         "portal_port": portal_port,
         "master_key_file": None if key_file is None else str(key_file),
+        "allocation_module": tuple(allocation_module or ()),
         "log_level": log_level,
         "ip_filter": ip_filter,
         "limits": tuple(limit or ()),

@@ -10,11 +10,22 @@ from homeport.client._sync.provisioning import ProvisioningServiceClient
 from homeport.client.admin_models import (
     Attempt,
     Check,
+    HubHealth,
     IpFilter,
     IpFilterDecision,
     IpFilterRule,
     LinkedHub,
     Registration,
+)
+from homeport.client.allocation_models import (
+    AddressRange,
+    AllocationComparison,
+    AllocationExplanation,
+    AllocationSettings,
+    ComparisonTotals,
+    Region,
+    RegionLatency,
+    WebhookSigningKeys,
 )
 from homeport.client.certificates import certificate_request, new_device_key
 from homeport.client.device_connection import (
@@ -96,8 +107,12 @@ from homeport.client.tpm import TpmSecurityProvider
 __all__ = [
     "NO_RETRY",
     "AccessPolicy",
+    "AddressRange",
     "Administrator",
+    "AllocationComparison",
+    "AllocationExplanation",
     "AllocationPolicy",
+    "AllocationSettings",
     "Attempt",
     "AttestationMechanism",
     "AuditEntry",
@@ -112,6 +127,7 @@ __all__ = [
     "Check",
     "ClientError",
     "CloudEvent",
+    "ComparisonTotals",
     "ConflictError",
     "ConnectionChange",
     "ConnectionStringError",
@@ -124,6 +140,7 @@ __all__ = [
     "EventSubscription",
     "HomeportAdminClient",
     "HubEvent",
+    "HubHealth",
     "HubRegistryClient",
     "IndividualEnrollment",
     "InitialTwin",
@@ -142,6 +159,8 @@ __all__ = [
     "ProvisioningServiceClient",
     "ProvisioningServiceError",
     "ProvisioningStatus",
+    "Region",
+    "RegionLatency",
     "Registration",
     "RegistrationError",
     "RegistrationResult",
@@ -166,6 +185,7 @@ __all__ = [
     "UnauthorizedError",
     "UnexpectedAnswerError",
     "UntrustedServerError",
+    "WebhookSigningKeys",
     "X509SecurityProvider",
     "certificate_request",
     "connect_with_azure_iot_device",

@@ -15,7 +15,7 @@ from homeport.dps.carrying import Carrying, Settings
 from homeport.dps.identifiers import Random
 from homeport.dps.issuing.ports import IssuedCertificateStore
 from homeport.dps.model import Registration, RegistrationStatus
-from homeport.dps.ports import HubLinks, LinkedHubStore, RegistrationStore
+from homeport.dps.ports import Allocator, HubLinks, LinkedHubStore, RegistrationStore
 from homeport.errors import ConflictError
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ class Assigner:
         hubs: LinkedHubStore,
         links: HubLinks,
         issued: IssuedCertificateStore | None = None,
+        allocator: Allocator,
         bus: Bus,
         clock: Clock,
         random: Random,
@@ -51,6 +52,7 @@ class Assigner:
             hubs=hubs,
             links=links,
             issued=issued,
+            allocator=allocator,
             clock=clock,
             random=random,
             owner=owner,
@@ -104,6 +106,8 @@ class Assigner:
                         return registration
                     if stored.operation.id != operation or stored.status is not RegistrationStatus.ASSIGNING:
                         return stored
+                    # It rests between two tries, and says what the last one met.
+                    registration = stored
                 remaining = end - loop.time()
                 if remaining <= 0:
                     return registration

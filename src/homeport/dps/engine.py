@@ -11,7 +11,7 @@ from typing import assert_never
 
 from homeport.bus import Bus, RegistrationOpened
 from homeport.clock import Clock
-from homeport.dps.allocation import by_host
+from homeport.dps.allocation import open_hosts
 from homeport.dps.assigner import Assigner
 from homeport.dps.attempts import Recorder, RefusedError
 from homeport.dps.attestation import (
@@ -27,16 +27,17 @@ from homeport.dps.attestation import (
     read,
     verify,
 )
+from homeport.dps.fleet import read_fleet
 from homeport.dps.identifiers import Random
 from homeport.dps.issuing.issuance import Issuer, Terms, refuse_revoked
 from homeport.dps.model import (
-    AllocationPolicy,
     CallContext,
+    CertificateEvidence,
     DeviceClaim,
     EnrollmentGroup,
     Evidence,
+    Fleet,
     NoEvidence,
-    Operation,
     Outcome,
     Registration,
     RegistrationStatus,
@@ -44,7 +45,7 @@ from homeport.dps.model import (
     TpmAttestation,
     TpmEvidence,
 )
-from homeport.dps.opening import Opening, identity_digest, open_registration
+from homeport.dps.opening import Opening, identity_digest, must_last_at_once, open_registration, room_for, target_hub
 from homeport.dps.ports import AttemptStore, ChallengeStore, EnrollmentStore, LinkedHubStore, RegistrationStore
 from homeport.dps.possession import refuse_without_possession
 from homeport.errors import Code, ConflictError, HomeportError
@@ -92,6 +93,8 @@ class _Call:
     attested: Attested
     digest: str
     payload: bytes | None
+    leaf: bytes | None
+    """The certificate the device came with, DER."""
     context: CallContext
     findings: Findings
     terms: Terms | None
@@ -115,7 +118,6 @@ class Engine:
         clock: Clock,
         random: Random,
         issuer: Issuer | None = None,
-        default_policy: AllocationPolicy = AllocationPolicy.HASHED,
         patience: float = 2.0,
         time_limit: timedelta = timedelta(minutes=10),
     ) -> None:
@@ -126,7 +128,6 @@ class Engine:
         self._clock = clock
         self._random = random
         self._issuer = issuer
-        self._default_policy = default_policy
         self._patience = patience
         self._time_limit = time_limit
 
@@ -163,6 +164,7 @@ class Engine:
                             attested=verdict,
                             digest=identity_digest(verdict.identity, request.key_digest if request else None),
                             payload=payload,
+                            leaf=evidence.chain[0] if isinstance(evidence, CertificateEvidence) else None,
                             context=context,
                             findings=findings,
                             terms=await self._terms(request, verdict, findings),
@@ -232,6 +234,19 @@ class Engine:
                 attempt.findings.failed("registration", "the device has never registered")
                 raise HomeportError(Code.REGISTRATION_NOT_FOUND, "Registration not found.")
             return registration
+
+    async def candidates(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Sequence[str]:
+        """Return the hubs this device could be assigned to, so that it can measure. Raises RefusedError."""
+        with self._record(claim, evidence, context) as attempt:
+            verdict = await self._judge(claim, evidence, attempt.findings)
+            if isinstance(verdict, Refused):
+                raise RefusedError(verdict)
+            if not isinstance(verdict, Attested):
+                raise HomeportError(Code.UNAUTHORIZED, UNAUTHORIZED)
+            current = await self._stores.registrations.get(claim.registration_id)
+            home = current.assignment if current else None
+            fleet = await read_fleet(self._stores.hubs)
+            return open_hosts(verdict.enrollment, fleet, home.hub if home else None)
 
     def record_refusal(
         self,
@@ -365,17 +380,22 @@ class Engine:
                 if current.status is RegistrationStatus.ASSIGNING:
                     findings.failed("operation", "one for another credential of this device is still open")
                     raise ConflictError
-            wanted = await self._certified(call, current, await self._decide(call, current))
-            durable = await self._must_last_at_once(wanted.operation)
+            fleet = await read_fleet(self._stores.hubs)
+            wanted = await self._certified(call, current, self._decide(call, current, fleet))
+            target = target_hub(wanted.operation, fleet)
+            durable = must_last_at_once(wanted.operation, target)
             try:
                 stored = await registrations.open(
-                    wanted, expected_etag=current.etag if current else None, durable=durable
+                    wanted,
+                    expected_etag=current.etag if current else None,
+                    durable=durable,
+                    room=room_for(current, target),
                 )
             except ConflictError:
                 stored = None
             if stored is not None and stored.operation.id == wanted.operation.id:
                 if durable:
-                    # For a hub elsewhere. One of our own is work for this processor, and part of the call's turn.
+                    # For a hub elsewhere, or a webhook. One of our own is work for this processor: part of the turn.
                     call.waits()
                 return await self._carry(stored, patience)
             del findings.checks[so_far:]
@@ -385,7 +405,7 @@ class Engine:
 
     async def _turn_away(self, call: _Call, current: Registration | None) -> Registration:
         """Answer a genuine device of a disabled enrollment; an operation that is still open stays what is stored."""
-        wanted = await self._decide(call, current)
+        wanted = self._decide(call, current, await read_fleet(self._stores.hubs))
         with suppress(ConflictError):
             await self._stores.registrations.open(wanted, expected_etag=current.etag if current else None)
         return wanted
@@ -399,16 +419,16 @@ class Engine:
             return wanted
         return await self._issuer.certify(wanted, call.terms, current, call.findings)
 
-    async def _decide(self, call: _Call, current: Registration | None) -> Registration:
+    def _decide(self, call: _Call, current: Registration | None, fleet: Fleet) -> Registration:
         opening = Opening(
             claim=call.claim,
             attested=call.attested,
             current=current,
-            hubs=await self._stores.hubs.all(),
+            fleet=fleet,
             device_payload=call.payload,
-            tracking_id=call.context.tracking_id,
             remote_address=call.context.remote_address,
-            default_policy=self._default_policy,
+            leaf=call.leaf,
+            tracking_id=call.context.tracking_id,
             identity_digest=call.digest,
             lease_owner=self._assigner.owner,
             lease=self._assigner.lease,
@@ -420,17 +440,6 @@ class Engine:
             random=self._random,
             findings=call.findings,
         )
-
-    async def _must_last_at_once(self, operation: Operation) -> bool:
-        """Tell whether the opened operation must be on disk before anything else happens.
-
-        A first assignment to a hub of our own need not: nothing outside this database follows from it before the
-        outcome is written, and that write is durable.
-        """
-        if operation.status is not RegistrationStatus.ASSIGNING or operation.target is None or operation.leaves:
-            return True
-        hub = by_host(await self._stores.hubs.all(), operation.target.hub)
-        return hub is None or hub.connection_string is not None
 
     async def _carry(self, registration: Registration, patience: float) -> Registration:
         if registration.status is not RegistrationStatus.ASSIGNING:

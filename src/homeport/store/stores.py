@@ -7,6 +7,7 @@ from pathlib import Path
 
 from homeport.clock import Clock, SystemClock
 from homeport.store.administrators import SqlAdministratorStore
+from homeport.store.allocation_settings import SqlAllocationSettingsStore
 from homeport.store.attempts import SqlAttemptStore
 from homeport.store.authorities import SqlAuthorityStore, SqlCertificatePolicyStore
 from homeport.store.challenges import SqlChallengeStore
@@ -42,6 +43,7 @@ class Stores:
     challenges: SqlChallengeStore
     attempts: SqlAttemptStore
     linked_hubs: SqlLinkedHubStore
+    allocation: SqlAllocationSettingsStore
     administrators: SqlAdministratorStore
     subscriptions: SqlSubscriptionStore
     hubs: SqlHubStore
@@ -67,6 +69,7 @@ class Stores:
             administrators=SqlAdministratorStore(database, journal),
             subscriptions=SqlSubscriptionStore(database, journal),
             linked_hubs=SqlLinkedHubStore(database, journal),
+            allocation=SqlAllocationSettingsStore(database, journal),
             hubs=SqlHubStore(database),
             authorities=SqlAuthorityStore(database, journal),
             certificate_policies=SqlCertificatePolicyStore(database, journal),

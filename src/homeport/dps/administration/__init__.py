@@ -4,6 +4,7 @@ Methods raise HomeportError; `reply.answer` around them makes the error body.
 """
 
 from homeport.dps.administration.administrators import AdministratorsResponder
+from homeport.dps.administration.allocation import AllocationResponder
 from homeport.dps.administration.attempts import AttemptsResponder
 from homeport.dps.administration.audit import AuditResponder
 from homeport.dps.administration.authorities import AuthoritiesResponder, CertificatePoliciesResponder
@@ -18,6 +19,7 @@ from homeport.dps.administration.subscriptions import SubscriptionsResponder
 
 __all__ = [
     "AdministratorsResponder",
+    "AllocationResponder",
     "AttemptsResponder",
     "AuditResponder",
     "AuthoritiesResponder",

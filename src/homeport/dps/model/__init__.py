@@ -1,6 +1,18 @@
 """The nouns of device provisioning as values. No serialization, no transport, no SQL (contract dps.md 3, 8, 9)."""
 
 from homeport.dps.model.administrator import Administrator
+from homeport.dps.model.allocation import (
+    AddressRange,
+    AllocationSettings,
+    Answer,
+    Applicant,
+    Fleet,
+    Question,
+    Region,
+    RegionLatency,
+    Terms,
+    TpmKeys,
+)
 from homeport.dps.model.attempt import Attempt, Check, Outcome
 from homeport.dps.model.attestation import (
     Attestation,
@@ -20,6 +32,7 @@ from homeport.dps.model.certificate_changes import (
     master_key_rotated,
 )
 from homeport.dps.model.changes import change, device, outcome
+from homeport.dps.model.custom_definition import FUNCTION_SCHEME, is_function, webhook_problem
 from homeport.dps.model.document import JsonObject
 from homeport.dps.model.enrollment import (
     AllocationPolicy,
@@ -87,10 +100,15 @@ from homeport.dps.model.scan import Count, Cursor, Found, Index, ScanOrder, Walk
 
 __all__ = [
     "DEFAULT_MAX_ATTEMPTS",
+    "FUNCTION_SCHEME",
     "TYPE_PREFIX",
     "AccessPolicy",
+    "AddressRange",
     "Administrator",
     "AllocationPolicy",
+    "AllocationSettings",
+    "Answer",
+    "Applicant",
     "Assignment",
     "Attempt",
     "Attestation",
@@ -117,6 +135,7 @@ __all__ = [
     "Evidence",
     "Failure",
     "Filter",
+    "Fleet",
     "Found",
     "HubCredential",
     "HubDevice",
@@ -134,7 +153,10 @@ __all__ = [
     "PendingChallenge",
     "Progress",
     "ProvisioningStatus",
+    "Question",
     "Recorded",
+    "Region",
+    "RegionLatency",
     "Registration",
     "RegistrationStatus",
     "ReprovisionPolicy",
@@ -150,9 +172,11 @@ __all__ = [
     "Subscription",
     "Substatus",
     "SymmetricKeyAttestation",
+    "Terms",
     "ThumbprintCredential",
     "TpmAttestation",
     "TpmEvidence",
+    "TpmKeys",
     "TwinContent",
     "TwinWrite",
     "Walk",
@@ -165,6 +189,8 @@ __all__ = [
     "change",
     "device",
     "document_of",
+    "is_function",
     "master_key_rotated",
     "outcome",
+    "webhook_problem",
 ]
