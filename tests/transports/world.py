@@ -1,6 +1,7 @@
 """A provisioning service over a database in memory, with hubs that can be told to fail."""
 
 import asyncio
+import base64
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -8,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from homeport.app.issuing import Issuing, make_issuing
 from homeport.bus import LocalBus
+from homeport.custody import Custody, MasterKeys
 from homeport.dps.administration import (
     AllocationResponder,
     AttemptsResponder,
@@ -44,6 +47,7 @@ from homeport.dps.model import (
     LinkedHub,
     SasEvidence,
     SymmetricKeyAttestation,
+    ThumbprintCredential,
     TwinContent,
     TwinWrite,
 )
@@ -59,6 +63,7 @@ SCOPE = "0ne00111111"
 EPOCH = datetime(2024, 6, 1, 12, 0, tzinfo=UTC)
 GROUP_KEY = bytes(range(64))
 KEY = bytes(range(32))
+MASTER_KEY = base64.b64encode(bytes(range(32, 64))).decode()
 OTHER_KEY = bytes(range(100, 132))
 
 
@@ -120,6 +125,16 @@ class FakeHub:
         self.devices.pop(device_id, None)
         self.after("remove")
 
+    async def withdraw(self, device_id: str, thumbprint: str) -> None:
+        await self._enter("withdraw")
+        spec = self.specs.get(device_id)
+        if spec is not None and isinstance(spec.credential, ThumbprintCredential):
+            named = (spec.credential.primary, spec.credential.secondary)
+            left = [each for each in named if each != thumbprint] or ["none"]
+            credential = ThumbprintCredential(primary=left[0], secondary=left[-1])
+            self.specs[device_id] = replace(spec, credential=credential)
+        self.after("withdraw")
+
     async def check(self) -> None:
         await self._enter("check")
 
@@ -176,6 +191,7 @@ class World:
     admin: Sequence[AdminResource]
     enrollments: EnrollmentService
     hubs: HubService
+    issuing: Issuing
 
     def hub(self, host: str) -> FakeHub:
         return self.links.hubs.setdefault(host.lower(), FakeHub())
@@ -217,11 +233,14 @@ def process(
 ) -> World:
     """Build a process of the service."""
     bus = LocalBus()
+    custody = Custody(MasterKeys.of_text(MASTER_KEY), random=secrets.token_bytes)
+    issuing = make_issuing(database, custody, links, clock=clock, random=secrets.token_bytes)
     allocator = allocator or FakeAllocator()
     assigner = Assigner(
         registrations=database.registrations,
         hubs=database.linked_hubs,
         links=links,
+        issued=database.issued_certificates,
         allocator=allocator,
         bus=bus,
         clock=clock,
@@ -243,6 +262,7 @@ def process(
         bus=bus,
         clock=clock,
         random=secrets.token_bytes,
+        issuer=issuing.issuer,
         patience=patience,
     )
     enrollments = EnrollmentService(
@@ -280,12 +300,14 @@ def process(
             AttemptsResource(AttemptsResponder(database.attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hubs)),
+            *issuing.resources,
             CountsResource(CountsResponder(database.enrollments, database.registrations, clock)),
             AllocationResource(allocation),
             ExportResource(ExportResponder(enrollments)),
         ),
         enrollments=enrollments,
         hubs=hubs,
+        issuing=issuing,
     )
 
 

@@ -15,6 +15,7 @@ from homeport.app.directory import DataDirectory
 from homeport.app.hub_administration import LocalHubAdministration
 from homeport.app.hub_links import HubLinkDirectory
 from homeport.app.identity import ServiceIdentity, load_or_create
+from homeport.app.issuing import make_issuing, open_custody, warn_of_authorities
 from homeport.app.journal import journal_parts
 from homeport.app.ops import Metrics
 from homeport.app.presence import Presence
@@ -69,9 +70,10 @@ async def build(
 ) -> AsyncIterator[Parts]:
     """Open the store and make every part; close them at the end.
 
-    Raises DatabaseError or SchemaError if the store cannot be used.
+    Raises DatabaseError or SchemaError if the store cannot be used, DirectoryError for an unusable master key.
     """
     clock = clock or SystemClock()
+    custody = open_custody(config, directory, random)
     addresses = Addresses.of(config)
     async with contextlib.AsyncExitStack() as stack:
         stores = await stack.enter_async_context(open_stores(config.database or directory.database_file))
@@ -108,6 +110,7 @@ async def build(
             registrations=stores.registrations,
             hubs=stores.linked_hubs,
             links=links,
+            issued=stores.issued_certificates,
             allocator=allocators,
             bus=bus,
             clock=clock,
@@ -115,6 +118,7 @@ async def build(
             owner=f"{os.getpid()}-{random(8).hex()}",
             lease=LEASE,
         )
+        issuing = make_issuing(stores, custody, links, clock=clock, random=random)
         journal = await stack.enter_async_context(
             journal_parts(config, directory, addresses, stores, identity, clock=clock, random=random)
         )
@@ -149,6 +153,7 @@ async def build(
             identity,
             assigner,
             hub_service,
+            issuing,
             metrics,
             guard,
             journal,
@@ -164,6 +169,7 @@ async def build(
             await stores.registrations.release()
         await hubs.load(alone=config.database is None)
         await _first_hub(hub_service, hubs, stores, addresses)
+        await warn_of_authorities(stores, custody, clock.now())
         presence = Presence(
             directory,
             identity,
@@ -186,6 +192,7 @@ async def build(
                 assigner.run,
                 hubs.run,
                 presence.keep_fresh,
+                issuing.revocations.run,
                 policies.keep_fresh,
                 health.run,
                 *guard.background,

@@ -9,7 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,14 @@ class Config:
     audit_retention_days: int = 400
     """How long the audit keeps its entries; 0: for ever."""
     log_level: str = "info"
+    master_key_file: str | None = None
+    """File with the key that the private keys of issuing authorities are sealed under; None: one made in `data`."""
+    master_key: str | None = field(default=None, repr=False)
+    """The key itself, Base64 of 32 bytes, for those who keep secrets in the environment."""
+    pkcs11_module: str | None = None
+    """Library of a PKCS#11 token, for issuing authorities whose key is there."""
+    pkcs11_pin_file: str | None = None
+    pkcs11_pin: str | None = field(default=None, repr=False)
     ip_filter: bool = True
     """False lets everybody in, whatever the rules say: the way back for who is locked out."""
     limits: Limits = DEFAULT_LIMITS
@@ -86,8 +94,13 @@ def load_config(
         values |= _from_file(path, problems)
     values |= _from_environment(environ)
     values |= {key: value for key, value in options.items() if value not in (None, (), [])}
-    known = {field.name for field in fields(Config)}
+    known = {each.name for each in fields(Config)}
     problems += [f"{key}: unknown setting" for key in sorted(values.keys() - known)]
+    problems += [
+        f"{one}: {other} is given, too"
+        for one, other in (("master_key", "master_key_file"), ("pkcs11_pin", "pkcs11_pin_file"))
+        if values.get(one) and values.get(other)
+    ]
     checked = {key: _check(key, values[key], problems) for key in values.keys() & known}
     if problems:
         raise ConfigError("\n".join(problems))
@@ -105,10 +118,10 @@ def _from_file(path: Path, problems: list[str]) -> dict[str, Any]:
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for field in fields(Config):
-        text = environ.get(f"HOMEPORT_{field.name.upper()}")
+    for each in fields(Config):
+        text = environ.get(f"HOMEPORT_{each.name.upper()}")
         if text:
-            values[field.name] = text.split(",") if field.name in _LISTS else text
+            values[each.name] = text.split(",") if each.name in _LISTS else text
     return values
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from homeport.app.addresses import Addresses
 from homeport.app.config import Config
 from homeport.app.identity import ServiceIdentity
+from homeport.app.issuing import Issuing
 from homeport.app.journal import JournaledAttempts, JournalParts
 from homeport.app.openapi import OpenApiFrontEnd
 from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
@@ -66,6 +67,7 @@ def provisioning(
     identity: ServiceIdentity,
     assigner: Assigner,
     hub_service: HubService,
+    issuing: Issuing,
     metrics: Metrics,
     guard: Protection,
     journal: JournalParts,
@@ -91,6 +93,7 @@ def provisioning(
         bus=bus,
         clock=clock,
         random=random,
+        issuer=issuing.issuer,
         patience=config.register_budget,
         time_limit=timedelta(seconds=config.operation_deadline),
     )
@@ -114,6 +117,7 @@ def provisioning(
             AttemptsResource(AttemptsResponder(attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hub_service)),
+            *issuing.resources,
             AllocationResource(
                 AllocationResponder(
                     AllocationService(
@@ -143,6 +147,7 @@ def provisioning(
         journal=stores.journal,
         source=journal.source,
         http=(OperationsFrontEnd(metrics, is_healthy, lambda: guard.is_shedding), OpenApiFrontEnd()),
+        public=issuing.http,
         admission=guard.admission,
         screen=guard.screen,
     )

@@ -11,7 +11,7 @@ import typer
 from homeport import __version__
 
 COMMANDS = (
-    "serve", "connection", "trust", "hub", "policy", "allocation", "plan", "apply", "export",
+    "serve", "connection", "trust", "hub", "authority", "policy", "allocation", "plan", "apply", "export",
     "import", "query", "counts", "why", "admin", "audit", "events", "ip-filter", "demo",
 )  # fmt: skip
 

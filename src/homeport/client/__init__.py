@@ -27,6 +27,7 @@ from homeport.client.allocation_models import (
     RegionLatency,
     WebhookSigningKeys,
 )
+from homeport.client.certificates import certificate_request, new_device_key
 from homeport.client.device_connection import (
     TpmSasTokenProvider,
     connect_with_azure_iot_device,
@@ -56,6 +57,13 @@ from homeport.client.hub_models import (
     RegistryStatistics,
     ServiceStatistics,
     Twin,
+)
+from homeport.client.issuing_models import (
+    CertificateAuthority,
+    CertificatePolicy,
+    IssuedCertificate,
+    MasterKey,
+    RevocationList,
 )
 from homeport.client.journal_models import (
     Administrator,
@@ -114,6 +122,8 @@ __all__ = [
     "BulkError",
     "BulkMode",
     "BulkResult",
+    "CertificateAuthority",
+    "CertificatePolicy",
     "Check",
     "ClientError",
     "CloudEvent",
@@ -137,7 +147,9 @@ __all__ = [
     "IpFilter",
     "IpFilterDecision",
     "IpFilterRule",
+    "IssuedCertificate",
     "LinkedHub",
+    "MasterKey",
     "Me",
     "NewToken",
     "NotFoundError",
@@ -157,6 +169,7 @@ __all__ = [
     "RegistryStatistics",
     "ReprovisionPolicy",
     "RetryPolicy",
+    "RevocationList",
     "SecurityProviderError",
     "ServiceStatistics",
     "SymmetricKeySecurityProvider",
@@ -174,7 +187,9 @@ __all__ = [
     "UntrustedServerError",
     "WebhookSigningKeys",
     "X509SecurityProvider",
+    "certificate_request",
     "connect_with_azure_iot_device",
     "derive_device_key",
     "make_azure_iot_device_client",
+    "new_device_key",
 ]

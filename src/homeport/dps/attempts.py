@@ -16,6 +16,7 @@ _ADVICE = {
     Code.CUSTOM_ALLOCATION_UNAUTHORIZED: "Correct the key in the query of the enrollment's webhook URL.",
     Code.HUB_REFUSED: "Read the hub's reason; check the linked hub's connection string and its rights.",
     Code.ASSIGNMENT_TIMED_OUT: "Check that the hub can be reached from this server; the device may register again.",
+    Code.CERTIFICATE_REFUSED: "Correct the enrollment's authority and policy, or the key that the device makes.",
     Code.THROTTLED: "Look for what calls so often; `homeport serve --limit` changes the limits.",
     Code.CONFLICT: "The device may try again; if it goes on, two devices use the same registration id.",
     Code.INTERNAL: "The server's log has the details under this tracking id.",

@@ -17,6 +17,7 @@ from homeport.dps.attempts import Recorder, RefusedError
 from homeport.dps.attestation import (
     UNAUTHORIZED,
     Attested,
+    ChainProof,
     Challenge,
     Findings,
     IssuedChallenge,
@@ -28,6 +29,7 @@ from homeport.dps.attestation import (
 )
 from homeport.dps.fleet import read_fleet
 from homeport.dps.identifiers import Random
+from homeport.dps.issuing.issuance import Issuer, Terms, refuse_revoked
 from homeport.dps.model import (
     CallContext,
     CertificateEvidence,
@@ -48,6 +50,7 @@ from homeport.dps.ports import AttemptStore, ChallengeStore, EnrollmentStore, Li
 from homeport.dps.possession import refuse_without_possession
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.security.explain import quoted
+from homeport.security.x509_request import CertificateRequest
 from homeport.wire.versions import hears_assigning_first
 
 _ROUNDS = 8
@@ -94,6 +97,8 @@ class _Call:
     """The certificate the device came with, DER."""
     context: CallContext
     findings: Findings
+    terms: Terms | None
+    """What the certificate request it came with is granted."""
     waits: Callable[[], None]
 
 
@@ -112,6 +117,7 @@ class Engine:
         bus: Bus,
         clock: Clock,
         random: Random,
+        issuer: Issuer | None = None,
         patience: float = 2.0,
         time_limit: timedelta = timedelta(minutes=10),
     ) -> None:
@@ -121,6 +127,7 @@ class Engine:
         self._bus = bus
         self._clock = clock
         self._random = random
+        self._issuer = issuer
         self._patience = patience
         self._time_limit = time_limit
 
@@ -130,13 +137,15 @@ class Engine:
         evidence: Evidence,
         payload: bytes | None,
         context: CallContext,
+        request: CertificateRequest | None = None,
         *,
         waits: Callable[[], None] = lambda: None,
     ) -> Registered | ChallengeIssued:
-        """Prove the device, give it a home, and wait a little for the hub.
+        """Prove the device, give it a home, and wait a little for the hub; with a `request`, issue a certificate.
 
         `waits` is called when what is left is to wait for a hub elsewhere, which costs no processor time here.
-        Raises RefusedError, and HomeportError CONFLICT if registrations with different credentials race.
+        Raises RefusedError, and HomeportError CONFLICT if registrations with different credentials race,
+        CERTIFICATE_REFUSED if the request cannot be granted, UNAVAILABLE if its authority cannot sign now.
         """
         with self._record(claim, evidence, context) as attempt:
             findings = attempt.findings
@@ -153,11 +162,12 @@ class Engine:
                         _Call(
                             claim=claim,
                             attested=verdict,
-                            digest=identity_digest(verdict.identity),
+                            digest=identity_digest(verdict.identity, request.key_digest if request else None),
                             payload=payload,
                             leaf=evidence.chain[0] if isinstance(evidence, CertificateEvidence) else None,
                             context=context,
                             findings=findings,
+                            terms=await self._terms(request, verdict, findings),
                             waits=waits,
                         )
                     )
@@ -325,7 +335,19 @@ class Engine:
             groups = await self._stores.enrollments.groups()
             del findings.checks[so_far:]
             verdict = judge()
+        if self._issuer is not None and isinstance(verdict, Attested) and isinstance(proof, ChainProof):
+            revoked = await self._issuer.revocation_of(proof.chain[0])
+            if revoked is not None:
+                return refuse_revoked(revoked, findings)
         return verdict
+
+    async def _terms(self, request: CertificateRequest | None, attested: Attested, findings: Findings) -> Terms | None:
+        """Ask what the request is granted; a disabled enrollment grants nothing, and says so itself."""
+        if request is None or not attested.enrollment.enabled:
+            return None
+        if self._issuer is None:
+            raise HomeportError(Code.CERTIFICATE_REFUSED, "This server issues no certificates.")
+        return await self._issuer.terms(request, attested.enrollment, findings)
 
     # ---------------------------------------------------------------- where does it go
 
@@ -359,7 +381,7 @@ class Engine:
                     findings.failed("operation", "one for another credential of this device is still open")
                     raise ConflictError
             fleet = await read_fleet(self._stores.hubs)
-            wanted = self._decide(call, current, fleet)
+            wanted = await self._certified(call, current, self._decide(call, current, fleet))
             target = target_hub(wanted.operation, fleet)
             durable = must_last_at_once(wanted.operation, target)
             try:
@@ -387,6 +409,15 @@ class Engine:
         with suppress(ConflictError):
             await self._stores.registrations.open(wanted, expected_etag=current.etag if current else None)
         return wanted
+
+    async def _certified(self, call: _Call, current: Registration | None, wanted: Registration) -> Registration:
+        """Sign the certificate that was asked for, as part of the operation that is about to be opened."""
+        if self._issuer is None or wanted.status is not RegistrationStatus.ASSIGNING:
+            return wanted
+        if call.terms is None:
+            await self._issuer.note_revoked(current, call.findings)
+            return wanted
+        return await self._issuer.certify(wanted, call.terms, current, call.findings)
 
     def _decide(self, call: _Call, current: Registration | None, fleet: Fleet) -> Registration:
         opening = Opening(

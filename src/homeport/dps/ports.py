@@ -299,6 +299,13 @@ class HubLink(Protocol):
         """Delete the identity; a missing one is fine."""
         ...
 
+    async def withdraw(self, device_id: str, thumbprint: str) -> None:
+        """Stop accepting a certificate, and end its connections; fine if the device does not use it, or is missing.
+
+        Durable when this returns. Everything else of the identity stays as it is.
+        """
+        ...
+
     async def check(self) -> None:
         """Return if the hub can be reached and grants what the other calls need; change nothing.
 

@@ -9,6 +9,7 @@ from homeport.clock import Clock, SystemClock
 from homeport.store.administrators import SqlAdministratorStore
 from homeport.store.allocation_settings import SqlAllocationSettingsStore
 from homeport.store.attempts import SqlAttemptStore
+from homeport.store.authorities import SqlAuthorityStore, SqlCertificatePolicyStore
 from homeport.store.challenges import SqlChallengeStore
 from homeport.store.database import Database
 from homeport.store.devices import SqlDeviceStore
@@ -17,6 +18,7 @@ from homeport.store.enrollments import SqlEnrollmentStore
 from homeport.store.event_log import SqlEventLog
 from homeport.store.hubs import SqlHubStore
 from homeport.store.ip_filter import SqlIpFilterStore
+from homeport.store.issued_certificates import SqlIssuedCertificateStore
 from homeport.store.journal import SqlJournal
 from homeport.store.linked_hubs import SqlLinkedHubStore
 from homeport.store.messages import SqlFeedbackStore, SqlMessageStore
@@ -45,6 +47,9 @@ class Stores:
     administrators: SqlAdministratorStore
     subscriptions: SqlSubscriptionStore
     hubs: SqlHubStore
+    authorities: SqlAuthorityStore
+    certificate_policies: SqlCertificatePolicyStore
+    issued_certificates: SqlIssuedCertificateStore
     ip_filter: SqlIpFilterStore
     policies: SqlPolicyStore
 
@@ -66,6 +71,9 @@ class Stores:
             linked_hubs=SqlLinkedHubStore(database, journal),
             allocation=SqlAllocationSettingsStore(database, journal),
             hubs=SqlHubStore(database),
+            authorities=SqlAuthorityStore(database, journal),
+            certificate_policies=SqlCertificatePolicyStore(database, journal),
+            issued_certificates=SqlIssuedCertificateStore(database, journal),
             ip_filter=SqlIpFilterStore(database, journal),
             policies=SqlPolicyStore(database, journal),
         )

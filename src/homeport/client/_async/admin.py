@@ -1,4 +1,4 @@
-"""The client of what only Homeport has: attempts, hubs, allocation, policies, numbers, audit (`/homeport/`)."""
+"""The client of what only Homeport has (`/homeport/`): attempts, hubs, allocation, policies, issuing, audit."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from homeport.client._async.http import only, segment
+from homeport.client._async.issuing import IssuingAdministration
 from homeport.client._async.journal import JournalClient
 from homeport.client._async.policies import PolicyClient
 from homeport.client.admin_models import (
@@ -37,7 +38,7 @@ class _IpFilterTest(msgspec.Struct):
     decisions: list[IpFilterDecision]
 
 
-class HomeportAdminClient(JournalClient, PolicyClient):
+class HomeportAdminClient(IssuingAdministration, JournalClient, PolicyClient):
     """Administration beside Azure's API; made of the service's connection string or an administrator's token.
 
     Every method raises ProvisioningServiceError or TransportError.
