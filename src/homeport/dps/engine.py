@@ -20,6 +20,7 @@ from homeport.dps.attestation import (
     Challenge,
     Findings,
     IssuedChallenge,
+    Proof,
     Refused,
     Verdict,
     challenge_keys,
@@ -51,8 +52,6 @@ from homeport.wire.versions import hears_assigning_first
 
 _ROUNDS = 8
 """How often a record that keeps changing under us is read and decided anew before the device is sent away."""
-
-
 _LATEST = 8
 
 
@@ -139,17 +138,23 @@ class Engine:
         """
         with self._record(claim, evidence, context) as attempt:
             findings = attempt.findings
-            verdict = await self._judge(claim, evidence, findings)
-            match verdict:
-                case Refused():
-                    raise RefusedError(verdict)
-                case Challenge():
-                    await self._stores.challenges.put(verdict.pending)
-                    attempt.challenged()
-                    return ChallengeIssued(blob=verdict.blob)
-                case Attested():
-                    registration = await self._register(
-                        _Call(
+            proof = self._read(claim, evidence, findings)
+            if isinstance(proof, Refused):
+                raise RefusedError(proof)
+            so_far = len(findings.checks)
+            for _ in range(_ROUNDS):
+                # Before the enrollment is: then whoever registers in between has changed what is to be replaced below.
+                current = await self._stores.registrations.get(claim.registration_id)
+                verdict = await self._verify(proof, claim, evidence, findings)
+                match verdict:
+                    case Refused():
+                        raise RefusedError(verdict)
+                    case Challenge():
+                        await self._stores.challenges.put(verdict.pending)
+                        attempt.challenged()
+                        return ChallengeIssued(blob=verdict.blob)
+                    case Attested():
+                        call = _Call(
                             claim=claim,
                             attested=verdict,
                             digest=identity_digest(verdict.identity),
@@ -158,11 +163,15 @@ class Engine:
                             findings=findings,
                             waits=waits,
                         )
-                    )
-                    attempt.registered(registration)
-                    return Registered(registration=registration)
-                case _:
-                    assert_never(verdict)
+                        registration = await self._register(call, current)
+                        if registration is not None:
+                            attempt.registered(registration)
+                            return Registered(registration=registration)
+                    case _:
+                        assert_never(verdict)
+                del findings.checks[so_far:]
+            findings.failed("operation", "the registration kept changing while it was decided")
+            raise ConflictError
 
     async def authenticate(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> None:
         """Let a connection in whose first request is still to come. Raises RefusedError; each request is judged anew.
@@ -271,12 +280,14 @@ class Engine:
         findings.passed("id scope", f"it is {self.id_scope}")
         return None
 
+    def _read(self, claim: DeviceClaim, evidence: Evidence, findings: Findings) -> Proof | Refused:
+        return self._refuse_other_scope(claim, findings) or read(evidence, claim, findings)
+
     async def _judge(self, claim: DeviceClaim, evidence: Evidence, findings: Findings) -> Verdict:
-        if refusal := self._refuse_other_scope(claim, findings):
-            return refusal
-        proof = read(evidence, claim, findings)
-        if isinstance(proof, Refused):
-            return proof
+        proof = self._read(claim, evidence, findings)
+        return proof if isinstance(proof, Refused) else await self._verify(proof, claim, evidence, findings)
+
+    async def _verify(self, proof: Proof, claim: DeviceClaim, evidence: Evidence, findings: Findings) -> Verdict:
         individual = await self._stores.enrollments.get_individual(claim.registration_id)
         groups: Sequence[EnrollmentGroup] = ()
         pending = None
@@ -314,52 +325,52 @@ class Engine:
 
     # ---------------------------------------------------------------- where does it go
 
-    async def _register(self, call: _Call) -> Registration:
+    async def _register(self, call: _Call, current: Registration | None) -> Registration | None:
+        """Return the record, or None if `current` no longer is it and the call must be judged anew."""
         registrations = self._stores.registrations
-        claim, findings = call.claim, call.findings
-        patience = 0.0 if hears_assigning_first(claim.api_version, call.context.client_version) else self._patience
-        digest = call.digest
-        so_far = len(findings.checks)
-        current = await registrations.get(claim.registration_id)
         if not call.attested.enrollment.enabled:
             return await self._turn_away(call, current)
-        first_seen = current.operation.id if current else None
-        for _ in range(_ROUNDS):
-            if current is not None and current.operation.identity_digest == digest:
-                if current.status is RegistrationStatus.ASSIGNING:
-                    findings.passed("operation", "joined the one that is already open")
-                    call.waits()
-                    current = await self._assigner.outcome(current, patience)
-                    if current.operation.identity_digest == digest:
-                        return current
-                elif current.operation.id != first_seen:
-                    # Opened by the same device and finished while this call was under way: it answers both.
-                    findings.passed("operation", "shared with a call made at the same time")
-                    return current
-            if current is not None and current.status is RegistrationStatus.ASSIGNING:
-                # Another credential is being taken to a hub; its turn must end before this one can begin.
+        if current is not None and current.status is RegistrationStatus.ASSIGNING:
+            return await self._join(call, current)
+        wanted = await self._decide(call, current)
+        durable = await self._must_last_at_once(wanted.operation)
+        so_far = len(call.findings.checks)
+        try:
+            stored = await registrations.open(wanted, expected_etag=current.etag if current else None, durable=durable)
+        except ConflictError:
+            stored = None
+        if stored is not None and stored.operation.id == wanted.operation.id:
+            if durable:
+                # For a hub elsewhere. One of our own is work for this processor, and part of the call's turn.
                 call.waits()
-                current = await self._assigner.outcome(current, patience)
-                if current.status is RegistrationStatus.ASSIGNING:
-                    findings.failed("operation", "one for another credential of this device is still open")
-                    raise ConflictError
-            wanted = await self._decide(call, current)
-            durable = await self._must_last_at_once(wanted.operation)
-            try:
-                stored = await registrations.open(
-                    wanted, expected_etag=current.etag if current else None, durable=durable
-                )
-            except ConflictError:
-                stored = None
-            if stored is not None and stored.operation.id == wanted.operation.id:
-                if durable:
-                    # For a hub elsewhere. One of our own is work for this processor, and part of the call's turn.
-                    call.waits()
-                return await self._carry(stored, patience)
-            del findings.checks[so_far:]
-            current = stored or await registrations.get(claim.registration_id)
-        findings.failed("operation", "the registration kept changing while it was decided")
-        raise ConflictError
+            return await self._carry(stored, call)
+        latest = stored or await registrations.get(call.claim.registration_id)
+        if latest is None or latest.operation.identity_digest != call.digest:
+            return None
+        del call.findings.checks[so_far:]
+        if latest.status is RegistrationStatus.ASSIGNING:
+            return await self._join(call, latest)
+        if current is not None and latest.operation.id == current.operation.id:
+            return None
+        # Opened by the same device and finished while this call was under way: it answers both.
+        call.findings.passed("operation", "shared with a call made at the same time")
+        return latest
+
+    async def _join(self, call: _Call, current: Registration) -> Registration | None:
+        """Wait for the operation that is open; None if it was another credential's, whose turn had to end first."""
+        if current.operation.identity_digest == call.digest:
+            call.findings.passed("operation", "joined the one that is already open")
+        call.waits()
+        latest = await self._assigner.outcome(current, self._patience_for(call))
+        if latest.operation.identity_digest == call.digest:
+            return latest
+        if latest.status is RegistrationStatus.ASSIGNING:
+            call.findings.failed("operation", "one for another credential of this device is still open")
+            raise ConflictError
+        return None
+
+    def _patience_for(self, call: _Call) -> float:
+        return 0.0 if hears_assigning_first(call.claim.api_version, call.context.client_version) else self._patience
 
     async def _turn_away(self, call: _Call, current: Registration | None) -> Registration:
         """Answer a genuine device of a disabled enrollment; an operation that is still open stays what is stored."""
@@ -401,11 +412,11 @@ class Engine:
         hub = by_host(await self._stores.hubs.all(), operation.target.hub)
         return hub is None or hub.connection_string is not None
 
-    async def _carry(self, registration: Registration, patience: float) -> Registration:
+    async def _carry(self, registration: Registration, call: _Call) -> Registration:
         if registration.status is not RegistrationStatus.ASSIGNING:
             return registration
         if registration.operation.lease_owner is None:
             await self._bus.publish(RegistrationOpened(registration_id=registration.registration_id))
         else:
             self._assigner.begin(registration)
-        return await self._assigner.outcome(registration, patience)
+        return await self._assigner.outcome(registration, self._patience_for(call))
