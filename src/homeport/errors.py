@@ -18,9 +18,11 @@ class Code(IntEnum):
     QUOTA_EXCEEDED = 400006
     """There are as many of these as the service takes."""
     CUSTOM_ALLOCATION_FAILED = 400207
-    """The enrollment asks for custom allocation, which gave no hub."""
+    """The enrollment asks for custom allocation, which failed, or answered with no hub that may be used."""
     NO_HUB = 400208
     """No hub was named or is left to assign to; the name in Azure is CustomAllocationIotHubNotSpecified."""
+    CUSTOM_ALLOCATION_UNAUTHORIZED = 400209
+    """The webhook of custom allocation answered 401; the name in Azure is CustomAllocationUnauthorizedAccess."""
     HUB_REFUSED = 400210
     """The chosen hub refused the device identity."""
     ASSIGNMENT_TIMED_OUT = 400211

@@ -73,6 +73,12 @@ CHANGES = {
     "http_service DELETE ['registrations', name]": Change(
         path=f"/registrations/dev-1{VERSION}", kind="registration.deleted", first=(MAKE_ENROLLMENT, REGISTER)
     ),
+    "allocation PUT ['settings']": Change(
+        path="/homeport/allocation/settings", body={"defaultPolicy": "static"}, kind="allocation.updated"
+    ),
+    "allocation POST ['signingkeys', 'rotate']": Change(
+        path="/homeport/allocation/signingKeys/rotate", kind="signingKey.rotated"
+    ),
     "hubs PUT ['hubs', name]": Change(path=MAKE_HUB[1], body=MAKE_HUB[2], kind="hub.linked"),
     "hubs PATCH ['hubs', name]": Change(
         path="/homeport/hubs/two", body={"allocationWeight": 3}, kind="hub.updated", first=(MAKE_HUB,)
@@ -123,6 +129,9 @@ CHANGES = {
 }
 
 CHANGES_NOTHING = {
+    "allocation POST ['explain']": "answers a question",
+    "allocation POST ['whatif']": "answers a question",
+    "hubs POST ['hubs', name, check]": "looks at the link",
     "http_service POST ['enrollments', word]": "a query",
     "http_service POST ['enrollmentgroups', word]": "a query",
     "http_service POST ['registrations', name, word]": "a query",

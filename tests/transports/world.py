@@ -10,27 +10,32 @@ from typing import Any
 
 from homeport.bus import LocalBus
 from homeport.dps.administration import (
+    AllocationResponder,
     AttemptsResponder,
     CountsResponder,
     ExportResponder,
     HubsResponder,
     RegistrationsResponder,
 )
+from homeport.dps.allocation_service import AllocationService
 from homeport.dps.assigner import Assigner
 from homeport.dps.engine import Engine, Stores
 from homeport.dps.enrollments import EnrollmentService
 from homeport.dps.frontends.admin import (
     AdminResource,
+    AllocationResource,
     AttemptsResource,
     CountsResource,
     ExportResource,
     HubsResource,
     RegistrationsResource,
 )
+from homeport.dps.hub_health import HubHealthMonitor
 from homeport.dps.hubs import HubService
 from homeport.dps.model import (
     Attestation,
     CallContext,
+    CustomAllocation,
     DeviceClaim,
     DeviceSpec,
     EnrollmentGroup,
@@ -44,6 +49,8 @@ from homeport.dps.model import (
 )
 from homeport.dps.responder import DeviceResponder
 from homeport.dps.service_responder import ServiceResponder
+from homeport.dps.signing_keys import SigningKeyService
+from homeport.dps.what_if import WhatIf
 from homeport.security import sas
 from homeport.store.stores import Stores as Database
 from homeport.store.stores import open_stores
@@ -113,6 +120,9 @@ class FakeHub:
         self.devices.pop(device_id, None)
         self.after("remove")
 
+    async def check(self) -> None:
+        await self._enter("check")
+
     async def _enter(self, call: str) -> None:
         self.calls.append(call)
         if self.delay:
@@ -133,11 +143,30 @@ class FakeLinks:
 
 
 @dataclass
+class FakeAllocator:
+    """Custom allocation that is told what to answer: a body, or something to raise."""
+
+    answer: bytes | Exception = b"{}"
+    asked: list[tuple[CustomAllocation, bytes, str]] = field(default_factory=list)
+    before: Callable[[], None] = lambda: None
+    delay: float = 0.0
+
+    async def ask(self, definition: CustomAllocation, request: bytes, *, question_id: str) -> bytes:
+        self.asked.append((definition, request, question_id))
+        await asyncio.sleep(self.delay)
+        self.before()
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@dataclass
 class World:
     """One process of the service. `restart` makes the next one, over the same database and hubs."""
 
     database: Database
     links: FakeLinks
+    allocator: FakeAllocator
     clock: ManualClock
     bus: LocalBus
     assigner: Assigner
@@ -151,11 +180,10 @@ class World:
     def hub(self, host: str) -> FakeHub:
         return self.links.hubs.setdefault(host.lower(), FakeHub())
 
-    async def link_hub(self, name: str, *, weight: int = 1) -> str:
+    async def link_hub(self, name: str, *, weight: int = 1, **options: Any) -> str:
         host = f"{name}.example"
-        await self.database.linked_hubs.put(
-            LinkedHub(name=name, host_name=host, allocation_weight=weight, created_at=self.clock.now()), create=True
-        )
+        hub = LinkedHub(name=name, host_name=host, allocation_weight=weight, created_at=self.clock.now(), **options)
+        await self.database.linked_hubs.put(hub, create=True)
         return host
 
     async def enroll(self, registration_id: str, attestation: Attestation | None = None, **options: Any) -> None:
@@ -185,13 +213,16 @@ def process(
     patience: float = 2.0,
     lease: timedelta = timedelta(seconds=10),
     poll: float = 0.02,
+    allocator: FakeAllocator | None = None,
 ) -> World:
     """Build a process of the service."""
     bus = LocalBus()
+    allocator = allocator or FakeAllocator()
     assigner = Assigner(
         registrations=database.registrations,
         hubs=database.linked_hubs,
         links=links,
+        allocator=allocator,
         bus=bus,
         clock=clock,
         random=secrets.token_bytes,
@@ -217,10 +248,28 @@ def process(
     enrollments = EnrollmentService(
         enrollments=database.enrollments, registrations=database.registrations, hubs=database.linked_hubs
     )
-    hubs = HubService(hubs=database.linked_hubs, administration=None, bus=bus, clock=clock)
+    hubs = HubService(
+        hubs=database.linked_hubs,
+        registrations=database.registrations,
+        administration=None,
+        health=HubHealthMonitor(hubs=database.linked_hubs, links=links, bus=bus, clock=clock),
+        bus=bus,
+        clock=clock,
+    )
+    allocation = AllocationResponder(
+        AllocationService(
+            enrollments=database.enrollments,
+            registrations=database.registrations,
+            settings=database.allocation,
+            hubs=database.linked_hubs,
+        ),
+        WhatIf(enrollments=database.enrollments, registrations=database.registrations, hubs=database.linked_hubs),
+        SigningKeyService(database.settings, database.allocation, secrets.token_bytes),
+    )
     return World(
         database=database,
         links=links,
+        allocator=allocator,
         clock=clock,
         bus=bus,
         assigner=assigner,
@@ -232,6 +281,7 @@ def process(
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hubs)),
             CountsResource(CountsResponder(database.enrollments, database.registrations, clock)),
+            AllocationResource(allocation),
             ExportResource(ExportResponder(enrollments)),
         ),
         enrollments=enrollments,

@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "": set(),
     "bus": set(),
     "clock": set(),
+    "custom_allocation": {"msgspec"},
     "errors": set(),
     "limits": set(),
     "paging": set(),

@@ -10,6 +10,7 @@ from typing import Any
 
 from homeport.app.addresses import Addresses
 from homeport.app.config import Config
+from homeport.app.custom_allocators import custom_allocators
 from homeport.app.directory import DataDirectory
 from homeport.app.hub_administration import LocalHubAdministration
 from homeport.app.hub_links import HubLinkDirectory
@@ -22,8 +23,10 @@ from homeport.app.provisioning import provisioning
 from homeport.bus import LocalBus
 from homeport.clock import Clock, SystemClock
 from homeport.dps.assigner import Assigner
+from homeport.dps.hub_health import HubHealthMonitor
 from homeport.dps.hubs import HubService, Share
 from homeport.dps.policies import CurrentPolicies, seed_policies
+from homeport.dps.signing_keys import SigningKeyService
 from homeport.errors import Code, HomeportError
 from homeport.hub.frontends.http_admin import TelemetryFrontEnd
 from homeport.hub.frontends.site import hub_site
@@ -93,11 +96,19 @@ async def build(
         )
         stack.push_async_callback(links.close)
         metrics = Metrics()
+        signing_keys = SigningKeyService(stores.settings, stores.allocation, random)
+        allocators, webhooks = custom_allocators(config, signing_keys, clock)
+        stack.push_async_callback(webhooks.close)
+        health = HubHealthMonitor(
+            hubs=stores.linked_hubs, links=links, bus=bus, clock=clock, interval=config.hub_check_interval
+        )
+        metrics.watch_hubs(health.count)
         guard = await protection(config, stores.ip_filter, metrics.registry, clock=clock, random=random)
         assigner = Assigner(
             registrations=stores.registrations,
             hubs=stores.linked_hubs,
             links=links,
+            allocator=allocators,
             bus=bus,
             clock=clock,
             random=random,
@@ -108,7 +119,12 @@ async def build(
             journal_parts(config, directory, addresses, stores, identity, clock=clock, random=random)
         )
         hub_service = HubService(
-            hubs=stores.linked_hubs, administration=LocalHubAdministration(hubs), bus=bus, clock=clock
+            hubs=stores.linked_hubs,
+            registrations=stores.registrations,
+            administration=LocalHubAdministration(hubs),
+            health=health,
+            bus=bus,
+            clock=clock,
         )
         presence: Presence | None = None
 
@@ -137,6 +153,7 @@ async def build(
             guard,
             journal,
             policies=policies,
+            signing_keys=signing_keys,
             bus=bus,
             clock=clock,
             random=random,
@@ -170,6 +187,7 @@ async def build(
                 hubs.run,
                 presence.keep_fresh,
                 policies.keep_fresh,
+                health.run,
                 *guard.background,
                 *service.background,
                 *journal.background,

@@ -16,7 +16,8 @@ from typing import Any
 from homeport.app.limits import DEFAULT_LIMITS, Limits, read_limits
 
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
-_LISTS = {"bind", "hostname", "limits", "trusted_proxies"}
+_FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+_LISTS = {"bind", "hostname", "limits", "trusted_proxies", "allocation_module"}
 _PORTS = {"https_port", "mqtt_port", "amqp_port", "portal_port"}
 
 
@@ -45,6 +46,12 @@ class Config:
     """How long a register call waits for the hub before it answers `assigning`."""
     operation_deadline: float = 600.0
     """When an operation that no hub has answered is `failed`."""
+    allocation_module: tuple[str, ...] = ()
+    """Functions for custom allocation, `package.module:function`; enrollments name them as `python:…`."""
+    webhook_ca_file: Path | None = None
+    """PEM of authorities trusted for webhooks, besides the system's."""
+    hub_check_interval: float = 60.0
+    """How often the linked hubs are looked at, in seconds."""
     drain: float = 5.0
     """How long connections may finish what they do when the server stops."""
     audit_retention_days: int = 400
@@ -109,7 +116,7 @@ def _check(key: str, value: Any, problems: list[str]) -> Any:
     try:
         if key in _PORTS:
             return _port(value)
-        if key in {"register_budget", "operation_deadline", "drain"}:
+        if key in {"register_budget", "operation_deadline", "drain", "hub_check_interval"}:
             return _seconds(value)
         if key == "audit_retention_days":
             return _days(value)
@@ -125,6 +132,10 @@ def _check(key: str, value: Any, problems: list[str]) -> Any:
             return tuple(str(ipaddress.ip_network(network)) for network in _list(value))
         if key == "log_level":
             return _one_of(str(value).lower(), ("debug", "info", "warning", "error"))
+        if key == "allocation_module":
+            return tuple(_function(name) for name in _list(value))
+        if key == "webhook_ca_file":
+            return Path(str(value)).expanduser().absolute()
         if key == "database":
             return _database(str(value))
     except (TypeError, ValueError) as error:
@@ -165,6 +176,12 @@ def _host_name(name: str) -> str:
         if len(name) > 253 or not _HOST_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is neither a host name nor an address") from None
         return name.rstrip(".")
+
+
+def _function(name: str) -> str:
+    if not _FUNCTION.fullmatch(name):
+        raise ValueError(f"{name!r} is not of the form package.module:function")
+    return name
 
 
 def _one_of(value: str, allowed: tuple[str, ...]) -> str:

@@ -75,6 +75,9 @@ class LocalHubLink:
         except HomeportError as error:
             raise _translated(error) from error
 
+    async def check(self) -> None:
+        """Return: what this process serves, it can reach."""
+
 
 class HubLinkDirectory:
     """Finds the link for a linked hub. Owns the connections to hubs elsewhere."""
@@ -132,6 +135,9 @@ class _NewLocalHubLink:
 
     async def remove(self, device_id: str) -> None:
         await (await self._link()).remove(device_id)
+
+    async def check(self) -> None:
+        await self._link()
 
     async def _link(self) -> LocalHubLink:
         try:

@@ -16,6 +16,7 @@ from homeport.bus import LocalBus
 from homeport.clock import Clock
 from homeport.dps import engine as dps
 from homeport.dps.administration import (
+    AllocationResponder,
     AttemptsResponder,
     CountsResponder,
     ExportResponder,
@@ -24,9 +25,11 @@ from homeport.dps.administration import (
     PoliciesResponder,
     RegistrationsResponder,
 )
+from homeport.dps.allocation_service import AllocationService
 from homeport.dps.assigner import Assigner
 from homeport.dps.enrollments import EnrollmentService
 from homeport.dps.frontends.admin import (
+    AllocationResource,
     AttemptsResource,
     CountsResource,
     ExportResource,
@@ -40,6 +43,8 @@ from homeport.dps.hubs import HubService
 from homeport.dps.policies import CurrentPolicies, PolicyService
 from homeport.dps.responder import DeviceResponder
 from homeport.dps.service_responder import ServiceResponder
+from homeport.dps.signing_keys import SigningKeyService
+from homeport.dps.what_if import WhatIf
 from homeport.errors import HomeportError
 from homeport.net.sites import Site
 from homeport.security.policies import Random
@@ -66,6 +71,7 @@ def provisioning(
     journal: JournalParts,
     *,
     policies: CurrentPolicies,
+    signing_keys: SigningKeyService,
     bus: LocalBus,
     clock: Clock,
     random: Random,
@@ -108,6 +114,22 @@ def provisioning(
             AttemptsResource(AttemptsResponder(attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hub_service)),
+            AllocationResource(
+                AllocationResponder(
+                    AllocationService(
+                        enrollments=stores.enrollments,
+                        registrations=stores.registrations,
+                        settings=stores.allocation,
+                        hubs=stores.linked_hubs,
+                    ),
+                    WhatIf(
+                        enrollments=stores.enrollments,
+                        registrations=stores.registrations,
+                        hubs=stores.linked_hubs,
+                    ),
+                    signing_keys,
+                )
+            ),
             *journal.resources,
             PoliciesResource(PoliciesResponder(PolicyService(stores.policies, policies, clock, random))),
             CountsResource(CountsResponder(stores.enrollments, stores.registrations, clock)),

@@ -179,3 +179,12 @@ def _time(text: str | None) -> datetime | None:
         return None if text is None else parse_time(text)
     except ValueError:
         return None
+
+
+def with_latencies(payload: Any, latencies: Mapping[str, float] | None) -> Any:
+    """Put measured latencies, in milliseconds by host name, into a register call's payload. Raises TypeError."""
+    if not latencies:
+        return payload
+    if not isinstance(payload, dict | None):
+        raise TypeError("latencies travel in a payload that is an object, or in one of their own")
+    return {**(payload or {}), "homeport": {"latencies": dict(latencies)}}

@@ -14,7 +14,7 @@ from homeport.clock import Clock
 from homeport.dps.carrying import Carrying, Settings
 from homeport.dps.identifiers import Random
 from homeport.dps.model import Registration, RegistrationStatus
-from homeport.dps.ports import HubLinks, LinkedHubStore, RegistrationStore
+from homeport.dps.ports import Allocator, HubLinks, LinkedHubStore, RegistrationStore
 from homeport.errors import ConflictError
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class Assigner:
         registrations: RegistrationStore,
         hubs: LinkedHubStore,
         links: HubLinks,
+        allocator: Allocator,
         bus: Bus,
         clock: Clock,
         random: Random,
@@ -45,7 +46,14 @@ class Assigner:
         poll: float = 2.0,
     ) -> None:
         self._settings = Settings(
-            registrations=registrations, hubs=hubs, links=links, clock=clock, random=random, owner=owner, lease=lease
+            registrations=registrations,
+            hubs=hubs,
+            links=links,
+            allocator=allocator,
+            clock=clock,
+            random=random,
+            owner=owner,
+            lease=lease,
         )
         self._bus = bus
         self._poll = poll
@@ -95,6 +103,8 @@ class Assigner:
                         return registration
                     if stored.operation.id != operation or stored.status is not RegistrationStatus.ASSIGNING:
                         return stored
+                    # It rests between two tries, and says what the last one met.
+                    registration = stored
                 remaining = end - loop.time()
                 if remaining <= 0:
                     return registration

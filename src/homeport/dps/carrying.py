@@ -1,4 +1,4 @@
-"""One open operation on its way: read the twin to be moved, write the target hub, clear the old one, conclude.
+"""One open operation on its way: ask for the hub, read the twin to be moved, write the hub, clear the old one, end.
 
 A device hears `assigned` only after the last write here, and that one comes after the hub has identity and twin.
 """
@@ -7,11 +7,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Any, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, TypeVar, assert_never
 
 from homeport.clock import Clock
 from homeport.dps.allocation import by_host
+from homeport.dps.asking import AskAgain, Chosen, Unanswered, ask, no_room, out_of_time
 from homeport.dps.identifiers import Random, new_etag
 from homeport.dps.model import (
     Assignment,
@@ -24,6 +25,8 @@ from homeport.dps.model import (
     Step,
 )
 from homeport.dps.ports import (
+    Allocator,
+    HubFullError,
     HubLink,
     HubLinks,
     HubRefusedError,
@@ -54,6 +57,7 @@ class Settings:
     links: HubLinks
     clock: Clock
     random: Random
+    allocator: Allocator
     owner: str
     lease: timedelta
 
@@ -71,10 +75,13 @@ class Carrying:
 
         Raises ConflictError when the operation is no longer ours.
         """
-        if self._operation.step is Step.PROVISION and self._settings.clock.now() >= self._operation.deadline:
-            return await self._fail(Code.ASSIGNMENT_TIMED_OUT, self._too_late())
-        hubs = await self._settings.hubs.all()
+        late = self._settings.clock.now() >= self._operation.deadline
+        if late and self._operation.step in {Step.ASK, Step.PROVISION}:
+            return await self._end_late()
         try:
+            if self._operation.step is Step.ASK and (unsettled := await self._ask()) is not None:
+                return unsettled
+            hubs = await self._settings.hubs.all()
             if self._operation.step is Step.PROVISION:
                 missing = self._unlinked(hubs)
                 if missing is not None:
@@ -87,6 +94,12 @@ class Carrying:
         except HubRefusedError as error:
             return await self._fail(Code.HUB_REFUSED, f"The hub refused the device: {error}")
         return await self._succeed()
+
+    async def _end_late(self) -> Registration:
+        question = self._operation.question
+        if self._operation.step is Step.ASK and question is not None:
+            return await self._unanswered(out_of_time(question, self._operation.explanation))
+        return await self._fail(Code.ASSIGNMENT_TIMED_OUT, self._too_late())
 
     def _too_late(self) -> str:
         attempts = self._operation.attempts
@@ -114,6 +127,62 @@ class Carrying:
 
     # ---------------------------------------------------------------- steps
 
+    async def _ask(self) -> Registration | None:
+        """Put the question; return the record if the operation ends or rests here, None if it goes on."""
+        settings, question = self._settings, self._operation.question
+        assert question is not None
+        asked = await ask(self._registration, settings.allocator, settings.hubs, settings.random, self._patiently)
+        match asked:
+            case AskAgain():
+                retry_at = settings.clock.now() + asked.after
+                log.warning(
+                    "%s, operation %s: %s", self._registration.registration_id, self._operation.id, asked.explanation
+                )
+                if retry_at >= self._operation.deadline:
+                    return await self._unanswered(out_of_time(question, asked.explanation))
+                return await self._rest(retry_at, explanation=asked.explanation)
+            case Unanswered():
+                return await self._unanswered(asked)
+            case Chosen():
+                try:
+                    await self._settle_on(asked)
+                except HubFullError:
+                    return await self._unanswered(no_room(question, asked.settled.plan.target.hub))
+                return None
+            case _:
+                assert_never(asked)
+
+    async def _settle_on(self, chosen: Chosen) -> None:
+        """Record the answer before anything follows from it: from here on the question is never put again."""
+        settled = chosen.settled
+        await self._store(
+            replace(
+                self._operation,
+                step=Step.PROVISION,
+                target=settled.plan.target,
+                leaves=settled.leaves,
+                migrate_from=settled.migrate_from,
+                spec=settled.spec,
+                success=settled.plan.success,
+                own_twin=chosen.own_twin,
+                question=None,
+                explanation=chosen.explanation,
+                attempts=0,
+                lease_until=self._settings.clock.now() + self._settings.lease,
+            ),
+            room=chosen.room,
+            payload=chosen.payload,
+            tpm_key_blob=settled.tpm_key_blob,
+        )
+
+    async def _unanswered(self, unanswered: Unanswered) -> Registration:
+        failure = unanswered.failure
+        return await self._fail(failure.code, failure.message, explanation=unanswered.explanation)
+
+    async def _patiently(self, call: Awaitable[bytes], seconds: float) -> bytes:
+        async with asyncio.timeout(seconds):
+            return await self._held(call)
+
     async def _provision(self, hubs: Sequence[LinkedHub]) -> None:
         spec = self._operation.spec
         link = self._link(self._target, hubs)
@@ -133,6 +202,8 @@ class Carrying:
         if device is None:
             # Deleted there by hand: nothing to move, so the device starts with its initial twin.
             return spec
+        if self._operation.own_twin:
+            return replace(spec, twin=replace(spec.twin, reported=device.twin.reported), iot_edge=device.iot_edge)
         return replace(spec, twin=device.twin, iot_edge=device.iot_edge)
 
     async def _remove_old(self, hubs: Sequence[LinkedHub]) -> None:
@@ -159,9 +230,10 @@ class Carrying:
             failure=None,
         )
 
-    async def _fail(self, code: Code, message: str) -> Registration:
+    async def _fail(self, code: int, message: str, *, explanation: str | None = None) -> Registration:
+        ended = self._ended(RegistrationStatus.FAILED)
         return await self._store(
-            self._ended(RegistrationStatus.FAILED),
+            ended if explanation is None else replace(ended, explanation=explanation),
             status=RegistrationStatus.FAILED,
             substatus=None,
             failure=Failure(code=code, message=message),
@@ -174,6 +246,7 @@ class Carrying:
             status=status,
             step=Step.DONE,
             spec=None,
+            question=None,
             retry_at=None,
             lease_owner=None,
             lease_until=None,
@@ -194,8 +267,19 @@ class Carrying:
             return await self._fail(
                 Code.ASSIGNMENT_TIMED_OUT, f"The hub did not answer before the operation's deadline: {error}"
             )
+        return await self._rest(retry_at)
+
+    async def _rest(self, retry_at: datetime, **changes: Any) -> Registration:
+        """Set the operation aside for another try, whoever makes it."""
         return await self._store(
-            replace(operation, attempts=operation.attempts + 1, retry_at=retry_at, lease_owner=None, lease_until=None)
+            replace(
+                self._operation,
+                attempts=self._operation.attempts + 1,
+                retry_at=retry_at,
+                lease_owner=None,
+                lease_until=None,
+                **changes,
+            )
         )
 
     # ---------------------------------------------------------------- record and lease
@@ -205,7 +289,7 @@ class Carrying:
         until = self._settings.clock.now() + self._settings.lease
         await self._store(replace(operation, lease_until=until))
 
-    async def _store(self, operation: Operation, **changes: Any) -> Registration:
+    async def _store(self, operation: Operation, *, room: int | None = None, **changes: Any) -> Registration:
         settings = self._settings
         changed = replace(
             self._registration,
@@ -214,7 +298,7 @@ class Carrying:
             updated_at=settings.clock.now(),
             **changes,
         )
-        await settings.registrations.save(changed, lease_owner=settings.owner)
+        await settings.registrations.save(changed, lease_owner=settings.owner, room=room)
         self._registration = changed
         return changed
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
 
-from homeport.bus import Bus, RegistrationOpened
+from homeport.bus import Bus
 from homeport.clock import Clock
-from homeport.dps.allocation import by_host
+from homeport.dps.allocation import open_hosts
 from homeport.dps.assigner import Assigner
 from homeport.dps.attempts import Recorder, RefusedError
 from homeport.dps.attestation import (
@@ -27,15 +27,15 @@ from homeport.dps.attestation import (
     read,
     verify,
 )
+from homeport.dps.fleet import read_fleet
 from homeport.dps.identifiers import Random
 from homeport.dps.model import (
-    AllocationPolicy,
     CallContext,
+    CertificateEvidence,
     DeviceClaim,
     EnrollmentGroup,
     Evidence,
     NoEvidence,
-    Operation,
     Outcome,
     Registration,
     RegistrationStatus,
@@ -43,12 +43,12 @@ from homeport.dps.model import (
     TpmAttestation,
     TpmEvidence,
 )
-from homeport.dps.opening import Opening, identity_digest, open_registration
+from homeport.dps.opening import identity_digest
 from homeport.dps.ports import AttemptStore, ChallengeStore, EnrollmentStore, LinkedHubStore, RegistrationStore
 from homeport.dps.possession import refuse_without_possession
+from homeport.dps.registering import RegisterCall, Registering
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.security.explain import quoted
-from homeport.wire.versions import hears_assigning_first
 
 _ROUNDS = 8
 """How often a record that keeps changing under us is read and decided anew before the device is sent away."""
@@ -80,19 +80,6 @@ class Stores:
     hubs: LinkedHubStore
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Call:
-    """One register call of a device that has proven itself."""
-
-    claim: DeviceClaim
-    attested: Attested
-    digest: str
-    payload: bytes | None
-    context: CallContext
-    findings: Findings
-    waits: Callable[[], None]
-
-
 class Engine:
     """Answers devices. `patience` is how many seconds a register call may wait for its hub before it says `assigning`.
 
@@ -108,19 +95,23 @@ class Engine:
         bus: Bus,
         clock: Clock,
         random: Random,
-        default_policy: AllocationPolicy = AllocationPolicy.HASHED,
         patience: float = 2.0,
         time_limit: timedelta = timedelta(minutes=10),
     ) -> None:
         self.id_scope = id_scope
         self._stores = stores
-        self._assigner = assigner
-        self._bus = bus
         self._clock = clock
         self._random = random
-        self._default_policy = default_policy
-        self._patience = patience
-        self._time_limit = time_limit
+        self._registering = Registering(
+            registrations=stores.registrations,
+            hubs=stores.hubs,
+            assigner=assigner,
+            bus=bus,
+            clock=clock,
+            random=random,
+            patience=patience,
+            time_limit=time_limit,
+        )
 
     async def register(
         self,
@@ -143,7 +134,7 @@ class Engine:
                 raise RefusedError(proof)
             so_far = len(findings.checks)
             for _ in range(_ROUNDS):
-                # Before the enrollment is: then whoever registers in between has changed what is to be replaced below.
+                # Before the enrollment is: then whoever registers in between has changed what is to be replaced.
                 current = await self._stores.registrations.get(claim.registration_id)
                 verdict = await self._verify(proof, claim, evidence, findings)
                 match verdict:
@@ -154,16 +145,17 @@ class Engine:
                         attempt.challenged()
                         return ChallengeIssued(blob=verdict.blob)
                     case Attested():
-                        call = _Call(
+                        call = RegisterCall(
                             claim=claim,
                             attested=verdict,
                             digest=identity_digest(verdict.identity),
                             payload=payload,
+                            leaf=evidence.chain[0] if isinstance(evidence, CertificateEvidence) else None,
                             context=context,
                             findings=findings,
                             waits=waits,
                         )
-                        registration = await self._register(call, current)
+                        registration = await self._registering.register(call, current)
                         if registration is not None:
                             attempt.registered(registration)
                             return Registered(registration=registration)
@@ -231,6 +223,19 @@ class Engine:
                 attempt.findings.failed("registration", "the device has never registered")
                 raise HomeportError(Code.REGISTRATION_NOT_FOUND, "Registration not found.")
             return registration
+
+    async def candidates(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Sequence[str]:
+        """Return the hubs this device could be assigned to, so that it can measure. Raises RefusedError."""
+        with self._record(claim, evidence, context) as attempt:
+            verdict = await self._judge(claim, evidence, attempt.findings)
+            if isinstance(verdict, Refused):
+                raise RefusedError(verdict)
+            if not isinstance(verdict, Attested):
+                raise HomeportError(Code.UNAUTHORIZED, UNAUTHORIZED)
+            current = await self._stores.registrations.get(claim.registration_id)
+            home = current.assignment if current else None
+            fleet = await read_fleet(self._stores.hubs)
+            return open_hosts(verdict.enrollment, fleet, home.hub if home else None)
 
     def record_refusal(
         self,
@@ -322,101 +327,3 @@ class Engine:
             del findings.checks[so_far:]
             verdict = judge()
         return verdict
-
-    # ---------------------------------------------------------------- where does it go
-
-    async def _register(self, call: _Call, current: Registration | None) -> Registration | None:
-        """Return the record, or None if `current` no longer is it and the call must be judged anew."""
-        registrations = self._stores.registrations
-        if not call.attested.enrollment.enabled:
-            return await self._turn_away(call, current)
-        if current is not None and current.status is RegistrationStatus.ASSIGNING:
-            return await self._join(call, current)
-        wanted = await self._decide(call, current)
-        durable = await self._must_last_at_once(wanted.operation)
-        so_far = len(call.findings.checks)
-        try:
-            stored = await registrations.open(wanted, expected_etag=current.etag if current else None, durable=durable)
-        except ConflictError:
-            stored = None
-        if stored is not None and stored.operation.id == wanted.operation.id:
-            if durable:
-                # For a hub elsewhere. One of our own is work for this processor, and part of the call's turn.
-                call.waits()
-            return await self._carry(stored, call)
-        latest = stored or await registrations.get(call.claim.registration_id)
-        if latest is None or latest.operation.identity_digest != call.digest:
-            return None
-        del call.findings.checks[so_far:]
-        if latest.status is RegistrationStatus.ASSIGNING:
-            return await self._join(call, latest)
-        if current is not None and latest.operation.id == current.operation.id:
-            return None
-        # Opened by the same device and finished while this call was under way: it answers both.
-        call.findings.passed("operation", "shared with a call made at the same time")
-        return latest
-
-    async def _join(self, call: _Call, current: Registration) -> Registration | None:
-        """Wait for the operation that is open; None if it was another credential's, whose turn had to end first."""
-        if current.operation.identity_digest == call.digest:
-            call.findings.passed("operation", "joined the one that is already open")
-        call.waits()
-        latest = await self._assigner.outcome(current, self._patience_for(call))
-        if latest.operation.identity_digest == call.digest:
-            return latest
-        if latest.status is RegistrationStatus.ASSIGNING:
-            call.findings.failed("operation", "one for another credential of this device is still open")
-            raise ConflictError
-        return None
-
-    def _patience_for(self, call: _Call) -> float:
-        return 0.0 if hears_assigning_first(call.claim.api_version, call.context.client_version) else self._patience
-
-    async def _turn_away(self, call: _Call, current: Registration | None) -> Registration:
-        """Answer a genuine device of a disabled enrollment; an operation that is still open stays what is stored."""
-        wanted = await self._decide(call, current)
-        with suppress(ConflictError):
-            await self._stores.registrations.open(wanted, expected_etag=current.etag if current else None)
-        return wanted
-
-    async def _decide(self, call: _Call, current: Registration | None) -> Registration:
-        opening = Opening(
-            claim=call.claim,
-            attested=call.attested,
-            current=current,
-            hubs=await self._stores.hubs.all(),
-            device_payload=call.payload,
-            tracking_id=call.context.tracking_id,
-            remote_address=call.context.remote_address,
-            default_policy=self._default_policy,
-            identity_digest=call.digest,
-            lease_owner=self._assigner.owner,
-            lease=self._assigner.lease,
-        )
-        return open_registration(
-            opening,
-            now=self._clock.now(),
-            time_limit=self._time_limit,
-            random=self._random,
-            findings=call.findings,
-        )
-
-    async def _must_last_at_once(self, operation: Operation) -> bool:
-        """Tell whether the opened operation must be on disk before anything else happens.
-
-        A first assignment to a hub of our own need not: nothing outside this database follows from it before the
-        outcome is written, and that write is durable.
-        """
-        if operation.status is not RegistrationStatus.ASSIGNING or operation.target is None or operation.leaves:
-            return True
-        hub = by_host(await self._stores.hubs.all(), operation.target.hub)
-        return hub is None or hub.connection_string is not None
-
-    async def _carry(self, registration: Registration, call: _Call) -> Registration:
-        if registration.status is not RegistrationStatus.ASSIGNING:
-            return registration
-        if registration.operation.lease_owner is None:
-            await self._bus.publish(RegistrationOpened(registration_id=registration.registration_id))
-        else:
-            self._assigner.begin(registration)
-        return await self._assigner.outcome(registration, self._patience_for(call))

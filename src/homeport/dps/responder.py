@@ -24,6 +24,7 @@ from homeport.dps.translate import (
 )
 from homeport.errors import Code, HomeportError
 from homeport.wire import WireError, decode
+from homeport.wire.custom_allocation import CandidateHubs
 from homeport.wire.dps_device import RegisterBody, register_body
 from homeport.wire.versions import is_api_version
 
@@ -73,6 +74,10 @@ class DeviceResponder:
         call = self._registration_state(claim, evidence, body, context)
         return await answer(call, context.tracking_id, self._clock)
 
+    async def candidates(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Reply:
+        """Answer 200 with the hubs the device could be assigned to, or an error."""
+        return await answer(self._candidates(claim, evidence, context), context.tracking_id, self._clock)
+
     async def authenticate(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Reply:
         """Answer 200 without a body if this connection may be let in, or an error."""
         return await answer(self._authenticate(claim, evidence, context), context.tracking_id, self._clock)
@@ -93,6 +98,12 @@ class DeviceResponder:
         if claim is not None and evidence is not None:
             self._engine.record_refusal(claim, evidence, context, error)
         return failure(error, context.tracking_id, self._clock)
+
+    async def _candidates(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Reply:
+        async with self._admitted(Call.POLL, claim, evidence, context):
+            self._read(claim, evidence, b"", context)
+            hosts = await self._engine.candidates(claim, evidence, context)
+        return success(200, CandidateHubs(hubs=list(hosts)), context.tracking_id)
 
     async def _authenticate(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Reply:
         # The api-version comes with the first request.

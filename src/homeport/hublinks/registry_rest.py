@@ -31,6 +31,12 @@ TOKEN_LIFE = timedelta(hours=1)
 TOKEN_MARGIN = timedelta(minutes=5)
 # Taking over an identity that somebody else is changing: enough rounds to win, few enough to end.
 ROUNDS = 4
+THROTTLED_SECONDS = 10.0
+"""Azure throttles without Retry-After, and advises to wait so long (contract hub.md 22.1)."""
+_NOBODY = "homeport-link-check"
+"""Hardly any device has this id; one that has it is left alone."""
+_NO_VERSION = '"homeport"'
+"""An ETag that no identity has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +100,21 @@ class RegistryLink:
         answer = await self._call("DELETE", _device_path(device_id), headers={"If-Match": "*"})
         if answer.status not in {204, 404}:
             raise self._refusal(answer)
+
+    async def check(self) -> None:
+        """Ask about a device that hardly exists: what is not granted is refused before that is found out."""
+        for method, path, right in (
+            ("GET", _device_path(_NOBODY), "RegistryRead"),
+            ("DELETE", _device_path(_NOBODY), "RegistryWrite"),
+            ("GET", f"/twins/{_NOBODY}", "ServiceConnect"),
+        ):
+            headers = {"If-Match": _NO_VERSION} if method == "DELETE" else None
+            answer = await self._call(method, path, headers=headers)
+            if answer.status == 401:
+                reason = f"the policy {self._connection.policy} has another key there, or does not grant {right}"
+                raise HubRefusedError(f"{self._refusal(answer)}: {reason}", unauthorized=True)
+            if answer.status not in {200, 404, 412}:
+                raise self._refusal(answer)
 
     async def _device(self, device_id: str) -> Mapping[str, Any] | None:
         answer = await self._call("GET", _device_path(device_id))
@@ -166,7 +187,7 @@ class RegistryLink:
             raise HubUnavailableError(str(error)) from error
         if answer.status == 429 or answer.status >= 500:
             raise HubUnavailableError(
-                f"{self._connection.host} answered {answer.status}", retry_after=_retry_after(answer)
+                f"{self._connection.host} answered {answer.status}{_meaning(answer)}", retry_after=_retry_after(answer)
             )
         return answer
 
@@ -192,9 +213,9 @@ class RegistryLink:
         return document
 
     def _refusal(self, answer: HttpAnswer) -> HubRefusedError:
-        name = answer.headers.get("iothub-errorcode")
-        meaning = f" {name}" if name else ""
-        return HubRefusedError(f"{self._connection.host} answered {answer.status}{meaning}")
+        return HubRefusedError(
+            f"{self._connection.host} answered {answer.status}{_meaning(answer)}", unauthorized=answer.status == 401
+        )
 
 
 def _device_path(device_id: str) -> str:
@@ -251,4 +272,12 @@ def _without_nulls(entry: dict[str, Any]) -> dict[str, Any]:
 
 def _retry_after(answer: HttpAnswer) -> float | None:
     text = answer.headers.get("Retry-After", "")
-    return float(text) if text.isdigit() else None
+    if text.isascii() and text.isdigit() and len(text) < 7:
+        return float(text)
+    return THROTTLED_SECONDS if answer.status == 429 else None
+
+
+def _meaning(answer: HttpAnswer) -> str:
+    """Return the error's name, where the hub tells it in a way that can be shown."""
+    name = answer.headers.get("iothub-errorcode", "")
+    return f" {name}" if name.isascii() and name.isalnum() and len(name) <= 64 else ""

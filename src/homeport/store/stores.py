@@ -7,6 +7,7 @@ from pathlib import Path
 
 from homeport.clock import Clock, SystemClock
 from homeport.store.administrators import SqlAdministratorStore
+from homeport.store.allocation_settings import SqlAllocationSettingsStore
 from homeport.store.attempts import SqlAttemptStore
 from homeport.store.challenges import SqlChallengeStore
 from homeport.store.database import Database
@@ -40,6 +41,7 @@ class Stores:
     challenges: SqlChallengeStore
     attempts: SqlAttemptStore
     linked_hubs: SqlLinkedHubStore
+    allocation: SqlAllocationSettingsStore
     administrators: SqlAdministratorStore
     subscriptions: SqlSubscriptionStore
     hubs: SqlHubStore
@@ -62,6 +64,7 @@ class Stores:
             administrators=SqlAdministratorStore(database, journal),
             subscriptions=SqlSubscriptionStore(database, journal),
             linked_hubs=SqlLinkedHubStore(database, journal),
+            allocation=SqlAllocationSettingsStore(database, journal),
             hubs=SqlHubStore(database),
             ip_filter=SqlIpFilterStore(database, journal),
             policies=SqlPolicyStore(database, journal),

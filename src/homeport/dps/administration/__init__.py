@@ -4,6 +4,7 @@ Methods raise HomeportError; `reply.answer` around them makes the error body.
 """
 
 from homeport.dps.administration.administrators import AdministratorsResponder
+from homeport.dps.administration.allocation import AllocationResponder
 from homeport.dps.administration.attempts import AttemptsResponder
 from homeport.dps.administration.audit import AuditResponder
 from homeport.dps.administration.counts import CountsResponder
@@ -16,6 +17,7 @@ from homeport.dps.administration.subscriptions import SubscriptionsResponder
 
 __all__ = [
     "AdministratorsResponder",
+    "AllocationResponder",
     "AttemptsResponder",
     "AuditResponder",
     "CountsResponder",

@@ -1,6 +1,18 @@
 """The nouns of device provisioning as values. No serialization, no transport, no SQL (contract dps.md 3, 8, 9)."""
 
 from homeport.dps.model.administrator import Administrator
+from homeport.dps.model.allocation import (
+    AddressRange,
+    AllocationSettings,
+    Answer,
+    Applicant,
+    Fleet,
+    Question,
+    Region,
+    RegionLatency,
+    Terms,
+    TpmKeys,
+)
 from homeport.dps.model.attempt import Attempt, Check, Outcome
 from homeport.dps.model.attestation import (
     Attestation,
@@ -14,6 +26,7 @@ from homeport.dps.model.attestation import (
     attestation_kind,
 )
 from homeport.dps.model.changes import change, device, outcome
+from homeport.dps.model.custom_definition import FUNCTION_SCHEME, is_function, webhook_problem
 from homeport.dps.model.document import JsonObject
 from homeport.dps.model.enrollment import (
     AllocationPolicy,
@@ -70,10 +83,15 @@ from homeport.dps.model.scan import Count, Cursor, Found, Index, ScanOrder, Walk
 
 __all__ = [
     "DEFAULT_MAX_ATTEMPTS",
+    "FUNCTION_SCHEME",
     "TYPE_PREFIX",
     "AccessPolicy",
+    "AddressRange",
     "Administrator",
     "AllocationPolicy",
+    "AllocationSettings",
+    "Answer",
+    "Applicant",
     "Assignment",
     "Attempt",
     "Attestation",
@@ -96,6 +114,7 @@ __all__ = [
     "Evidence",
     "Failure",
     "Filter",
+    "Fleet",
     "Found",
     "HubCredential",
     "HubDevice",
@@ -111,7 +130,10 @@ __all__ = [
     "PendingChallenge",
     "Progress",
     "ProvisioningStatus",
+    "Question",
     "Recorded",
+    "Region",
+    "RegionLatency",
     "Registration",
     "RegistrationStatus",
     "ReprovisionPolicy",
@@ -124,9 +146,11 @@ __all__ = [
     "Subscription",
     "Substatus",
     "SymmetricKeyAttestation",
+    "Terms",
     "ThumbprintCredential",
     "TpmAttestation",
     "TpmEvidence",
+    "TpmKeys",
     "TwinContent",
     "TwinWrite",
     "Walk",
@@ -136,5 +160,7 @@ __all__ = [
     "change",
     "device",
     "document_of",
+    "is_function",
     "outcome",
+    "webhook_problem",
 ]

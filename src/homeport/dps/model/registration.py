@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from homeport.dps.model.allocation import Question
 from homeport.dps.model.attestation import AttestationKind
 from homeport.dps.model.enrollment import EnrollmentRef
 from homeport.dps.model.hub import DeviceSpec
@@ -43,6 +44,8 @@ class Assignment:
 class Step(StrEnum):
     """How far the open operation has come; each step may be repeated (contract dps.md 9.4)."""
 
+    ASK = "ask"
+    """Ask custom allocation for the hub (contract dps.md 9.3)."""
     PROVISION = "provision"
     """Write the identity (and twin) to the target hub."""
     REMOVE_OLD = "removeOld"
@@ -55,7 +58,8 @@ class Operation:
     """One run of registering, polled by its id.
 
     `target` and `spec` are what the decision was; they are kept so that any process can finish what another began.
-    `spec` (it holds hub keys) is dropped when the operation ends.
+    Until custom allocation has answered, `question` stands in their place. `spec` and `question` (they hold hub keys)
+    are dropped when the operation ends.
     """
 
     id: str
@@ -68,6 +72,11 @@ class Operation:
     migrate_from: Assignment | None = None
     """Where the twin is copied from before the target is written; None when it is not migrated."""
     spec: DeviceSpec | None = field(default=None, repr=False)
+    own_twin: bool = False
+    """Tags and desired properties of `spec` come from custom allocation, and win over migrated ones."""
+    question: Question | None = field(default=None, repr=False)
+    explanation: str = ""
+    """What custom allocation said, or why it said nothing, for the operator."""
     success: Substatus | None = None
     """The substatus to report when the operation succeeds."""
     attempts: int = 0

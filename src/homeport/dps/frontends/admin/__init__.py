@@ -1,6 +1,7 @@
 """Administrators over HTTPS, beside Azure's API (`/homeport/…`): one front-end, a module for each noun."""
 
 from homeport.dps.frontends.admin.administrators import AdministratorsResource
+from homeport.dps.frontends.admin.allocation import AllocationResource
 from homeport.dps.frontends.admin.attempts import AttemptsResource
 from homeport.dps.frontends.admin.audit import AuditResource
 from homeport.dps.frontends.admin.counts import CountsResource
@@ -18,6 +19,7 @@ __all__ = [
     "AdminRequest",
     "AdminResource",
     "AdministratorsResource",
+    "AllocationResource",
     "AttemptsResource",
     "AuditResource",
     "Calls",
