@@ -13,6 +13,7 @@ from homeport.app.config import Config
 from homeport.app.custom_allocators import custom_allocators
 from homeport.app.directory import DataDirectory
 from homeport.app.hub_administration import LocalHubAdministration
+from homeport.app.hub_files import file_parts
 from homeport.app.hub_links import HubLinkDirectory
 from homeport.app.identity import ServiceIdentity, load_or_create
 from homeport.app.issuing import make_issuing, open_custody, warn_of_authorities
@@ -33,6 +34,7 @@ from homeport.hub.frontends.http_admin import TelemetryFrontEnd
 from homeport.hub.frontends.site import hub_site
 from homeport.hub.hubs import Hubs, ServedHub
 from homeport.hub.registry import Registry
+from homeport.net.http_client import HttpClient
 from homeport.net.sites import Sites
 from homeport.security.policies import Random
 from homeport.store import Stores, open_stores
@@ -82,10 +84,13 @@ async def build(
         policies = CurrentPolicies(stores.policies, clock)
         await policies.refresh()
         bus = LocalBus()
+        storage_client = await stack.enter_async_context(HttpClient())
         hubs = Hubs(
             store=stores.hubs,
             devices=stores.devices,
             messages=stores.messages,
+            feedback=stores.feedback,
+            files=file_parts(stores, directory.path / "blobs", storage_client, clock=clock, random=random),
             log=stores.events,
             bus=bus,
             clock=clock,

@@ -4,9 +4,11 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
+from homeport.app.hub_files import file_parts
 from homeport.app.hub_links import LocalHubLink
 from homeport.app.pki import create_root_ca, issue_server_certificate
 from homeport.bus import LocalBus
@@ -42,12 +44,14 @@ class Place:
 
 
 @pytest.fixture
-async def hub() -> AsyncIterator[ServedHub]:
-    async with open_stores(":memory:") as stores:
+async def hub(tmp_path: Path) -> AsyncIterator[ServedHub]:
+    async with open_stores(":memory:") as stores, HttpClient() as http:
         hubs = Hubs(
             store=stores.hubs,
             devices=stores.devices,
             messages=stores.messages,
+            feedback=stores.feedback,
+            files=file_parts(stores, tmp_path, http, clock=SystemClock(), random=secrets.token_bytes),
             log=stores.events,
             bus=LocalBus(),
             clock=SystemClock(),
