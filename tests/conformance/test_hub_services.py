@@ -16,7 +16,7 @@ from uamqp import TransportType
 
 from homeport.security import sas
 from tests.conformance.conftest import Service
-from tests.conformance.node_home import at_home
+from tests.conformance.processes import at_home
 from tests.conformance.test_hub_devices import device
 from tests.conformance.test_node import run
 from tests.conformance.test_python_provisioning import unique

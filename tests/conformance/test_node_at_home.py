@@ -12,7 +12,7 @@ from azure.iot.hub.models import CloudToDeviceMethod
 from homeport.security.x509 import parse_der
 from tests.certificates import make_certificate
 from tests.conformance.conftest import Service
-from tests.conformance.node_home import at_home
+from tests.conformance.processes import at_home
 from tests.conformance.test_python_provisioning import unique
 
 pytestmark = [pytest.mark.conformance, pytest.mark.node]

@@ -4,6 +4,7 @@ The methods are found in the front-ends' source, so a new one fails here until i
 """
 
 import ast
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from homeport.app.directory import DataDirectory
 from homeport.client.journal_models import AuditEntry
 from homeport.clock import SystemClock
 from homeport.security import sas
+from tests.issuing import request_text
 from tests.transports.serving import Answer, Server, serving
 
 FRONTENDS = Path(__file__).parents[2] / "src" / "homeport" / "dps" / "frontends"
@@ -52,7 +54,19 @@ MAKE_ENROLLMENT = ("PUT", f"/enrollments/dev-1{VERSION}", ENROLLMENT)
 MAKE_GROUP = ("PUT", f"/enrollmentGroups/line{VERSION}", GROUP)
 MAKE_HUB = ("PUT", "/homeport/hubs/two", {"hostNames": ["127.0.0.9"]})
 MAKE_ADMINISTRATOR = ("PUT", "/homeport/administrators/anna", {"role": "reader"})
+MAKE_POLICY = ("PUT", "/homeport/policies/ci", {"rights": ["RegistrationStatusRead"]})
+BULK = {"mode": "create", "enrollments": [ENROLLMENT]}
+BULK_GROUPS = {"mode": "create", "enrollmentGroups": [GROUP]}
 MAKE_SUBSCRIPTION = ("PUT", "/homeport/eventSubscriptions/hook", {"url": HOOK, "types": ["nothing"]})
+
+ISSUE = ("ISSUE", "dev-1", None)
+MAKE_AUTHORITY: tuple[str, str, Any] = ("PUT", "/homeport/certificateAuthorities/plant", {})
+MAKE_CERTIFICATE_POLICY = ("PUT", "/homeport/certificatePolicies/short", {"certificateAuthorityName": "plant"})
+ISSUED = (
+    MAKE_AUTHORITY,
+    ("PUT", "/enrollments/dev-1?api-version=2026-11-01", {**ENROLLMENT, "certificateAuthorityName": "plant"}),
+    ISSUE,
+)
 
 CHANGES = {
     "http_service PUT ['enrollments', name]": Change(
@@ -70,12 +84,50 @@ CHANGES = {
     "http_service DELETE ['registrations', name]": Change(
         path=f"/registrations/dev-1{VERSION}", kind="registration.deleted", first=(MAKE_ENROLLMENT, REGISTER)
     ),
+    "allocation PUT ['settings']": Change(
+        path="/homeport/allocation/settings", body={"defaultPolicy": "static"}, kind="allocation.updated"
+    ),
+    "allocation POST ['signingkeys', 'rotate']": Change(
+        path="/homeport/allocation/signingKeys/rotate", kind="signingKey.rotated"
+    ),
     "hubs PUT ['hubs', name]": Change(path=MAKE_HUB[1], body=MAKE_HUB[2], kind="hub.linked"),
     "hubs PATCH ['hubs', name]": Change(
         path="/homeport/hubs/two", body={"allocationWeight": 3}, kind="hub.updated", first=(MAKE_HUB,)
     ),
     "hubs DELETE ['hubs', name]": Change(path="/homeport/hubs/two", kind="hub.unlinked", first=(MAKE_HUB,)),
     "ip_filter PUT [_]": Change(path="/homeport/ipFilter", body={"rules": []}, kind="ipFilter.updated"),
+    "authorities PUT ['certificateauthorities', name]": Change(
+        path=MAKE_AUTHORITY[1], body=MAKE_AUTHORITY[2], kind="certificateAuthority.created"
+    ),
+    "authorities POST ['certificateauthorities', name, 'rotate']": Change(
+        path=f"{MAKE_AUTHORITY[1]}/rotate", kind="certificateAuthority.rotated", first=(MAKE_AUTHORITY,)
+    ),
+    "authorities DELETE ['certificateauthorities', name]": Change(
+        path=MAKE_AUTHORITY[1], kind="certificateAuthority.deleted", first=(MAKE_AUTHORITY,)
+    ),
+    "authorities PUT ['certificatepolicies', name]": Change(
+        path=MAKE_CERTIFICATE_POLICY[1],
+        body=MAKE_CERTIFICATE_POLICY[2],
+        kind="certificatePolicy.created",
+        first=(MAKE_AUTHORITY,),
+    ),
+    "authorities DELETE ['certificatepolicies', name]": Change(
+        path=MAKE_CERTIFICATE_POLICY[1],
+        kind="certificatePolicy.deleted",
+        first=(MAKE_AUTHORITY, MAKE_CERTIFICATE_POLICY),
+    ),
+    "authorities POST ['masterkey', 'rotate']": Change(
+        path="/homeport/masterKey/rotate", kind="masterKey.rotated", first=(MAKE_AUTHORITY,)
+    ),
+    "issued_certificates POST ['issuedcertificates', serial_number, 'revoke']": Change(
+        path="/homeport/issuedCertificates/SERIAL/revoke", kind="certificate.revoked", first=ISSUED
+    ),
+    "issued_certificates POST ['issuedcertificates', 'revoke']": Change(
+        path="/homeport/issuedCertificates/revoke",
+        body={"registrationId": "dev-1"},
+        kind="certificate.revoked",
+        first=ISSUED,
+    ),
     "administrators PUT ['administrators', name]": Change(
         path=MAKE_ADMINISTRATOR[1], body=MAKE_ADMINISTRATOR[2], kind="administrator.created"
     ),
@@ -91,6 +143,23 @@ CHANGES = {
     "administrators POST ['administrators', name, 'token']": Change(
         path="/homeport/administrators/anna/token", kind="administrator.updated", first=(MAKE_ADMINISTRATOR,)
     ),
+    "http_service POST ['enrollments']": Change(path=f"/enrollments{VERSION}", body=BULK, kind="enrollment.created"),
+    "http_service POST ['enrollmentgroups']": Change(
+        path=f"/enrollmentGroups{VERSION}", body=BULK_GROUPS, kind="enrollmentGroup.created"
+    ),
+    "policies PUT ['policies', name]": Change(path=MAKE_POLICY[1], body=MAKE_POLICY[2], kind="policy.created"),
+    "policies PATCH ['policies', name]": Change(
+        path="/homeport/policies/ci", body={"rights": ["EnrollmentRead"]}, kind="policy.updated", first=(MAKE_POLICY,)
+    ),
+    "policies DELETE ['policies', name]": Change(
+        path="/homeport/policies/ci", kind="policy.deleted", first=(MAKE_POLICY,)
+    ),
+    "policies POST ['policies', name, 'regenerate']": Change(
+        path="/homeport/policies/ci/regenerate", body={"key": "primary"}, kind="policy.updated", first=(MAKE_POLICY,)
+    ),
+    "policies POST ['policies', name, 'swap']": Change(
+        path="/homeport/policies/ci/swap", kind="policy.updated", first=(MAKE_POLICY,)
+    ),
     "subscriptions PUT [_, name]": Change(
         path=MAKE_SUBSCRIPTION[1], body=MAKE_SUBSCRIPTION[2], kind="eventSubscription.created"
     ),
@@ -103,11 +172,16 @@ CHANGES = {
 }
 
 CHANGES_NOTHING = {
+    "allocation POST ['explain']": "answers a question",
+    "allocation POST ['whatif']": "answers a question",
+    "hubs POST ['hubs', name, check]": "looks at the link",
     "http_service POST ['enrollments', word]": "a query",
     "http_service POST ['enrollmentgroups', word]": "a query",
     "http_service POST ['registrations', name, word]": "a query",
     "http_service POST ['enrollments', name, word]": "tells the keys",
     "http_service POST ['enrollmentgroups', name, word]": "tells the keys",
+    "registrations POST ['registrations', word]": "a query",
+    "policies POST ['policies', name, 'keys']": "tells the keys",
     "audit POST ['audit', 'verify']": "reads",
     "subscriptions POST [_, name, 'test']": "sends an event to a webhook that was chosen before",
 }
@@ -157,21 +231,34 @@ class Operator:
     async def ask(self, method: str, path: str, body: Any = None) -> Answer:
         if method == "REGISTER":
             return await self._register(path)
+        if method == "ISSUE":
+            return await self._register(path, version="2026-11-01", csr=request_text(path))
+        if "SERIAL" in path:
+            (issued,) = (await self.ask("GET", "/homeport/issuedCertificates")).document
+            path = path.replace("SERIAL", issued["serialNumber"])
         text = None if body is None else json.dumps(body).replace("{hook}", str(self._hook)).encode()
         headers = {**self._headers, "If-Match": "*"} if method == "DELETE" else self._headers
         return await self._server.ask(method, path, text, headers)
 
-    async def _register(self, device: str) -> Answer:
+    async def _register(self, device: str, *, version: str = "2019-03-31", **members: str) -> Answer:
         resource = sas.encode_resource(f"{self._scope}/registrations/{device}")
         token = sas.sign(resource, KEY, int(SystemClock().now().timestamp()) + 600, "registration")
         answer = await self._server.ask(
             "PUT",
-            f"/{self._scope}/registrations/{device}/register?api-version=2019-03-31",
-            {"registrationId": device},
+            f"/{self._scope}/registrations/{device}/register?api-version={version}",
+            {"registrationId": device, **members},
             {"Authorization": token},
         )
-        # Whoever carries it may not run here: the record is there all the same.
-        assert answer.status == 202
+        assert answer.status == 202, answer.body
+        operation = answer.document["operationId"]
+        while answer.document["status"] == "assigning":
+            answer = await self._server.ask(
+                "GET",
+                f"/{self._scope}/registrations/{device}/operations/{operation}?api-version={version}",
+                None,
+                {"Authorization": token},
+            )
+        assert answer.document["status"] == "assigned"
         return Answer(200, {}, b"")
 
     async def journal(self) -> list[AuditEntry]:
@@ -185,8 +272,11 @@ async def operator(tmp_path: Path, hook: int) -> AsyncIterator[Operator]:
     with DataDirectory(tmp_path) as directory:
         async with build(config, directory) as parts:
             site = parts.sites.resolve(None, "localhost", "127.0.0.1")
-            async with serving(*site.http) as server:
+            async with serving(*site.http) as server, asyncio.TaskGroup() as tasks:
+                running = [tasks.create_task(run()) for run in parts.background]
                 yield Operator(server, directory.portal_token(), hook, parts.identity.id_scope)
+                for task in running:
+                    task.cancel()
 
 
 @pytest.mark.parametrize("name", sorted(CHANGES))
@@ -276,7 +366,7 @@ async def test_events_are_streamed_from_where_a_reader_left(operator: Operator) 
     await operator.ask(*MAKE_ENROLLMENT)
     await operator.ask(*MAKE_GROUP)
     server = operator._server
-    url = f"http://127.0.0.1:{server._port}/homeport/events?after=1&types=enrollment.*,enrollmentGroup.created"
+    url = f"http://127.0.0.1:{server._port}/homeport/events?after=2&types=enrollment.*,enrollmentGroup.created"
     async with server._session.get(url, headers=operator._headers) as response:
         assert response.headers["Content-Type"] == "text/event-stream"
         lines = []
@@ -284,7 +374,7 @@ async def test_events_are_streamed_from_where_a_reader_left(operator: Operator) 
             lines.append(line.decode().strip())
             if sum(each.startswith("data:") for each in lines) == 2:
                 break
-    assert [line for line in lines if line.startswith("id:")] == ["id: 2", "id: 3"]
+    assert [line for line in lines if line.startswith("id:")] == ["id: 3", "id: 4"]
     assert "event: io.homeport.enrollment.created" in lines
     refused = await server.ask("GET", "/homeport/events?after=x", None, operator._headers)
     assert refused.status == 400

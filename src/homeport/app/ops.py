@@ -3,11 +3,11 @@
 Both answer without credentials, so they say nothing about devices and hold no names.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import cache
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from homeport import __version__
 from homeport.dps.model import Attempt
@@ -44,6 +44,13 @@ class Metrics:
             buckets=_BUCKETS,
         )
 
+        self._hubs = Gauge(
+            "homeport_linked_hubs",
+            "Linked hubs by how they were when last looked at.",
+            ("state",),
+            registry=self.registry,
+        )
+
         # `labels` takes a lock and builds strings at every call; both sets of label values are small and ours.
         self._attempts_of = cache(self._attempts.labels)
         self._refusals_of = cache(self._refusals.labels)
@@ -53,6 +60,15 @@ class Metrics:
         if attempt.code is not None:
             self._refusals_of(str(attempt.code)).inc()
         self._seconds.observe(attempt.duration_ms / 1000)
+
+    def watch_hubs(self, count: Callable[[], Iterable[tuple[str, int]]]) -> None:
+        """Ask `count` for the linked hubs in each state whenever the metrics are read."""
+
+        def number(state: str) -> Callable[[], float]:
+            return lambda: float(dict(count())[state])
+
+        for state, _ in count():
+            self._hubs.labels(state).set_function(number(state))
 
     def render(self) -> bytes:
         """Return the text format that Prometheus reads."""

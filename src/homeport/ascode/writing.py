@@ -60,6 +60,12 @@ async def _everything(admin: HomeportAdminClient, *, secrets: bool) -> AsyncIter
 
 def _hub(hub: LinkedHub) -> JsonObject:
     document: JsonObject = {"allocationWeight": hub.allocation_weight}
+    if hub.draining:
+        document["draining"] = True
+    if hub.max_devices is not None:
+        document["maxDevices"] = hub.max_devices
+    if hub.region is not None:
+        document["region"] = hub.region
     if not hub.apply_allocation_policy:
         document["applyAllocationPolicy"] = False
     if hub.local:

@@ -8,7 +8,9 @@ from pathlib import Path
 from homeport.clock import Clock, SystemClock
 from homeport.hub.model import FeedbackRecord, FileNotification
 from homeport.store.administrators import SqlAdministratorStore
+from homeport.store.allocation_settings import SqlAllocationSettingsStore
 from homeport.store.attempts import SqlAttemptStore
+from homeport.store.authorities import SqlAuthorityStore, SqlCertificatePolicyStore
 from homeport.store.blobs import SqlBlobIndex
 from homeport.store.challenges import SqlChallengeStore
 from homeport.store.database import Database
@@ -19,11 +21,13 @@ from homeport.store.event_log import SqlEventLog
 from homeport.store.file_uploads import SqlFileUploadStore, file_notification_store
 from homeport.store.hubs import SqlHubStore
 from homeport.store.ip_filter import SqlIpFilterStore
+from homeport.store.issued_certificates import SqlIssuedCertificateStore
 from homeport.store.journal import SqlJournal
 from homeport.store.linked_hubs import SqlLinkedHubStore
 from homeport.store.messages import SqlMessageStore, feedback_store
 from homeport.store.migration import check, migrate
 from homeport.store.notices import SqlNoticeStore
+from homeport.store.policies import SqlPolicyStore
 from homeport.store.postgres import PostgresDatabase
 from homeport.store.registrations import SqlRegistrationStore
 from homeport.store.settings import SettingsStore
@@ -43,10 +47,15 @@ class Stores:
     challenges: SqlChallengeStore
     attempts: SqlAttemptStore
     linked_hubs: SqlLinkedHubStore
+    allocation: SqlAllocationSettingsStore
     administrators: SqlAdministratorStore
     subscriptions: SqlSubscriptionStore
     hubs: SqlHubStore
+    authorities: SqlAuthorityStore
+    certificate_policies: SqlCertificatePolicyStore
+    issued_certificates: SqlIssuedCertificateStore
     ip_filter: SqlIpFilterStore
+    policies: SqlPolicyStore
 
     @classmethod
     def over(cls, database: Database, clock: Clock | None = None) -> "Stores":
@@ -64,8 +73,13 @@ class Stores:
             administrators=SqlAdministratorStore(database, journal),
             subscriptions=SqlSubscriptionStore(database, journal),
             linked_hubs=SqlLinkedHubStore(database, journal),
+            allocation=SqlAllocationSettingsStore(database, journal),
             hubs=SqlHubStore(database),
+            authorities=SqlAuthorityStore(database, journal),
+            certificate_policies=SqlCertificatePolicyStore(database, journal),
+            issued_certificates=SqlIssuedCertificateStore(database, journal),
             ip_filter=SqlIpFilterStore(database, journal),
+            policies=SqlPolicyStore(database, journal),
         )
 
     def devices(self, hub: str) -> SqlDeviceStore:

@@ -20,6 +20,7 @@ from homeport.proto.amqp import (
     Accepted,
     AmqpValue,
     Attached,
+    Close,
     Condition,
     Data,
     Delivery,
@@ -536,6 +537,18 @@ async def test_what_was_not_settled_comes_back(
             await receiving(newer, BOUND)
             again = await newer.until(Delivery)
     assert (decode_message(again.data).message_annotations or {})["iothub-deliverycount"] == 1
+
+
+@pytest.mark.parametrize("how", ["detached", "closed"])
+async def test_an_outcome_counts_though_the_client_leaves(
+    device: HubClient, hub: ServedHub, clock: ManualClock, how: str
+) -> None:
+    await hub.messages.send("d1", cloud_message(clock))
+    link = await receiving(device, BOUND)
+    arrived = await device.until(Delivery)
+    device.engine.send(Disposition(link=link, delivery_id=arrived.delivery_id, state=ACCEPTED))
+    device.send(Detach(link=link) if how == "detached" else Close())
+    await until_empty(hub)
 
 
 async def test_messages_to_modules(nobody: HubClient, hub: ServedHub, clock: ManualClock) -> None:

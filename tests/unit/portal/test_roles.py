@@ -44,7 +44,7 @@ async def test_pages_offer_what_the_role_may_do(
     assert f"the-{role}" in page
     assert ('href="/administrators"' in page) == configures
     page = await stranger.read("/hubs")
-    assert ('href="/new/hub"' in page, "/unlink" in page, "/weight" in page) == (configures,) * 3
+    assert ('href="/new/hub"' in page, "/allocation" in page) == (configures,) * 2
     page = await stranger.read("/events")
     assert ('href="/new/events"' in page) == configures
 

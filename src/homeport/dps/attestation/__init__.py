@@ -40,6 +40,7 @@ from homeport.dps.model import (
     SymmetricKeyAttestation,
     TpmAttestation,
     TpmEvidence,
+    attestation_kind,
 )
 from homeport.errors import Code
 from homeport.security.explain import quoted
@@ -52,6 +53,7 @@ __all__ = [
     "INVALID_CERTIFICATE",
     "UNAUTHORIZED",
     "Attested",
+    "ChainProof",
     "Challenge",
     "Findings",
     "Identity",
@@ -180,15 +182,7 @@ def verify(
 
 def kind_of(enrollment: IndividualEnrollment | EnrollmentGroup) -> AttestationKind:
     """Name the mechanism an enrollment wants."""
-    match enrollment.attestation:
-        case TpmAttestation():
-            return AttestationKind.TPM
-        case SymmetricKeyAttestation():
-            return AttestationKind.SYMMETRIC_KEY
-        case ClientCertificates() | SigningCertificates() | CaReferences():
-            return AttestationKind.X509
-        case _:
-            assert_never(enrollment.attestation)
+    return attestation_kind(enrollment.attestation)
 
 
 def _verify_by_groups(

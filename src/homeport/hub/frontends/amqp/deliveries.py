@@ -34,8 +34,8 @@ class Deliveries:
         self._link = link
         self._start = run
         self._wake = asyncio.Event()
-        self._held: set[str] = set()
-        """Tokens of deliveries without an outcome."""
+        self._held: dict[str, Awaitable[DeliveryState | None] | None] = {}
+        """What is being delivered, by the tokens of the locks, and what its outcome comes by."""
         self._over = False
         self._woken = self._wake.set  # one bound method, so that it can be told from another link's
 
@@ -56,10 +56,11 @@ class Deliveries:
         self._wake.set()
 
     async def close(self) -> None:
-        """Give back what has no outcome; may be called again after it was interrupted."""
+        """Settle what has an outcome, and give back the rest; may be called again after it was interrupted."""
         self.stop()
-        for token in tuple(self._held):
-            await self._settle(token, Settlement.ABANDON)
+        for token, sent in tuple(self._held.items()):
+            told = sent.result() if isinstance(sent, asyncio.Future) and sent.done() and not sent.cancelled() else None
+            await self._settle(token, _settlement(told))
 
     async def _run(self) -> None:
         await self._messages.take_over(self._target)
@@ -70,7 +71,7 @@ class Deliveries:
                 delivery = await self._messages.receive(self._target, life=LOCK, of_connection=True)
                 if delivery is None:
                     break
-                self._held.add(delivery.token)
+                self._held[delivery.token] = None
                 if self._goes_on():
                     await self._send(delivery)
                 else:
@@ -87,27 +88,28 @@ class Deliveries:
             _log.warning("a message for %s cannot be sent over AMQP: %s", quoted(self._target), fault)
             await self._settle(delivery.token, Settlement.REJECT)
         else:
+            self._held[delivery.token] = sent
             self._start(self._finish(delivery.token, tag, sent))
 
     async def _finish(self, token: str, tag: bytes, sent: Awaitable[DeliveryState | None]) -> None:
         state = await sent
         if state is None and self._link.attached.snd_settle_mode is SenderSettleMode.SETTLED:
             state = ACCEPTED  # the client wants no part in it
-        elif state is None and self._over:
-            return  # `close` gives it back
+        elif self._over:
+            return  # `close` settles it, or gives it back
         lost = await self._settle(token, _settlement(state))
         self._link.settle(tag, state or ACCEPTED if lost is None else Rejected(error=link_error(lost)))
         self._wake.set()
 
     async def _settle(self, token: str, settlement: Settlement) -> HubError | None:
+        lost: HubError | None = None
         try:
             await self._messages.settle(self._target, token, settlement)
         except HubError as error:
             _log.info("a message for %s was not settled: %s", quoted(self._target), error.message)
-            return error
-        finally:
-            self._held.discard(token)
-        return None
+            lost = error
+        self._held.pop(token, None)  # not when it was interrupted: `close` sees to it then
+        return lost
 
 
 def _settlement(state: DeliveryState | None) -> Settlement:

@@ -1,19 +1,19 @@
-"""A device with Microsoft's Node SDK in a process of its own, as home.cjs tells what happens to it."""
+"""Devices in processes of their own that tell what happens to them: Microsoft's Node SDK, AMQP libraries."""
 
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-NODE = Path(__file__).parent / "node"
+HERE = Path(__file__).parent
 PATIENCE_SECONDS = 30.0
 
 
-class NodeDevice:
-    """What the process says."""
+class Process:
+    """What a device says."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -47,21 +47,28 @@ class NodeDevice:
 
 
 @asynccontextmanager
-async def at_home(ca_file: str, *, script: str = "home.cjs", **wanted: Any) -> AsyncIterator[NodeDevice]:
-    """Run a device until the block ends; `wanted` is what home.cjs, or another script of its kind, reads."""
+async def running(command: Sequence[str], environment: Mapping[str, str], wanted: Any) -> AsyncIterator[Process]:
+    """Run a device until the block ends; it reads `wanted` as a line of JSON."""
     process = await asyncio.create_subprocess_exec(
-        "node",
-        script,
-        cwd=NODE,
+        *command,
+        cwd=HERE,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        env=os.environ | {"NODE_EXTRA_CA_CERTS": ca_file, "NODE_NO_WARNINGS": "1"},
+        env=environment,
     )
     try:
         assert process.stdin is not None
         process.stdin.write(json.dumps(wanted).encode() + b"\n")
-        yield NodeDevice(process)
+        yield Process(process)
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+@asynccontextmanager
+async def at_home(ca_file: str, *, script: str = "home.cjs", **wanted: Any) -> AsyncIterator[Process]:
+    """Run a Node SDK; `wanted` is what home.cjs, or another script of its kind, reads."""
+    environment = os.environ | {"NODE_EXTRA_CA_CERTS": ca_file, "NODE_NO_WARNINGS": "1"}
+    async with running(["node", f"node/{script}"], environment, wanted) as device:
+        yield device
