@@ -11,9 +11,13 @@ import msgspec
 import pytest
 
 from homeport.hub.errors import HubError
+from homeport.hub.frontends.site import hub_site
 from homeport.hub.hubs import ServedHub
 from homeport.hub.model import CloudMessage, ConnectionState, DeviceStatus, SasAuthentication, SelfSignedAuthentication
 from homeport.hub.registry import IdentityWrite
+from homeport.net.amqp_server import AmqpServer
+from homeport.net.screening import Screen
+from homeport.net.sites import Sites
 from homeport.proto.amqp import (
     ACCEPTED,
     BATCH_FORMAT,
@@ -22,6 +26,7 @@ from homeport.proto.amqp import (
     AmqpValue,
     Attached,
     Close,
+    Closed,
     Condition,
     Data,
     Delivery,
@@ -44,11 +49,13 @@ from homeport.proto.amqp import (
     decode_message,
     encode_message,
 )
+from homeport.security.ip_filter import Door
 from homeport.security.x509 import parse_der
 from tests.certificates import make_certificate
+from tests.net.certs import Identity
 from tests.unit.hub.amqp_client import HubClient, connected, refusal, text
 from tests.unit.hub.clients import Device, device_token, dialled, service_token
-from tests.unit.hub.conftest import Line, ManualClock, settle, until
+from tests.unit.hub.conftest import Line, ManualClock, listening, running, settle, until
 
 KEY = b"1" * 32
 KEYS = SasAuthentication(primary_key=KEY, secondary_key=b"2" * 32)
@@ -177,6 +184,31 @@ async def test_ids_are_raw_or_encoded(nobody: HubClient, hub: ServedHub) -> None
         nobody.message(link, text(address))
         await nobody.outcome()
         assert (await stored(hub, device_id))[-1].body == address.encode()
+
+
+async def test_the_ip_filter(hub: ServedHub, clock: ManualClock, server_identity: Identity) -> None:
+    """A door that is closed refuses links, and one that is closed later ends the connection."""
+    await hub.registry.create(IdentityWrite(device_id="d1", authentication=KEYS))
+    closed: set[Door] = {Door.DEVICES}
+    screen = Screen(lambda _, door: door not in closed)
+    server = AmqpServer(Sites([hub_site(hub, clock, screen=screen)]), clock)
+    async with running(hub), listening(server, server_identity) as line, connected(line) as client:
+        await client.start()
+        assert await client.put_token(TOKEN) == 200
+        client.sender(EVENTS)
+        assert (await refusal(client)).condition == Condition.UNAUTHORIZED_ACCESS
+        closed.clear()
+        await sending(client, f"/{EVENTS}")
+        screen.turn_out()
+        await sending(client, TWIN)
+        closed.add(Door.SERVICE)
+        screen.turn_out()
+        await receiving(client, TWIN)
+        closed.add(Door.DEVICES)
+        screen.turn_out()
+        ended = await client.until(Closed)
+        assert ended.error is not None
+        assert ended.error.condition == Condition.UNAUTHORIZED_ACCESS
 
 
 async def test_too_many_links(device: HubClient) -> None:

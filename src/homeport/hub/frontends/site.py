@@ -19,6 +19,7 @@ def hub_site(
     service = ServiceFrontEnd(hub=served.name, audience=served.audience, service=served.service, clock=clock)
     device = DeviceFrontEnd(served.device_side)
     amqp = HubAmqpFrontEnd(served.device_side, spaces=(DeviceSpace(served.device_side),), allows=screen.allows)
+    screen.watch(amqp.turn_out)
     return Site(
         names=frozenset(served.hub.host_names),
         http=(
