@@ -56,7 +56,8 @@ async def test_what_ends_a_connection(home: Home, transport: str) -> None:
             await second.leave()
         await first.leave()
     async with home.device(transport, messages=True) as (device_id, device):
-        assert len(home.hub.sessions) == 1
+        await home.send(device_id, "complete: it listens")
+        await device.expect("settled")
         disabled = home.identity(device_id, DeviceStatus.DISABLED)
         await home.hub.registry.update(disabled, expected_etag=None)
         await device.expect("disconnect")

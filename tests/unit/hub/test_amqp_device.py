@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -10,9 +11,13 @@ import msgspec
 import pytest
 
 from homeport.hub.errors import HubError
+from homeport.hub.frontends.site import hub_site
 from homeport.hub.hubs import ServedHub
-from homeport.hub.model import CloudMessage, ConnectionState, DeviceStatus, SasAuthentication
+from homeport.hub.model import CloudMessage, ConnectionState, DeviceStatus, SasAuthentication, SelfSignedAuthentication
 from homeport.hub.registry import IdentityWrite
+from homeport.net.amqp_server import AmqpServer
+from homeport.net.screening import Screen
+from homeport.net.sites import Sites
 from homeport.proto.amqp import (
     ACCEPTED,
     BATCH_FORMAT,
@@ -21,6 +26,7 @@ from homeport.proto.amqp import (
     AmqpValue,
     Attached,
     Close,
+    Closed,
     Condition,
     Data,
     Delivery,
@@ -29,11 +35,13 @@ from homeport.proto.amqp import (
     Disposition,
     Flow,
     Int,
+    Limits,
     Link,
     Message,
     Modified,
     Properties,
     Rejected,
+    SaslCode,
     SenderSettleMode,
     Symbol,
     Timestamp,
@@ -41,9 +49,13 @@ from homeport.proto.amqp import (
     decode_message,
     encode_message,
 )
+from homeport.security.ip_filter import Door
+from homeport.security.x509 import parse_der
+from tests.certificates import make_certificate
+from tests.net.certs import Identity
 from tests.unit.hub.amqp_client import HubClient, connected, refusal, text
 from tests.unit.hub.clients import Device, device_token, dialled, service_token
-from tests.unit.hub.conftest import Line, ManualClock, settle, until
+from tests.unit.hub.conftest import Line, ManualClock, listening, running, settle, until
 
 KEY = b"1" * 32
 KEYS = SasAuthentication(primary_key=KEY, secondary_key=b"2" * 32)
@@ -174,6 +186,31 @@ async def test_ids_are_raw_or_encoded(nobody: HubClient, hub: ServedHub) -> None
         assert (await stored(hub, device_id))[-1].body == address.encode()
 
 
+async def test_the_ip_filter(hub: ServedHub, clock: ManualClock, server_identity: Identity) -> None:
+    """A door that is closed refuses links, and one that is closed later ends the connection."""
+    await hub.registry.create(IdentityWrite(device_id="d1", authentication=KEYS))
+    closed: set[Door] = {Door.DEVICES}
+    screen = Screen(lambda _, door: door not in closed)
+    server = AmqpServer(Sites([hub_site(hub, clock, screen=screen)]), clock)
+    async with running(hub), listening(server, server_identity) as line, connected(line) as client:
+        await client.start()
+        assert await client.put_token(TOKEN) == 200
+        client.sender(EVENTS)
+        assert (await refusal(client)).condition == Condition.UNAUTHORIZED_ACCESS
+        closed.clear()
+        await sending(client, f"/{EVENTS}")
+        screen.turn_out()
+        await sending(client, TWIN)
+        closed.add(Door.SERVICE)
+        screen.turn_out()
+        await receiving(client, TWIN)
+        closed.add(Door.DEVICES)
+        screen.turn_out()
+        ended = await client.until(Closed)
+        assert ended.error is not None
+        assert ended.error.condition == Condition.UNAUTHORIZED_ACCESS
+
+
 async def test_too_many_links(device: HubClient) -> None:
     for number in range(16):
         await sending(device, "/" * number + EVENTS)
@@ -259,6 +296,53 @@ async def test_a_renewed_token_of_another_key_goes_on(device: HubClient, hub: Se
     await settle()
     device.message(link, text("x"))
     assert isinstance(await device.outcome(), Accepted)
+
+
+async def test_hundreds_of_devices_on_one_connection(hub: ServedHub, amqp: Line) -> None:
+    limits = Limits(channel_max=1023, max_links=8192)
+    async with connected(amqp, limits=limits) as client:
+        await client.start()
+        assert await client.put_token(service_token(hub, "device")) == 200
+        links = []
+        for number in range(300):
+            await hub.registry.create(IdentityWrite(device_id=f"m{number}", authentication=KEYS))
+            await client.begin()
+            links.append(await sending(client, f"devices/m{number}/messages/events"))
+            await receiving(client, f"devices/m{number}/messages/devicebound")
+        assert len(hub.sessions) == 300
+        for link in links:
+            client.message(link, text("x"))
+        outcomes = [await client.outcome() for _ in links]
+        assert all(isinstance(outcome, Accepted) for outcome in outcomes)
+        await client.leave()
+    await until(lambda: len(hub.sessions) == 0)
+
+
+async def test_certificates(nobody: HubClient, hub: ServedHub, amqp: Line, clock: ManualClock, tmp_path: Path) -> None:
+    certified = make_certificate("d1", not_before=clock.now(), not_after=clock.now() + timedelta(days=1))
+    thumbprint = parse_der(certified.der).info.sha1_thumbprint
+    named = SelfSignedAuthentication(primary_thumbprint=None, secondary_thumbprint=thumbprint.lower())
+    await hub.registry.update(IdentityWrite(device_id="d1", authentication=named), expected_etag=None)
+    context = amqp.make_context()
+    context.load_cert_chain(*certified.write(tmp_path))
+    for mechanism in ((), ("EXTERNAL",)):
+        async with connected(Line(amqp.port, lambda: context), mechanisms=mechanism) as client:
+            if mechanism:
+                assert await client.sasl("EXTERNAL", b"") is SaslCode.OK
+            await client.open()
+            await client.begin()
+            link = await sending(client, EVENTS)
+            client.message(link, text("x"))
+            assert isinstance(await client.outcome(), Accepted)
+            clock.pass_seconds(100)  # a connection of X.509 needs no token
+            client.message(link, text("x"))
+            assert isinstance(await client.outcome(), Accepted)
+            client.sender("devices/d2/messages/events")
+            assert (await refusal(client)).condition == Condition.UNAUTHORIZED_ACCESS
+            await client.leave()
+    assert '"type":"x509"' in (await stored(hub))[-1].annotations["iothub-connection-auth-method"]
+    nobody.sender(EVENTS)
+    assert (await refusal(nobody)).condition == Condition.UNAUTHORIZED_ACCESS
 
 
 # ---------------------------------------------------------------- telemetry

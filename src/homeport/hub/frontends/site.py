@@ -24,6 +24,7 @@ def hub_site(
     blobs = BlobFrontEnd(
         hub=served.name, settings=served.files.uploads.settings, container=served.files.container, clock=clock
     )
+    screen.watch(amqp.turn_out)
     return Site(
         names=frozenset(served.hub.host_names),
         http=(

@@ -146,6 +146,12 @@ class HubConnection:
         await self._review()
         return None
 
+    def turn_out(self) -> None:
+        """End the connection if it has used a door of the IP filter that is closed to it now."""
+        doors = {self._spaces[position].door for position in self._joined}
+        if any(door is not None and not self._allows(self.peer, door) for door in doors):
+            self.close(unauthorized("Unauthorized"))
+
     # ------------------------------------------------------------ for the loop
 
     @property
