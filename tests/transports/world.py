@@ -194,6 +194,7 @@ def process(
             challenges=database.challenges,
             attempts=database.attempts,
             hubs=database.linked_hubs,
+            certificates=database.ca_certificates,
         ),
         assigner=assigner,
         bus=bus,
@@ -202,7 +203,10 @@ def process(
         patience=patience,
     )
     enrollments = EnrollmentService(
-        enrollments=database.enrollments, registrations=database.registrations, hubs=database.linked_hubs
+        enrollments=database.enrollments,
+        registrations=database.registrations,
+        hubs=database.linked_hubs,
+        certificates=database.ca_certificates,
     )
     hubs = HubService(hubs=database.linked_hubs, administration=None, bus=bus, clock=clock)
     return World(

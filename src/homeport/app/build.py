@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from homeport.app.addresses import Addresses
+from homeport.app.certificates import authorities, crl_site
 from homeport.app.config import Config
 from homeport.app.directory import DataDirectory
 from homeport.app.hub_administration import LocalHubAdministration
@@ -26,6 +27,7 @@ from homeport.hub.frontends.http_admin import TelemetryFrontEnd
 from homeport.hub.frontends.site import hub_site
 from homeport.hub.hubs import Hubs, ServedHub
 from homeport.hub.registry import Registry
+from homeport.hublinks.revocation_http import HttpRevocationFetcher
 from homeport.net.sites import Sites
 from homeport.security.policies import Random
 from homeport.store import Stores, open_stores
@@ -114,9 +116,23 @@ async def build(
             if presence is not None:
                 presence.refresh()
 
+        fetcher = HttpRevocationFetcher()
+        stack.push_async_callback(fetcher.close)
+        trusted = authorities(stores, metrics, fetcher, limit=config.max_ca_certificates, clock=clock, random=random)
+        sites.add(crl_site(addresses.host_names, trusted, identity.policies, clock=clock, random=random))
         sites.add(
             provisioning_site(
-                config, addresses, stores, identity, assigner, hub_service, metrics, bus=bus, clock=clock, random=random
+                config,
+                addresses,
+                stores,
+                identity,
+                assigner,
+                hub_service,
+                metrics,
+                trusted,
+                bus=bus,
+                clock=clock,
+                random=random,
             )
         )
         if config.database is None:
@@ -139,7 +155,7 @@ async def build(
             hubs=hubs,
             sites=sites,
             presence=presence,
-            background=(assigner.run, hubs.run, presence.keep_fresh),
+            background=(assigner.run, hubs.run, presence.keep_fresh, *trusted.background),
         )
 
 

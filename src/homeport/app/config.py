@@ -45,6 +45,8 @@ class Config:
     """When an operation that no hub has answered is `failed`."""
     drain: float = 5.0
     """How long connections may finish what they do when the server stops."""
+    max_ca_certificates: int = 250
+    """How many CA certificates may be uploaded; Azure takes 25."""
     log_level: str = "info"
 
 
@@ -101,6 +103,8 @@ def _check(key: str, value: Any, problems: list[str]) -> Any:
             return _port(value)
         if key in {"register_budget", "operation_deadline", "drain"}:
             return _seconds(value)
+        if key == "max_ca_certificates":
+            return _count(value)
         if key == "bind":
             return tuple(str(ipaddress.ip_address(address)) for address in _list(value))
         if key == "hostname":
@@ -124,6 +128,13 @@ def _port(value: Any) -> int:
     if not 0 <= port <= 65535:
         raise ValueError(f"{port} is not a port")
     return port
+
+
+def _count(value: Any) -> int:
+    count = int(value)
+    if not 1 <= count <= 10_000:
+        raise ValueError(f"{value} is not between 1 and 10000")
+    return count
 
 
 def _seconds(value: Any) -> float:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from homeport.app.addresses import Addresses
+from homeport.app.certificates import Authorities
 from homeport.app.config import Config
 from homeport.app.identity import ServiceIdentity
 from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
@@ -12,7 +13,7 @@ from homeport.dps import engine as dps
 from homeport.dps.administration import AttemptsResponder, HubsResponder, RegistrationsResponder
 from homeport.dps.assigner import Assigner
 from homeport.dps.enrollments import EnrollmentService
-from homeport.dps.frontends.admin import AttemptsResource, HubsResource, RegistrationsResource
+from homeport.dps.frontends.admin import AttemptsResource, CertificatesResource, HubsResource, RegistrationsResource
 from homeport.dps.frontends.site import dps_site
 from homeport.dps.hubs import HubService
 from homeport.dps.responder import DeviceResponder
@@ -31,6 +32,7 @@ def provisioning_site(
     assigner: Assigner,
     hub_service: HubService,
     metrics: Metrics,
+    trusted: Authorities,
     *,
     bus: LocalBus,
     clock: Clock,
@@ -46,6 +48,7 @@ def provisioning_site(
             challenges=stores.challenges,
             attempts=attempts,
             hubs=stores.linked_hubs,
+            certificates=stores.ca_certificates,
         ),
         assigner=assigner,
         bus=bus,
@@ -53,9 +56,13 @@ def provisioning_site(
         random=random,
         patience=config.register_budget,
         time_limit=timedelta(seconds=config.operation_deadline),
+        revocation=trusted.revocation,
     )
     enrollments = EnrollmentService(
-        enrollments=stores.enrollments, registrations=stores.registrations, hubs=stores.linked_hubs
+        enrollments=stores.enrollments,
+        registrations=stores.registrations,
+        hubs=stores.linked_hubs,
+        certificates=stores.ca_certificates,
     )
 
     async def is_healthy() -> bool:
@@ -73,6 +80,7 @@ def provisioning_site(
             AttemptsResource(AttemptsResponder(attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hub_service)),
+            CertificatesResource(trusted.responder),
         ),
         policies=identity.policies,
         clock=clock,

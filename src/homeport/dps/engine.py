@@ -3,7 +3,6 @@
 Authentication comes first in each; every register call, and every refusal, leaves one record that says why.
 """
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,7 +19,11 @@ from homeport.dps.attestation import (
     Challenge,
     Findings,
     Refused,
+    TokenProof,
+    TpmProof,
+    Trust,
     Verdict,
+    may_be_of_group,
     read,
     verify,
 )
@@ -28,8 +31,8 @@ from homeport.dps.identifiers import Random
 from homeport.dps.model import (
     AllocationPolicy,
     CallContext,
+    CaReferences,
     DeviceClaim,
-    EnrollmentGroup,
     Evidence,
     NoEvidence,
     Operation,
@@ -41,7 +44,15 @@ from homeport.dps.model import (
     TpmEvidence,
 )
 from homeport.dps.opening import Opening, identity_digest, open_registration
-from homeport.dps.ports import AttemptStore, ChallengeStore, EnrollmentStore, LinkedHubStore, RegistrationStore
+from homeport.dps.ports import (
+    AttemptStore,
+    CaCertificateStore,
+    ChallengeStore,
+    EnrollmentStore,
+    LinkedHubStore,
+    RegistrationStore,
+)
+from homeport.dps.revocation import Revocation
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.security.explain import quoted
 from homeport.wire.versions import hears_assigning_first
@@ -73,6 +84,7 @@ class Stores:
     challenges: ChallengeStore
     attempts: AttemptStore
     hubs: LinkedHubStore
+    certificates: CaCertificateStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +102,8 @@ class _Call:
 class Engine:
     """Answers devices. `patience` is how many seconds a register call may wait for its hub before it says `assigning`.
 
-    `time_limit` is how long an operation may go on in the background; then it has failed.
+    `time_limit` is how long an operation may go on in the background; then it has failed. Without `revocation` no
+    certificate authority is asked whether it took a certificate back.
     """
 
     def __init__(
@@ -105,6 +118,7 @@ class Engine:
         default_policy: AllocationPolicy = AllocationPolicy.HASHED,
         patience: float = 2.0,
         time_limit: timedelta = timedelta(minutes=10),
+        revocation: Revocation | None = None,
     ) -> None:
         self.id_scope = id_scope
         self._stores = stores
@@ -115,6 +129,8 @@ class Engine:
         self._default_policy = default_policy
         self._patience = patience
         self._time_limit = time_limit
+        self._revocation = revocation
+        self._trust = Trust()
 
     async def register(
         self, claim: DeviceClaim, evidence: Evidence, payload: bytes | None, context: CallContext
@@ -213,11 +229,16 @@ class Engine:
         if isinstance(proof, Refused):
             return proof
         individual = await self._stores.enrollments.get_individual(claim.registration_id)
-        groups: Sequence[EnrollmentGroup] = ()
-        pending = None
+        trust = Trust()
+        if individual is None or isinstance(individual.attestation, CaReferences):
+            trust = await self._current_trust()
         if individual is None:
-            groups = await self._stores.enrollments.groups()
-        elif isinstance(individual.attestation, TpmAttestation):
+            challenged = trust.has_tpm_groups and isinstance(proof, TpmProof | TokenProof)
+            challenged = challenged and may_be_of_group(claim.registration_id)
+        else:
+            challenged = isinstance(individual.attestation, TpmAttestation)
+        pending = None
+        if challenged:
             pending = await self._stores.challenges.get(claim.registration_id, now=self._clock.now())
         so_far = len(findings.checks)
 
@@ -226,7 +247,7 @@ class Engine:
                 proof,
                 claim,
                 individual=individual,
-                groups=groups,
+                trust=trust,
                 pending=pending,
                 now=self._clock.now(),
                 random=self._random,
@@ -240,10 +261,21 @@ class Engine:
             and isinstance(individual.attestation, SymmetricKeyAttestation)
         ):
             # Once more with the groups at hand, for a better explanation: it may be a group's key.
-            groups = await self._stores.enrollments.groups()
+            trust = await self._current_trust()
             del findings.checks[so_far:]
             verdict = judge()
+        if self._revocation is not None and isinstance(verdict, Attested | Challenge) and verdict.path:
+            refused = await self._revocation.check(verdict.path, trust, findings)
+            return refused or verdict
         return verdict
+
+    async def _current_trust(self) -> Trust:
+        """Return what chains may end at, made anew when a group or CA certificate was changed by any process."""
+        groups = await self._stores.enrollments.groups()
+        if groups is not self._trust.groups:
+            # A change of CA certificates gives the groups anew, too (CaCertificateStore).
+            self._trust = Trust(groups, await self._stores.certificates.all())
+        return self._trust
 
     # ---------------------------------------------------------------- where does it go
 

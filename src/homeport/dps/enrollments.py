@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from homeport.dps.allocation import by_host
+from homeport.dps.ca_certificates import check_references
 from homeport.dps.model import Enrollment, EnrollmentGroup, IndividualEnrollment, Registration
-from homeport.dps.ports import EnrollmentStore, LinkedHubStore, RegistrationStore
+from homeport.dps.ports import CaCertificateStore, EnrollmentStore, LinkedHubStore, RegistrationStore
 from homeport.errors import Code, HomeportError
 from homeport.paging import Page
 
@@ -31,10 +32,18 @@ def parse_if_match(header: str | None) -> str | None:
 class EnrollmentService:
     """Creates, changes and lists what lets devices in, and the records of those that came."""
 
-    def __init__(self, *, enrollments: EnrollmentStore, registrations: RegistrationStore, hubs: LinkedHubStore) -> None:
+    def __init__(
+        self,
+        *,
+        enrollments: EnrollmentStore,
+        registrations: RegistrationStore,
+        hubs: LinkedHubStore,
+        certificates: CaCertificateStore,
+    ) -> None:
         self._enrollments = enrollments
         self._registrations = registrations
         self._hubs = hubs
+        self._certificates = certificates
 
     # ---------------------------------------------------------------- individual enrollments
 
@@ -55,7 +64,7 @@ class EnrollmentService:
         """
         if if_match is None:
             created = build(None)
-            await self._check_hubs(created)
+            await self._check(created)
             await self._enrollments.create_individual(created)
             return created
         return await self._replace(
@@ -85,7 +94,7 @@ class EnrollmentService:
         """Do for a group what `put_individual` does; the codes are GROUP_EXISTS and GROUP_NOT_FOUND."""
         if if_match is None:
             created = build(None)
-            await self._check_hubs(created)
+            await self._check(created)
             await self._enrollments.create_group(created)
             return created
         return await self._replace(
@@ -135,7 +144,7 @@ class EnrollmentService:
             if if_match not in {ANY_VERSION, stored.etag}:
                 break
             changed = build(stored)
-            await self._check_hubs(changed)
+            await self._check(changed)
             try:
                 # What was left out came from this very version, so only this one may be replaced.
                 await replace(changed, stored.etag)
@@ -145,6 +154,11 @@ class EnrollmentService:
                 continue
             return changed
         raise HomeportError(Code.PRECONDITION_FAILED, "Precondition failed: the enrollment has another etag.")
+
+    async def _check(self, enrollment: Enrollment) -> None:
+        """Refuse an enrollment that names what does not exist."""
+        await self._check_hubs(enrollment)
+        await check_references(enrollment, self._certificates)
 
     async def _check_hubs(self, enrollment: Enrollment) -> None:
         """Refuse names of hubs that no device could be assigned to."""

@@ -117,6 +117,7 @@ def find_anchor(
     anchors: CertificateIndex,
     *,
     now: datetime,
+    known: CertificateIndex | None = None,
     tolerance: timedelta = CLOCK_SKEW,
 ) -> PathResult:
     """Find and judge the path from `presented[0]` to the anchor nearest to it.
@@ -124,6 +125,7 @@ def find_anchor(
     `anchors` are the signing certificates of *all* groups, disabled ones too: which group the nearest anchor
     belongs to, and whether it is enabled, is the caller's question, and a nearer disabled group must win
     (contract dps.md 6.4). The other presented certificates may come in any order, with the anchor or without.
+    `known` are certificates that complete a chain where the device left one out; they prove nothing by themselves.
     Never raises; the work is bounded by MAX_SIGNATURE_CHECKS.
     """
     if not presented:
@@ -133,18 +135,24 @@ def find_anchor(
             fault=PathFault.TOO_MANY_CERTIFICATES,
             explanation=f"the device presented {len(presented)} certificates, at most {MAX_CHAIN_LENGTH} are read",
         )
-    return _Search(presented, anchors, now, tolerance).run()
+    return _Search(presented, anchors, known or CertificateIndex(), now, tolerance).run()
 
 
 class _Search:
     """One breadth-first walk upwards; breadth first is what makes the found anchor the nearest one."""
 
     def __init__(
-        self, presented: Sequence[Certificate], anchors: CertificateIndex, now: datetime, tolerance: timedelta
+        self,
+        presented: Sequence[Certificate],
+        anchors: CertificateIndex,
+        known: CertificateIndex,
+        now: datetime,
+        tolerance: timedelta,
     ) -> None:
         self._leaf = presented[0]
         self._presented = CertificateIndex(presented[1:])
         self._anchors = anchors
+        self._known = known
         self._now = now
         self._tolerance = tolerance
         self._checks_left = MAX_SIGNATURE_CHECKS
@@ -190,9 +198,12 @@ class _Search:
 
     def _candidates(self, child: Certificate, reached: set[Certificate]) -> list[tuple[Certificate, bool]]:
         """Return possible issuers, anchors first, each with whether it is one."""
-        known = self._anchors.candidates(child)
-        sent = (issuer for issuer in self._presented.candidates(child) if issuer not in known)
-        found = [*((issuer, True) for issuer in known), *((issuer, False) for issuer in sent)]
+        anchors = self._anchors.candidates(child)
+        others = dict.fromkeys((*self._presented.candidates(child), *self._known.candidates(child)))
+        found = [
+            *((issuer, True) for issuer in anchors),
+            *((issuer, False) for issuer in others if issuer not in anchors),
+        ]
         return [(issuer, is_anchor) for issuer, is_anchor in found if issuer not in reached]
 
     def _no_anchor(self, top: Certificate) -> PathProblem:
@@ -215,14 +226,15 @@ class _Search:
 def _judge_any(certificate: Certificate, now: datetime, tolerance: timedelta) -> PathProblem | None:
     """Judge what holds for every certificate of a path."""
     info = certificate.info
-    if now > info.not_after + tolerance:
+    # Not `not_after + tolerance`: 9999-12-31 stands for "never" (RFC 5280, 4.1.2.5), and nothing comes after it.
+    if now - tolerance > info.not_after:
         late = ago((now - info.not_after).total_seconds())
         return PathProblem(
             fault=PathFault.EXPIRED,
             explanation=f"certificate {certificate.label} expired {late} ago, at {server_time(info.not_after)} "
             f"(server's clock: {server_time(now)})",
         )
-    if now < info.not_before - tolerance:
+    if now + tolerance < info.not_before:
         return PathProblem(
             fault=PathFault.NOT_YET_VALID,
             explanation=f"certificate {certificate.label} is not valid before {server_time(info.not_before)} "

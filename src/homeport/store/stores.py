@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from homeport.store.attempts import SqlAttemptStore
+from homeport.store.ca_certificates import SqlCaCertificateStore, SqlCrlStore
 from homeport.store.challenges import SqlChallengeStore
 from homeport.store.database import Database
 from homeport.store.devices import SqlDeviceStore
@@ -33,6 +34,8 @@ class Stores:
     attempts: SqlAttemptStore
     linked_hubs: SqlLinkedHubStore
     hubs: SqlHubStore
+    ca_certificates: SqlCaCertificateStore
+    crls: SqlCrlStore
 
     @classmethod
     def over(cls, database: Database) -> "Stores":
@@ -46,6 +49,8 @@ class Stores:
             attempts=SqlAttemptStore(database),
             linked_hubs=SqlLinkedHubStore(database),
             hubs=SqlHubStore(database),
+            ca_certificates=SqlCaCertificateStore(database),
+            crls=SqlCrlStore(database),
         )
 
     def devices(self, hub: str) -> SqlDeviceStore:

@@ -6,7 +6,14 @@ from datetime import datetime, timedelta
 
 from homeport.dps.attestation.symmetric_key import refuse_expired
 from homeport.dps.attestation.verdict import Attested, Challenge, Findings, Refused, TpmIdentity, Verdict
-from homeport.dps.model import AttestationKind, DeviceClaim, IndividualEnrollment, PendingChallenge, TpmAttestation
+from homeport.dps.model import (
+    AttestationKind,
+    DeviceClaim,
+    EnrollmentGroup,
+    IndividualEnrollment,
+    PendingChallenge,
+    TpmAttestation,
+)
 from homeport.errors import Code
 from homeport.security.sas import SasToken, verify_signature
 from homeport.security.tpm import (
@@ -19,10 +26,11 @@ from homeport.security.tpm import (
     parse_public,
     registration_id_of,
 )
+from homeport.security.x509 import Certificate
 
 CHALLENGE_LIFE = timedelta(hours=1)
 
-_EK = "endorsement key"
+EK = "endorsement key"
 _CHALLENGE = "challenge"
 
 
@@ -33,6 +41,21 @@ class TpmProof:
     endorsement_key: bytes | None
     storage_root_key: bytes | None
     token: SasToken | None
+    chain: tuple[Certificate, ...] = ()
+    """The endorsement key's certificate and its issuers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownTpm:
+    """A TPM that an enrollment lets in once it proves that it holds its keys."""
+
+    enrollment: IndividualEnrollment | EnrollmentGroup
+    device_id: str
+    endorsement_key: bytes
+    storage_root_key: bytes | None = None
+    """For a device that sends none."""
+    path: tuple[Certificate, ...] = ()
+    """The certificates of its endorsement key that were judged."""
 
 
 def verify(
@@ -46,28 +69,48 @@ def verify(
     random: Random,
     findings: Findings,
 ) -> Verdict:
-    """Challenge a TPM that offers its keys, or judge its answer by the pending challenge."""
+    """Challenge the enrolled TPM when it offers its keys, or judge its answer by the pending challenge."""
     if proof.endorsement_key is not None:
         if refusal := _refuse_other_ek(proof.endorsement_key, attestation, findings):
             return refusal
-        findings.passed(_EK, "it is the enrolled one")
+        findings.passed(EK, "it is the enrolled one")
+    tpm = KnownTpm(
+        enrollment=enrollment,
+        device_id=enrollment.hub_device_id,
+        endorsement_key=attestation.endorsement_key,
+        storage_root_key=attestation.storage_root_key,
+    )
+    return prove(tpm, proof, claim, pending=pending, now=now, random=random, findings=findings)
+
+
+def prove(
+    tpm: KnownTpm,
+    proof: TpmProof,
+    claim: DeviceClaim,
+    *,
+    pending: PendingChallenge | None,
+    now: datetime,
+    random: Random,
+    findings: Findings,
+) -> Verdict:
+    """Challenge a TPM whose endorsement key an enrollment lets in, or judge its answer."""
     if proof.token is not None:
-        return _judge_answer(enrollment, attestation, proof.token, pending=pending, now=now, findings=findings)
+        return _judge_answer(tpm, proof.token, pending=pending, now=now, findings=findings)
     if proof.endorsement_key is None:
         return findings.refuse(
-            _EK,
+            EK,
             "the device offered neither TPM keys nor a token",
             code=Code.INVALID_REQUEST,
             message="A TPM registers with the member 'tpm' in the body.",
         )
-    return _challenge(enrollment, attestation, proof.storage_root_key, claim, now=now, random=random, findings=findings)
+    return _challenge(tpm, proof.storage_root_key, claim, now=now, random=random, findings=findings)
 
 
 def _refuse_other_ek(offered: bytes, attestation: TpmAttestation, findings: Findings) -> Refused | None:
     if hmac.compare_digest(offered, attestation.endorsement_key):
         return None
     return findings.refuse(
-        _EK,
+        EK,
         "the TPM's endorsement key differs from the enrolled one: the TPM would register as "
         f"{registration_id_of(offered)} by default, the enrolled key belongs to "
         f"{registration_id_of(attestation.endorsement_key)}",
@@ -76,8 +119,7 @@ def _refuse_other_ek(offered: bytes, attestation: TpmAttestation, findings: Find
 
 
 def _challenge(
-    enrollment: IndividualEnrollment,
-    attestation: TpmAttestation,
+    tpm: KnownTpm,
     offered_srk: bytes | None,
     claim: DeviceClaim,
     *,
@@ -85,7 +127,7 @@ def _challenge(
     random: Random,
     findings: Findings,
 ) -> Verdict:
-    srk_bytes = offered_srk or attestation.storage_root_key
+    srk_bytes = offered_srk or tpm.storage_root_key
     if srk_bytes is None:
         return findings.refuse(
             "storage root key",
@@ -93,7 +135,7 @@ def _challenge(
             code=Code.INVALID_REQUEST,
             message="The member 'tpm.storageRootKey' is missing.",
         )
-    keys = _read_keys(attestation.endorsement_key, srk_bytes, findings)
+    keys = _read_keys(tpm.endorsement_key, srk_bytes, findings)
     if isinstance(keys, Refused):
         return keys
     key = random(HMAC_KEY_BYTES)
@@ -101,29 +143,30 @@ def _challenge(
     blob = make_challenge(keys.endorsement_key, keys.storage_root_key, key, uri, random)
     findings.passed(_CHALLENGE, "issued; only the TPM that holds both keys can answer it")
     return Challenge(
-        enrollment=enrollment,
+        enrollment=tpm.enrollment,
         blob=blob,
         pending=PendingChallenge(
             registration_id=claim.registration_id,
             key=key,
-            endorsement_key=attestation.endorsement_key,
+            endorsement_key=tpm.endorsement_key,
             storage_root_key=srk_bytes,
+            endorsement_chain=tuple(certificate.der for certificate in tpm.path),
             expires_at=now + CHALLENGE_LIFE,
         ),
         checks=tuple(findings.checks),
+        path=tpm.path,
     )
 
 
 def _judge_answer(
-    enrollment: IndividualEnrollment,
-    attestation: TpmAttestation,
+    tpm: KnownTpm,
     token: SasToken,
     *,
     pending: PendingChallenge | None,
     now: datetime,
     findings: Findings,
 ) -> Verdict:
-    if pending is None or pending.endorsement_key != attestation.endorsement_key:
+    if pending is None or pending.endorsement_key != tpm.endorsement_key:
         return findings.refuse(
             _CHALLENGE,
             "no challenge is pending for this TPM: it was never asked for, or is more than "
@@ -144,17 +187,18 @@ def _judge_answer(
     if isinstance(keys, Refused):
         return keys
     return Attested(
-        enrollment=enrollment,
+        enrollment=tpm.enrollment,
         kind=AttestationKind.TPM,
         identity=keys,
-        device_id=enrollment.hub_device_id,
+        device_id=tpm.device_id,
         checks=tuple(findings.checks),
+        path=tpm.path,
     )
 
 
 def _read_keys(ek: bytes, srk: bytes, findings: Findings) -> TpmIdentity | Refused:
     public: list[TpmPublic] = []
-    for name, data in ((_EK, ek), ("storage root key", srk)):
+    for name, data in ((EK, ek), ("storage root key", srk)):
         try:
             public.append(parse_public(data))
         except TpmError as error:

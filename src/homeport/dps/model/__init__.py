@@ -9,7 +9,14 @@ from homeport.dps.model.attestation import (
     SigningCertificates,
     SymmetricKeyAttestation,
     TpmAttestation,
+    TpmGroupAttestation,
     X509Attestation,
+)
+from homeport.dps.model.ca_certificate import (
+    CaCertificate,
+    RevocationPolicy,
+    RevocationSettings,
+    StoredCrl,
 )
 from homeport.dps.model.document import JsonObject
 from homeport.dps.model.enrollment import (
@@ -58,6 +65,7 @@ __all__ = [
     "Attempt",
     "Attestation",
     "AttestationKind",
+    "CaCertificate",
     "CaReferences",
     "CallContext",
     "CertificateEvidence",
@@ -84,15 +92,19 @@ __all__ = [
     "Registration",
     "RegistrationStatus",
     "ReprovisionPolicy",
+    "RevocationPolicy",
+    "RevocationSettings",
     "SasCredential",
     "SasEvidence",
     "SigningCertificates",
     "Step",
+    "StoredCrl",
     "Substatus",
     "SymmetricKeyAttestation",
     "ThumbprintCredential",
     "TpmAttestation",
     "TpmEvidence",
+    "TpmGroupAttestation",
     "TwinContent",
     "TwinWrite",
     "X509Attestation",

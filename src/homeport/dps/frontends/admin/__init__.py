@@ -1,6 +1,7 @@
 """Administrators over HTTPS, beside Azure's API (`/homeport/…`): one front-end, a module for each noun."""
 
 from homeport.dps.frontends.admin.attempts import AttemptsResource
+from homeport.dps.frontends.admin.certificates import CertificatesResource
 from homeport.dps.frontends.admin.frontend import AdminFrontEnd
 from homeport.dps.frontends.admin.hubs import HubsResource
 from homeport.dps.frontends.admin.registrations import RegistrationsResource
@@ -12,6 +13,7 @@ __all__ = [
     "AdminResource",
     "AttemptsResource",
     "Calls",
+    "CertificatesResource",
     "HubsResource",
     "RegistrationsResource",
 ]
