@@ -13,7 +13,7 @@ from homeport.app.config import default_data_directory
 from homeport.app.directory import ConnectionInfo, DataDirectory, DirectoryError
 
 if TYPE_CHECKING:
-    from homeport.client import HomeportAdminClient
+    from homeport.client import HomeportAdminClient, ProvisioningServiceClient
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -55,12 +55,7 @@ def admin(data: Path | None) -> Iterator["HomeportAdminClient"]:
     # Commands that only read a file need not wait for an HTTP client to load.
     from homeport.client import ClientError, HomeportAdminClient
 
-    info = connection_info(data)
-    directory = DataDirectory(data or default_data_directory())
-    if not directory.is_served():
-        raise fail(
-            f"no server is running on {directory.path}: this command goes through its API. Start `homeport serve`."
-        )
+    info = _served(data)
     try:
         with HomeportAdminClient.create_from_connection_string(
             info.admin_connection_string, ca_file=info.ca_file
@@ -68,3 +63,28 @@ def admin(data: Path | None) -> Iterator["HomeportAdminClient"]:
             yield client
     except ClientError as error:
         raise fail(str(error)) from error
+
+
+@contextmanager
+def service(data: Path | None) -> Iterator["ProvisioningServiceClient"]:
+    """Speak to the running server's Azure-compatible service API, as `admin` does to the rest."""
+    from homeport.client import ClientError, ProvisioningServiceClient
+
+    info = _served(data)
+    try:
+        with ProvisioningServiceClient.create_from_connection_string(
+            info.admin_connection_string, ca_file=info.ca_file
+        ) as client:
+            yield client
+    except ClientError as error:
+        raise fail(str(error)) from error
+
+
+def _served(data: Path | None) -> ConnectionInfo:
+    info = connection_info(data)
+    directory = DataDirectory(data or default_data_directory())
+    if not directory.is_served():
+        raise fail(
+            f"no server is running on {directory.path}: this command goes through its API. Start `homeport serve`."
+        )
+    return info

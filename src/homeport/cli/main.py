@@ -8,7 +8,7 @@ import typer
 
 from homeport import __version__
 
-COMMANDS = ("serve", "connection", "trust", "hub", "why", "demo")
+COMMANDS = ("serve", "connection", "trust", "hub", "certificate", "device", "why", "demo")
 
 
 def _version(wanted: bool) -> None:

@@ -8,6 +8,13 @@ from homeport.client._sync.device import ProvisioningDeviceClient
 from homeport.client._sync.hub_registry import HubRegistryClient
 from homeport.client._sync.provisioning import ProvisioningServiceClient
 from homeport.client.admin_models import Attempt, Check, LinkedHub, Registration
+from homeport.client.certificate_models import (
+    CaCertificate,
+    CrlInformation,
+    ExpiringCertificate,
+    ExpiryReport,
+    RevocationSettings,
+)
 from homeport.client.device_connection import (
     TpmSasTokenProvider,
     connect_with_azure_iot_device,
@@ -68,15 +75,19 @@ __all__ = [
     "Attempt",
     "AttestationMechanism",
     "BadRequestError",
+    "CaCertificate",
     "Check",
     "ClientError",
     "ConflictError",
     "ConnectionChange",
     "ConnectionStringError",
+    "CrlInformation",
     "CustomAllocationDefinition",
     "Device",
     "DeviceCapabilities",
     "EnrollmentGroup",
+    "ExpiringCertificate",
+    "ExpiryReport",
     "HomeportAdminClient",
     "HubEvent",
     "HubRegistryClient",
@@ -98,6 +109,7 @@ __all__ = [
     "RegistryStatistics",
     "ReprovisionPolicy",
     "RetryPolicy",
+    "RevocationSettings",
     "SecurityProviderError",
     "ServiceStatistics",
     "SymmetricKeySecurityProvider",

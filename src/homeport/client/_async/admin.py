@@ -1,12 +1,15 @@
-"""The client of what only Homeport has: attempts and their reasons, all registrations, linked hubs (`/homeport/`)."""
+"""The client of what only Homeport has: attempts and their reasons, all registrations, linked hubs (`/homeport/`).
+
+Certificate authorities are in `certificates`.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, ClassVar
 
 import msgspec
 
+from homeport.client._async.certificates import CertificateCalls
 from homeport.client._async.http import segment
-from homeport.client._async.service_client import ServiceClient
 from homeport.client.admin_models import Attempt, LinkedHub, Registration
 from homeport.client.answers import decode
 from homeport.client.models import Page
@@ -16,7 +19,7 @@ _ATTEMPTS = "/homeport/attempts"
 _REGISTRATIONS = "/homeport/registrations"
 
 
-class HomeportAdminClient(ServiceClient):
+class HomeportAdminClient(CertificateCalls):
     """Administration beside Azure's API; made of the provisioning service's connection string.
 
     Every method raises ProvisioningServiceError or TransportError.

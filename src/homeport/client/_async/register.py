@@ -146,8 +146,12 @@ class Registration:
 
     def _tpm_keys(self) -> TpmKeys | None:
         match self._provider:
-            case TpmSecurityProvider(endorsement_key=endorsement_key, storage_root_key=storage_root_key):
-                return TpmKeys(endorsement_key=endorsement_key, storage_root_key=storage_root_key)
+            case TpmSecurityProvider() as tpm:
+                return TpmKeys(
+                    endorsement_key=tpm.endorsement_key,
+                    storage_root_key=tpm.storage_root_key,
+                    endorsement_chain=tpm.endorsement_chain,
+                )
             case SymmetricKeySecurityProvider() | X509SecurityProvider():
                 return None
             case _:

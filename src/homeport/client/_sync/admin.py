@@ -1,13 +1,16 @@
 # Made by scripts/unasync.py: change its twin in _async instead.
-"""The client of what only Homeport has: attempts and their reasons, all registrations, linked hubs (`/homeport/`)."""
+"""The client of what only Homeport has: attempts and their reasons, all registrations, linked hubs (`/homeport/`).
+
+Certificate authorities are in `certificates`.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import msgspec
 
+from homeport.client._sync.certificates import CertificateCalls
 from homeport.client._sync.http import segment
-from homeport.client._sync.service_client import ServiceClient
 from homeport.client.admin_models import Attempt, LinkedHub, Registration
 from homeport.client.answers import decode
 from homeport.client.models import Page
@@ -17,7 +20,7 @@ _ATTEMPTS = "/homeport/attempts"
 _REGISTRATIONS = "/homeport/registrations"
 
 
-class HomeportAdminClient(ServiceClient):
+class HomeportAdminClient(CertificateCalls):
     """Administration beside Azure's API; made of the provisioning service's connection string.
 
     Every method raises ProvisioningServiceError or TransportError.
