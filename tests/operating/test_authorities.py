@@ -1,4 +1,4 @@
-"""Certificate authorities the way an operator has them: OpenSSL makes certificates, lists and answers, `homeport` rules."""
+"""Certificate authorities the way an operator has them: OpenSSL makes certificates and lists, `homeport` rules."""
 
 import functools
 import http.server

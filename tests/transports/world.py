@@ -9,11 +9,24 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from homeport.bus import LocalBus
-from homeport.dps.administration import AttemptsResponder, HubsResponder, RegistrationsResponder
+from homeport.dps.administration import (
+    AttemptsResponder,
+    CertificatesResponder,
+    HubsResponder,
+    RegistrationsResponder,
+)
 from homeport.dps.assigner import Assigner
+from homeport.dps.ca_certificates import CaCertificateService
 from homeport.dps.engine import Engine, Stores
 from homeport.dps.enrollments import EnrollmentService
-from homeport.dps.frontends.admin import AdminResource, AttemptsResource, HubsResource, RegistrationsResource
+from homeport.dps.expiry import ExpiryWatch
+from homeport.dps.frontends.admin import (
+    AdminResource,
+    AttemptsResource,
+    CertificatesResource,
+    HubsResource,
+    RegistrationsResource,
+)
 from homeport.dps.hubs import HubService
 from homeport.dps.model import (
     Attestation,
@@ -30,8 +43,10 @@ from homeport.dps.model import (
     TwinWrite,
 )
 from homeport.dps.responder import DeviceResponder
+from homeport.dps.revocation import CrlKeeper, CrlShelf, Responders, Revocation
 from homeport.dps.service_responder import ServiceResponder
 from homeport.security import sas
+from homeport.security.revocation import RevocationError
 from homeport.store.stores import Stores as Database
 from homeport.store.stores import open_stores
 
@@ -40,6 +55,7 @@ EPOCH = datetime(2024, 6, 1, 12, 0, tzinfo=UTC)
 GROUP_KEY = bytes(range(64))
 KEY = bytes(range(32))
 OTHER_KEY = bytes(range(100, 132))
+MAX_CA_CERTIFICATES = 5
 
 
 class PowerCut(BaseException):
@@ -120,6 +136,35 @@ class FakeLinks:
 
 
 @dataclass
+class FakeFetcher:
+    """What certificate authorities offer over HTTP, by address; what is missing is out of reach."""
+
+    documents: dict[str, bytes] = field(default_factory=dict)
+    responder: Callable[[bytes], bytes] | None = None
+    asked: list[str] = field(default_factory=list)
+
+    async def get(self, url: str, *, limit: int, seconds: float) -> bytes:
+        self.asked.append(url)
+        await asyncio.sleep(0)
+        if url not in self.documents:
+            raise RevocationError(f"{url} cannot be reached")
+        assert len(self.documents[url]) <= limit
+        assert seconds > 0
+        return self.documents[url]
+
+    async def post(self, url: str, body: bytes, content_type: str, *, limit: int, seconds: float) -> bytes:
+        self.asked.append(url)
+        assert content_type == "application/ocsp-request"
+        if self.responder is None:
+            raise RevocationError(f"{url} cannot be reached")
+        data = self.responder(body)
+        assert len(data) <= limit
+        assert seconds > 0
+        await asyncio.sleep(0)
+        return data
+
+
+@dataclass
 class World:
     """One process of the service. `restart` makes the next one, over the same database and hubs."""
 
@@ -134,6 +179,10 @@ class World:
     admin: Sequence[AdminResource]
     enrollments: EnrollmentService
     hubs: HubService
+    certificates: CaCertificateService
+    keeper: CrlKeeper
+    expiry: ExpiryWatch
+    fetcher: FakeFetcher
 
     def hub(self, host: str) -> FakeHub:
         return self.links.hubs.setdefault(host.lower(), FakeHub())
@@ -186,6 +235,19 @@ def process(
         poll=poll,
         lease=lease,
     )
+    fetcher = FakeFetcher()
+    shelf = CrlShelf(database.crls, clock)
+    keeper = CrlKeeper(database.ca_certificates, shelf, fetcher, clock)
+    certificates = CaCertificateService(
+        certificates=database.ca_certificates,
+        enrollments=database.enrollments,
+        shelf=shelf,
+        keeper=keeper,
+        clock=clock,
+        random=secrets.token_bytes,
+        limit=MAX_CA_CERTIFICATES,
+    )
+    expiry = ExpiryWatch(database.ca_certificates, database.enrollments, clock)
     engine = Engine(
         id_scope=SCOPE,
         stores=Stores(
@@ -201,6 +263,7 @@ def process(
         clock=clock,
         random=secrets.token_bytes,
         patience=patience,
+        revocation=Revocation(shelf, Responders(fetcher, clock, secrets.token_bytes, deadline=1.0), keeper, clock),
     )
     enrollments = EnrollmentService(
         enrollments=database.enrollments,
@@ -222,9 +285,14 @@ def process(
             AttemptsResource(AttemptsResponder(database.attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hubs)),
+            CertificatesResource(CertificatesResponder(certificates, expiry, clock)),
         ),
         enrollments=enrollments,
         hubs=hubs,
+        certificates=certificates,
+        keeper=keeper,
+        expiry=expiry,
+        fetcher=fetcher,
     )
 
 

@@ -22,7 +22,8 @@ def expiry_warning(not_after: datetime, now: datetime) -> str | None:
     """Say that a certificate has ended or is about to; None while there is no need."""
     if threshold(not_after, now) is None:
         return None
-    days = days_left(not_after, now)
     if not_after <= now:
-        return "expired today" if days == -1 else f"expired {-days - 1} days ago"
+        days = days_left(now, not_after)
+        return "expired today" if days == 0 else "expired yesterday" if days == 1 else f"expired {days} days ago"
+    days = days_left(not_after, now)
     return "expires today" if days == 0 else "expires tomorrow" if days == 1 else f"expires in {days} days"

@@ -65,6 +65,14 @@ class Path:
 PathResult = Path | PathProblem
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorWords:
+    """What anchors are called where a path does not reach one."""
+
+    holder: str = "enrollment group"
+    anchor: str = "signing certificate"
+
+
 class CertificateIndex:
     """Certificates by subject, so that finding an issuer among hundreds costs no signature checks."""
 
@@ -118,6 +126,7 @@ def find_anchor(
     *,
     now: datetime,
     known: CertificateIndex | None = None,
+    words: AnchorWords = AnchorWords(),
     tolerance: timedelta = CLOCK_SKEW,
 ) -> PathResult:
     """Find and judge the path from `presented[0]` to the anchor nearest to it.
@@ -135,7 +144,7 @@ def find_anchor(
             fault=PathFault.TOO_MANY_CERTIFICATES,
             explanation=f"the device presented {len(presented)} certificates, at most {MAX_CHAIN_LENGTH} are read",
         )
-    return _Search(presented, anchors, known or CertificateIndex(), now, tolerance).run()
+    return _Search(presented, anchors, known or CertificateIndex(), words, now, tolerance).run()
 
 
 class _Search:
@@ -146,6 +155,7 @@ class _Search:
         presented: Sequence[Certificate],
         anchors: CertificateIndex,
         known: CertificateIndex,
+        words: AnchorWords,
         now: datetime,
         tolerance: timedelta,
     ) -> None:
@@ -153,6 +163,7 @@ class _Search:
         self._presented = CertificateIndex(presented[1:])
         self._anchors = anchors
         self._known = known
+        self._words = words
         self._now = now
         self._tolerance = tolerance
         self._checks_left = MAX_SIGNATURE_CHECKS
@@ -208,17 +219,18 @@ class _Search:
 
     def _no_anchor(self, top: Certificate) -> PathProblem:
         issuer = quoted(top.info.issuer_name)
+        holder, anchor = self._words.holder, self._words.anchor
         if top.is_self_issued:
-            text = f"the chain ends at {top.label}, which is not a signing certificate of any enrollment group"
+            text = f"the chain ends at {top.label}, which is not a {anchor} of any {holder}"
         else:
             text = (
-                f"the chain ends at {top.label}, issued by {issuer}: no enrollment group has a signing certificate "
-                "of that name, and the device did not send it"
+                f"the chain ends at {top.label}, issued by {issuer}: no {holder} has a {anchor} of that name, and "
+                "the device did not send it"
             )
         if any(other != top for other in self._anchors.named(top.issuer_key)):
             text = (
-                f"the chain ends at {top.label}, issued by {issuer}: an enrollment group has a signing certificate "
-                "of that name, but with another key"
+                f"the chain ends at {top.label}, issued by {issuer}: an {holder} has a {anchor} of that name, but "
+                "with another key"
             )
         return PathProblem(fault=PathFault.NO_ANCHOR, explanation=text)
 

@@ -18,8 +18,9 @@ from homeport.security.endorsement import as_leaf, endorsement_problem
 from homeport.security.explain import quoted
 from homeport.security.tpm import Random, TpmError, parse_public, registration_id_of
 from homeport.security.x509 import Certificate, CertificateError, parse_chain
-from homeport.security.x509_path import Path, PathProblem, find_anchor
+from homeport.security.x509_path import AnchorWords, Path, PathProblem, find_anchor
 
+_MAKERS = AnchorWords(holder="enrollment group of TPMs", anchor="maker")
 _CERTIFICATE = "endorsement certificate"
 _REGISTRATION_ID_LENGTH = 52
 
@@ -109,11 +110,12 @@ def _judge_chain(
             message=INVALID_CERTIFICATE,
             advice="The device must send the certificate of the endorsement key that it offers.",
         )
-    result = find_anchor((as_leaf(chain[0]), *chain[1:]), trust.makers.index, known=trust.known, now=now)
+    presented = (as_leaf(chain[0]), *chain[1:])
+    result = find_anchor(presented, trust.makers.index, known=trust.known, words=_MAKERS, now=now)
     if isinstance(result, PathProblem):
         return findings.refuse(
             _CERTIFICATE,
-            result.explanation.replace("no enrollment group has a signing certificate", "no TPM group has a maker"),
+            result.explanation,
             message=INVALID_CERTIFICATE,
             advice=PATH_ADVICE[result.fault],
         )

@@ -19,12 +19,21 @@ from homeport.dps.model import (
 )
 from homeport.security.explain import quoted, server_time
 from homeport.security.x509 import Certificate, parse_der
-from homeport.security.x509_path import CertificateIndex, Path, PathFault, PathProblem, find_anchor, judge_leaf
+from homeport.security.x509_path import (
+    AnchorWords,
+    CertificateIndex,
+    Path,
+    PathFault,
+    PathProblem,
+    find_anchor,
+    judge_leaf,
+)
 
 _CHAIN = "certificate chain"
 _LEAF = "certificate"
 
 _MAX_HINTS = 3
+_REFERENCES = AnchorWords(holder="individual enrollment", anchor="CA certificate")
 
 PATH_ADVICE = {
     PathFault.NO_CERTIFICATE: "Give the device its certificate.",
@@ -145,7 +154,7 @@ def _verify_by_references(
             del findings.checks[so_far:]
         else:
             anchors.append(parse_der(authority.certificate))
-    result = find_anchor(chain, CertificateIndex(anchors), known=trust.known, now=now)
+    result = find_anchor(chain, CertificateIndex(anchors), known=trust.known, words=_REFERENCES, now=now)
     if isinstance(result, PathProblem):
         # A reference that leads nowhere explains more than the chain that does not end.
         if unusable is not None and result.fault is PathFault.NO_ANCHOR:
