@@ -8,7 +8,7 @@ from aiohttp import web
 from homeport.clock import Clock, SystemClock
 from homeport.portal import guard, live
 from homeport.portal.context import PORTAL, About, Portal, PortalApi, portal
-from homeport.portal.pages import attempts, enrollments, explorer, hubs, overview, registrations, signin
+from homeport.portal.pages import attempts, certificates, enrollments, explorer, hubs, overview, registrations, signin
 from homeport.portal.rendering import Templates
 from homeport.portal.sessions import Doorkeeper, Sessions
 
@@ -51,7 +51,7 @@ def create_portal(
     application.on_response_prepare.append(guard.add_headers)
     application.on_shutdown.append(live.end_streams)
     application.router.add_get("/static/{name}", _static)
-    for room in (signin, overview, enrollments, registrations, attempts, hubs, explorer, live):
+    for room in (signin, overview, enrollments, registrations, attempts, certificates, hubs, explorer, live):
         application.router.add_routes(room.routes)
     return application
 
