@@ -24,6 +24,7 @@ _EARLY = 0.25
 _WITHOUT_DATE = timedelta(days=1)
 _FIRST_PAUSE = timedelta(minutes=1)
 _LONGEST_PAUSE = timedelta(hours=1)
+_AT_ONCE = 4
 _WANTED = 256
 """Authorities below the uploaded ones whose addresses are remembered, from the devices that came."""
 
@@ -102,9 +103,12 @@ class CrlKeeper:
         known = {about.authority: about for about in await self._shelf.all()}
         for authority in self._troubles.keys() - sources.keys():
             del self._troubles[authority]
-        for authority, source in sources.items():
-            if self._is_due(authority, known.get(authority)):
-                await self._fetch(authority, source)
+        # Side by side: an address that does not answer must not keep the others waiting.
+        room = asyncio.Semaphore(_AT_ONCE)
+        async with asyncio.TaskGroup() as tasks:
+            for authority, source in sources.items():
+                if self._is_due(authority, known.get(authority)):
+                    tasks.create_task(self._fetch(authority, source, room))
 
     async def _sources(self) -> dict[str, _Source]:
         """Return, by authority, where lists may be fetched: what operators gave first, then what certificates say."""
@@ -145,12 +149,13 @@ class CrlKeeper:
         # A successor may be late: then the address is asked again and again, with pauses.
         return now >= max(early, looked + _FIRST_PAUSE)
 
-    async def _fetch(self, authority: str, source: _Source) -> None:
+    async def _fetch(self, authority: str, source: _Source, room: asyncio.Semaphore) -> None:
         problem = ""
         for url in source.urls:
             try:
-                data = await self._fetcher.get(url, limit=MAX_CRL_BYTES, seconds=FETCH_SECONDS)
-                about = await self._shelf.put(data, source.issuer, url)
+                async with room:
+                    data = await self._fetcher.get(url, limit=MAX_CRL_BYTES, seconds=FETCH_SECONDS)
+                    about = await self._shelf.put(data, source.issuer, url)
             except RevocationError as error:
                 problem = problem or str(error)
                 continue

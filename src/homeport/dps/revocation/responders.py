@@ -16,6 +16,7 @@ DEADLINE = 3.0
 _KEPT = 10_000
 _REST = timedelta(seconds=15)
 """How long a responder that failed is left alone: devices must not queue up for one that is down."""
+_RESTING = 1000
 _AT_ONCE = 32
 
 
@@ -68,7 +69,7 @@ class Responders:
                     url, request, REQUEST_TYPE, limit=MAX_ANSWER_BYTES, seconds=self._deadline / 2
                 )
             except RevocationError as error:
-                self._resting[url] = (self._clock.now() + _REST, str(error))
+                self._rest(url, str(error))
                 problem = error
                 continue
             try:
@@ -76,3 +77,8 @@ class Responders:
             except RevocationError as error:
                 problem = error
         raise problem
+
+    def _rest(self, url: str, why: str) -> None:
+        if len(self._resting) >= _RESTING:
+            del self._resting[next(iter(self._resting))]
+        self._resting[url] = (self._clock.now() + _REST, why)

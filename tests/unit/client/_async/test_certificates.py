@@ -42,6 +42,14 @@ def text_for(service: ScriptedService) -> str:
     return f"HostName={service.authority};SharedAccessKeyName=p;SharedAccessKey={KEY}"
 
 
+def admin_of(service: ScriptedService, ca_file: Path) -> HomeportAdminClient:
+    return HomeportAdminClient.create_from_connection_string(text_for(service), ca_file=ca_file)
+
+
+def client_of(service: ScriptedService, ca_file: Path) -> ProvisioningServiceClient:
+    return ProvisioningServiceClient.create_from_connection_string(text_for(service), ca_file=ca_file)
+
+
 async def test_the_calls(server_context: ssl.SSLContext, ca_file: Path) -> None:
     def step(method: str, rest: str = "/factory", **more: object) -> Step:
         return Step(method=method, path=f"{PATH}{rest}{VERSION}", **({"body": CERTIFICATE} | more))  # type: ignore[arg-type]  # as given
@@ -62,7 +70,7 @@ async def test_the_calls(server_context: ssl.SSLContext, ca_file: Path) -> None:
         Step(method="GET", path=f"/homeport/expiring{VERSION}&days=7", body={"certificates": [], "more": 3}),
     ]
     with ScriptedService(steps, server_context) as service:
-        async with HomeportAdminClient.create_from_connection_string(text_for(service), ca_file=ca_file) as admin:
+        async with admin_of(service, ca_file) as admin:
             (first,) = await admin.ca_certificates()
             assert await admin.get_ca_certificate("factory") == first
             await admin.upload_ca_certificate("factory", "PEM", verified=True, revocation="off")
@@ -92,7 +100,10 @@ async def test_refusals(server_context: ssl.SSLContext, ca_file: Path) -> None:
             method="DELETE",
             path=f"{PATH}/factory{VERSION}",
             status=409,
-            body={"errorCode": 409206, "message": "The CA certificate 'factory' is still referred to by the group 'x'."},
+            body={
+                "errorCode": 409206,
+                "message": "The CA certificate 'factory' is still referred to by the group 'x'.",
+            },
         ),
         Step(
             method="PUT",
@@ -102,7 +113,7 @@ async def test_refusals(server_context: ssl.SSLContext, ca_file: Path) -> None:
         ),
     ]
     with ScriptedService(steps, server_context) as service:
-        async with HomeportAdminClient.create_from_connection_string(text_for(service), ca_file=ca_file) as admin:
+        async with admin_of(service, ca_file) as admin:
             with pytest.raises(ConflictError, match="the group 'x'"):
                 await admin.delete_ca_certificate("factory")
             with pytest.raises(BadRequestError, match="malformed"):
@@ -137,7 +148,9 @@ async def test_shut_out_and_let_in(server_context: ssl.SSLContext, ca_file: Path
         Step(method="PUT", path=path, body=own, expects=own | {"provisioningStatus": "enabled"}),
     ]
     with ScriptedService(steps, server_context) as service:
-        async with ProvisioningServiceClient.create_from_connection_string(text_for(service), ca_file=ca_file) as client:
+        async with ProvisioningServiceClient.create_from_connection_string(
+            text_for(service), ca_file=ca_file
+        ) as client:
             await client.disable_device("d-1")
             assert await client.enable_device("d-1") is None
             await client.disable_device("d-1")

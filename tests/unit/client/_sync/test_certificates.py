@@ -43,6 +43,14 @@ def text_for(service: ScriptedService) -> str:
     return f"HostName={service.authority};SharedAccessKeyName=p;SharedAccessKey={KEY}"
 
 
+def admin_of(service: ScriptedService, ca_file: Path) -> HomeportAdminClient:
+    return HomeportAdminClient.create_from_connection_string(text_for(service), ca_file=ca_file)
+
+
+def client_of(service: ScriptedService, ca_file: Path) -> ProvisioningServiceClient:
+    return ProvisioningServiceClient.create_from_connection_string(text_for(service), ca_file=ca_file)
+
+
 def test_the_calls(server_context: ssl.SSLContext, ca_file: Path) -> None:
     def step(method: str, rest: str = "/factory", **more: object) -> Step:
         return Step(method=method, path=f"{PATH}{rest}{VERSION}", **({"body": CERTIFICATE} | more))  # type: ignore[arg-type]  # as given
@@ -62,21 +70,20 @@ def test_the_calls(server_context: ssl.SSLContext, ca_file: Path) -> None:
         step("GET", "/a%2Fb"),
         Step(method="GET", path=f"/homeport/expiring{VERSION}&days=7", body={"certificates": [], "more": 3}),
     ]
-    with ScriptedService(steps, server_context) as service:
-        with HomeportAdminClient.create_from_connection_string(text_for(service), ca_file=ca_file) as admin:
-            (first,) = admin.ca_certificates()
-            assert admin.get_ca_certificate("factory") == first
-            admin.upload_ca_certificate("factory", "PEM", verified=True, revocation="off")
-            admin.upload_ca_certificate("factory", "PEM", etag="e1")
-            admin.set_ca_certificate_verified("factory")
-            admin.set_revocation("factory", crl_url="", use_ocsp=True)
-            admin.generate_verification_code("factory")
-            admin.verify_ca_certificate("factory", "PROOF")
-            admin.upload_crl("factory", b"\x30\x00")
-            admin.delete_crl("factory")
-            admin.delete_ca_certificate("factory", etag="e2")
-            admin.get_ca_certificate("a/b")
-            report = admin.expiring_certificates(days=7)
+    with ScriptedService(steps, server_context) as service, admin_of(service, ca_file) as admin:
+        (first,) = admin.ca_certificates()
+        assert admin.get_ca_certificate("factory") == first
+        admin.upload_ca_certificate("factory", "PEM", verified=True, revocation="off")
+        admin.upload_ca_certificate("factory", "PEM", etag="e1")
+        admin.set_ca_certificate_verified("factory")
+        admin.set_revocation("factory", crl_url="", use_ocsp=True)
+        admin.generate_verification_code("factory")
+        admin.verify_ca_certificate("factory", "PROOF")
+        admin.upload_crl("factory", b"\x30\x00")
+        admin.delete_crl("factory")
+        admin.delete_ca_certificate("factory", etag="e2")
+        admin.get_ca_certificate("a/b")
+        report = admin.expiring_certificates(days=7)
     assert first.revocation == RevocationSettings(policy="require", crl_url="http://x/", use_distribution_points=True)
     assert first.crl is not None
     assert (first.crl.entries, first.crl.next_update_utc) == (2, None)
@@ -105,12 +112,11 @@ def test_refusals(server_context: ssl.SSLContext, ca_file: Path) -> None:
             body={"errorCode": 400000, "message": "The CRL cannot be taken: it is malformed."},
         ),
     ]
-    with ScriptedService(steps, server_context) as service:
-        with HomeportAdminClient.create_from_connection_string(text_for(service), ca_file=ca_file) as admin:
-            with pytest.raises(ConflictError, match="the group 'x'"):
-                admin.delete_ca_certificate("factory")
-            with pytest.raises(BadRequestError, match="malformed"):
-                admin.upload_crl("factory", b"x")
+    with ScriptedService(steps, server_context) as service, admin_of(service, ca_file) as admin:
+        with pytest.raises(ConflictError, match="the group 'x'"):
+            admin.delete_ca_certificate("factory")
+        with pytest.raises(BadRequestError, match="malformed"):
+            admin.upload_crl("factory", b"x")
 
 
 def test_shut_out_and_let_in(server_context: ssl.SSLContext, ca_file: Path) -> None:
@@ -140,10 +146,12 @@ def test_shut_out_and_let_in(server_context: ssl.SSLContext, ca_file: Path) -> N
         Step(method="GET", path=path, body=own),
         Step(method="PUT", path=path, body=own, expects=own | {"provisioningStatus": "enabled"}),
     ]
-    with ScriptedService(steps, server_context) as service:
-        with ProvisioningServiceClient.create_from_connection_string(text_for(service), ca_file=ca_file) as client:
-            client.disable_device("d-1")
-            assert client.enable_device("d-1") is None
-            client.disable_device("d-1")
-            assert client.enable_device("d-1") is not None
+    with (
+        ScriptedService(steps, server_context) as service,
+        ProvisioningServiceClient.create_from_connection_string(text_for(service), ca_file=ca_file) as client,
+    ):
+        client.disable_device("d-1")
+        assert client.enable_device("d-1") is None
+        client.disable_device("d-1")
+        assert client.enable_device("d-1") is not None
     assert [request.headers.get("if-match") for request in service.requests[3:]] == ["e1", None, "e2", None, "e2"]
