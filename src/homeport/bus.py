@@ -57,7 +57,23 @@ class TelemetryStored:
     offset: int
 
 
-Event = RegistrationOpened | RegistrationFinished | HubsChanged | DeviceChanged | ConnectionChanged | TelemetryStored
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageQueued:
+    """A cloud-to-device message waits for a device or module, or waits again."""
+
+    hub: str
+    target: str
+
+
+Event = (
+    RegistrationOpened
+    | RegistrationFinished
+    | HubsChanged
+    | DeviceChanged
+    | ConnectionChanged
+    | TelemetryStored
+    | MessageQueued
+)
 
 
 class Bus(Protocol):

@@ -2,6 +2,7 @@
 
 import base64
 import os
+from typing import Any
 
 import pytest
 from azure.iot.hub import IoTHubRegistryManager
@@ -175,3 +176,10 @@ def test_twins_query_and_statistics(registry: IoTHubRegistryManager) -> None:
         if not token:
             break
     assert found[device_id].tags == {"floor": 3}
+
+    def ask(text: str) -> list[Any]:
+        return list(registry.query_iot_hub(QuerySpecification(query=text)).items)
+
+    chosen = ask(f"SELECT * FROM devices WHERE deviceId = '{device_id}' AND properties.desired.interval >= 30")
+    assert [twin.tags for twin in chosen] == [{"floor": 3}]
+    assert ask(f"SELECT * FROM devices WHERE deviceId = '{device_id}' AND tags.floor IN [1, 2]") == []

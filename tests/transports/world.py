@@ -12,6 +12,7 @@ from homeport.bus import LocalBus
 from homeport.dps.administration import (
     AttemptsResponder,
     CertificatesResponder,
+    ExportResponder,
     HubsResponder,
     RegistrationsResponder,
 )
@@ -24,6 +25,7 @@ from homeport.dps.frontends.admin import (
     AdminResource,
     AttemptsResource,
     CertificatesResource,
+    ExportResource,
     HubsResource,
     RegistrationsResource,
 )
@@ -286,6 +288,7 @@ def process(
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hubs)),
             CertificatesResource(CertificatesResponder(certificates, expiry, clock)),
+            ExportResource(ExportResponder(enrollments)),
         ),
         enrollments=enrollments,
         hubs=hubs,

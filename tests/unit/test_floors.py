@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": {"asyncpg", "msgspec"},
     "hublinks": {"msgspec"},
     "client": {"azure", "cryptography", "httpx", "msgspec", "tpm2_pytss"},
+    "ascode": {"msgspec", "tomli_w", "yaml"},
     "portal": {"aiohttp", "jinja2", "msgspec"},
     "app": {"aiohttp", "cryptography", "jinja2", "msgspec", "prometheus_client", "uvloop"},
     "cli": {"azure", "cryptography", "httpx", "msgspec", "rich", "typer"},

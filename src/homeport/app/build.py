@@ -75,6 +75,7 @@ async def build(
         hubs = Hubs(
             store=stores.hubs,
             devices=stores.devices,
+            messages=stores.messages,
             log=stores.events,
             bus=bus,
             clock=clock,

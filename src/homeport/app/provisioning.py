@@ -10,10 +10,16 @@ from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
 from homeport.bus import LocalBus
 from homeport.clock import Clock
 from homeport.dps import engine as dps
-from homeport.dps.administration import AttemptsResponder, HubsResponder, RegistrationsResponder
+from homeport.dps.administration import AttemptsResponder, ExportResponder, HubsResponder, RegistrationsResponder
 from homeport.dps.assigner import Assigner
 from homeport.dps.enrollments import EnrollmentService
-from homeport.dps.frontends.admin import AttemptsResource, CertificatesResource, HubsResource, RegistrationsResource
+from homeport.dps.frontends.admin import (
+    AttemptsResource,
+    CertificatesResource,
+    ExportResource,
+    HubsResource,
+    RegistrationsResource,
+)
 from homeport.dps.frontends.site import dps_site
 from homeport.dps.hubs import HubService
 from homeport.dps.responder import DeviceResponder
@@ -81,6 +87,7 @@ def provisioning_site(
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hub_service)),
             CertificatesResource(trusted.responder),
+            ExportResource(ExportResponder(enrollments)),
         ),
         policies=identity.policies,
         clock=clock,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from homeport.app.config import default_data_directory
 from homeport.app.directory import ConnectionInfo, DataDirectory, DirectoryError
@@ -41,6 +42,19 @@ def fail(message: str, *, code: int = 1) -> typer.Exit:
     return typer.Exit(code)
 
 
+def progress_bar() -> Progress:
+    """Return a progress bar for standard error, shown only to a person."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=err,
+        disable=not err.is_terminal,
+        transient=True,
+    )
+
+
 def connection_info(data: Path | None) -> ConnectionInfo:
     """Return what the server in this data directory told its clients, or end the command with the reason."""
     try:
@@ -49,13 +63,24 @@ def connection_info(data: Path | None) -> ConnectionInfo:
         raise fail(str(error)) from error
 
 
+def running_server(data: Path | None) -> ConnectionInfo:
+    """Return how to reach the running server's API, or end the command and say plainly that no server answers."""
+    info = connection_info(data)
+    directory = DataDirectory(data or default_data_directory())
+    if not directory.is_served():
+        raise fail(
+            f"no server is running on {directory.path}: this command goes through its API. Start `homeport serve`."
+        )
+    return info
+
+
 @contextmanager
 def admin(data: Path | None) -> Iterator["HomeportAdminClient"]:
     """Speak to the running server's API; says so plainly when no server answers."""
     # Commands that only read a file need not wait for an HTTP client to load.
     from homeport.client import ClientError, HomeportAdminClient
 
-    info = _served(data)
+    info = running_server(data)
     try:
         with HomeportAdminClient.create_from_connection_string(
             info.admin_connection_string, ca_file=info.ca_file
@@ -70,7 +95,7 @@ def service(data: Path | None) -> Iterator["ProvisioningServiceClient"]:
     """Speak to the running server's Azure-compatible service API, as `admin` does to the rest."""
     from homeport.client import ClientError, ProvisioningServiceClient
 
-    info = _served(data)
+    info = running_server(data)
     try:
         with ProvisioningServiceClient.create_from_connection_string(
             info.admin_connection_string, ca_file=info.ca_file
@@ -78,13 +103,3 @@ def service(data: Path | None) -> Iterator["ProvisioningServiceClient"]:
             yield client
     except ClientError as error:
         raise fail(str(error)) from error
-
-
-def _served(data: Path | None) -> ConnectionInfo:
-    info = connection_info(data)
-    directory = DataDirectory(data or default_data_directory())
-    if not directory.is_served():
-        raise fail(
-            f"no server is running on {directory.path}: this command goes through its API. Start `homeport serve`."
-        )
-    return info

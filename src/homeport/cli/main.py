@@ -3,12 +3,26 @@
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 
 import typer
 
 from homeport import __version__
 
-COMMANDS = ("serve", "connection", "trust", "hub", "certificate", "device", "why", "demo")
+COMMANDS = (
+    "serve",
+    "connection",
+    "trust",
+    "hub",
+    "certificate",
+    "device",
+    "plan",
+    "apply",
+    "export",
+    "import",
+    "why",
+    "demo",
+)
 
 
 def _version(wanted: bool) -> None:
@@ -35,7 +49,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     app.callback()(_root)
     called = next((word for word in arguments if not word.startswith("-")), None)
     for name in (called,) if called in COMMANDS else COMMANDS:
-        module = import_module(f"homeport.cli.{name}")
+        module = import_module(f"homeport.cli.{name}_" if iskeyword(name) else f"homeport.cli.{name}")
         # A command is a function of its module's name; a group of commands is its module's `app`.
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name)

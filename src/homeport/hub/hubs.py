@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from homeport.bus import Bus, HubsChanged
 from homeport.clock import Clock
 from homeport.hub.authentication import Audience
+from homeport.hub.device_side import DeviceSide
+from homeport.hub.messages import Messages
+from homeport.hub.methods import Methods
 from homeport.hub.model import Hub, Policy
-from homeport.hub.ports import DeviceStore, EventLog, HubStore
+from homeport.hub.ports import DeviceStore, EventLog, HubStore, MessageStore
 from homeport.hub.registry import Registry
 from homeport.hub.responder import DeviceResponder
 from homeport.hub.service import Service
@@ -34,7 +37,15 @@ class ServedHub:
     """One hub with everything that answers for it."""
 
     def __init__(
-        self, hub: Hub, *, devices: DeviceStore, log: EventLog, bus: Bus, clock: Clock, random: Random
+        self,
+        hub: Hub,
+        *,
+        devices: DeviceStore,
+        messages: MessageStore,
+        log: EventLog,
+        bus: Bus,
+        clock: Clock,
+        random: Random,
     ) -> None:
         self._hub = hub
         self._audience = Audience.of(hub)
@@ -45,7 +56,15 @@ class ServedHub:
             hub=hub.name, store=devices, sessions=self.sessions, bus=bus, clock=clock, random=random
         )
         self.twins = Twins(store=devices, sessions=self.sessions, clock=clock)
-        self.service = Service(registry=self.registry, twins=self.twins, sessions=self.sessions)
+        self.methods = Methods()
+        self.messages = Messages(hub=hub.name, store=messages, devices=devices, bus=bus, clock=clock, random=random)
+        self.service = Service.of(
+            registry=self.registry,
+            twins=self.twins,
+            methods=self.methods,
+            messages=self.messages,
+            sessions=self.sessions,
+        )
         self.responder = DeviceResponder(
             hub=hub.name,
             audience=self.audience,
@@ -53,6 +72,15 @@ class ServedHub:
             sessions=self.sessions,
             telemetry=self.telemetry,
             twins=self.twins,
+            clock=clock,
+        )
+        self.device_side = DeviceSide(
+            hub=hub.name,
+            audience=self.audience,
+            responder=self.responder,
+            twins=self.twins,
+            methods=self.methods,
+            messages=self.messages,
             clock=clock,
         )
 
@@ -80,6 +108,7 @@ class ServedHub:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.sessions.run())
             tasks.create_task(self.telemetry.run())
+            tasks.create_task(self.messages.run())
 
 
 class Hubs:
@@ -90,18 +119,20 @@ class Hubs:
         *,
         store: HubStore,
         devices: Callable[[str], DeviceStore],
+        messages: Callable[[str], MessageStore],
         log: Callable[[str], EventLog],
         bus: Bus,
         clock: Clock,
         random: Random,
         opened: Callable[[ServedHub], None] = lambda _: None,
     ) -> None:
-        """Serve what `store` holds; `devices` and `log` open a hub's own stores.
+        """Serve what `store` holds; `devices`, `messages` and `log` open a hub's own stores.
 
         `opened` is called once for each hub as soon as it can answer, also for those that come later.
         """
         self._store = store
         self._devices = devices
+        self._messages = messages
         self._log = log
         self._bus = bus
         self._clock = clock
@@ -174,6 +205,7 @@ class Hubs:
         served = ServedHub(
             hub,
             devices=self._devices(hub.name),
+            messages=self._messages(hub.name),
             log=self._log(hub.name),
             bus=self._bus,
             clock=self._clock,

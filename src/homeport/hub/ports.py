@@ -4,21 +4,27 @@ A store method is one whole transaction; each suite in tests/contract proves an 
 Every store object but HubStore serves one hub.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from homeport.hub.model import (
+    Change,
+    CloudMessage,
     ConnectionState,
     Device,
     DeviceIdentity,
+    FeedbackRecord,
     Hub,
+    QueuedMessage,
     RegistryStatistics,
     StoredTelemetry,
     Telemetry,
     Twin,
 )
 from homeport.paging import Page
+
+T = TypeVar("T")
 
 
 class HubStore(Protocol):
@@ -98,6 +104,52 @@ class DeviceStore(Protocol):
 
     async def disconnect_all(self, *, now: datetime) -> None:
         """Mark every device disconnected: what a process that has just started knows."""
+        ...
+
+
+class MessageStore(Protocol):
+    """The cloud-to-device queues of one hub, by the device id or `{device}/{module}` they belong to."""
+
+    async def append(self, target: str, message: CloudMessage, *, limit: int) -> int:
+        """Put a message behind the others and return its sequence number, counted from 1 in each queue.
+
+        Durable when this returns. Raise QUEUE_FULL if `limit` messages are there already.
+        """
+        ...
+
+    async def change(self, target: str, decide: Callable[[Sequence[QueuedMessage]], Change[T]]) -> T:
+        """Let `decide` see the queue in order, carry out what it says in one transaction, and return its result.
+
+        It may be called more than once. What it raises changes nothing and reaches the caller.
+        """
+        ...
+
+    async def read(self, target: str, sequence_number: int) -> CloudMessage | None:
+        """Return a message's content."""
+        ...
+
+    async def counts(self, targets: Collection[str]) -> Mapping[str, int]:
+        """Return how many messages wait in those of these queues that are not empty."""
+        ...
+
+    async def due(self, now: datetime, *, limit: int) -> Sequence[str]:
+        """Return queues in which time has something to do, the longest overdue first."""
+        ...
+
+
+class FeedbackStore(Protocol):
+    """What senders are to be told, until somebody takes it (contract hub.md 18.3)."""
+
+    async def take(self, *, limit: int, now: datetime, until: datetime, token: str) -> Sequence[FeedbackRecord]:
+        """Lock up to `limit` of the oldest records that nobody holds, under one token; empty if there are none."""
+        ...
+
+    async def finish(self, token: str, *, now: datetime, keep: bool) -> bool:
+        """Remove the records of a token, or put them back with `keep`; False if the lock is over."""
+        ...
+
+    async def expire(self, *, created_before: datetime) -> int:
+        """Remove records that nobody took, and return how many."""
         ...
 
 

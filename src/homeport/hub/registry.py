@@ -92,6 +92,11 @@ class Registry:
         devices = [replace(device, identity=self._sessions.overlay(device.identity)) for device in page.items]
         return Page(items=devices, after=page.after)
 
+    async def find(self, device_id: str) -> Device | None:
+        """Return an identity with its twin, or None."""
+        device = await self._store.get(device_id)
+        return None if device is None else replace(device, identity=self._sessions.overlay(device.identity))
+
     async def statistics(self) -> RegistryStatistics:
         return await self._store.statistics()
 

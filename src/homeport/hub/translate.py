@@ -195,8 +195,8 @@ def _invalid(message: str) -> HubError:
 # ---------------------------------------------------------------- out
 
 
-def device_document(identity: DeviceIdentity) -> wire.Device:
-    """Write an identity, keys included: only for those who may read the registry."""
+def device_document(identity: DeviceIdentity, messages: int = 0) -> wire.Device:
+    """Write an identity, keys included: only for those who may read the registry. `messages` wait in its queue."""
     return wire.Device(
         device_id=identity.device_id,
         generation_id=identity.generation_id,
@@ -207,6 +207,7 @@ def device_document(identity: DeviceIdentity) -> wire.Device:
         connection_state_updated_time=format_time(identity.connection_state_updated_at),
         status_updated_time=format_time(identity.status_updated_at),
         last_activity_time=format_time(identity.last_activity_at),
+        cloud_to_device_message_count=messages,
         authentication=_authentication_document(identity.authentication),
         capabilities=wire.Capabilities(iot_edge=identity.iot_edge),
         device_scope=identity.device_scope or UNSET,
@@ -214,8 +215,8 @@ def device_document(identity: DeviceIdentity) -> wire.Device:
     )
 
 
-def twin_document(device: Device) -> wire.Twin:
-    """Write a twin as services see it, with what it shows of its identity."""
+def twin_document(device: Device, messages: int = 0) -> wire.Twin:
+    """Write a twin as services see it, with what it shows of its identity; `messages` wait in the device's queue."""
     identity, twin = device.identity, device.twin
     authentication = _authentication_document(identity.authentication)
     return wire.Twin(
@@ -227,6 +228,7 @@ def twin_document(device: Device) -> wire.Twin:
         status_update_time=format_time(identity.status_updated_at),
         connection_state=identity.connection_state.value,
         last_activity_time=format_time(identity.last_activity_at),
+        cloud_to_device_message_count=messages,
         authentication_type=authentication.type or "sas",
         x509_thumbprint=authentication.x509_thumbprint or wire.X509Thumbprint(),
         model_id=twin.model_id or "",

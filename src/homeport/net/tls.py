@@ -333,8 +333,13 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         self._after(self._owner.limits.close_seconds, "closing took too long")
         if self._ended or self._lower.is_closing():
             self._lower.close()
-        else:
+            return
+        try:
             self._lower.write_eof()
+        except OSError:
+            # The client went away without a word a moment ago.
+            self.abort()
+        else:
             self._lower.resume_reading()
 
     def abort(self) -> None:

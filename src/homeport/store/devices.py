@@ -45,6 +45,11 @@ _REPLACE_REPORTED = f"UPDATE devices SET {_SET_REPORTED} {_ONE}"
 _REPLACE = f"UPDATE devices SET {_SET_IDENTITY}, {_SET_SERVICE_SIDE}, {_SET_REPORTED} {_ONE}"
 _DELETE = f"DELETE FROM devices {_ONE}"
 
+# A device that is created anew must not find what was sent to its predecessor.
+_DELETE_MESSAGES = """
+    DELETE FROM messages WHERE hub = :hub
+    AND (target = :device_id OR (target >= :device_id || '/' AND target < :device_id || '0'))"""
+
 _STATISTICS = "SELECT status, count(*) FROM devices WHERE hub = :hub GROUP BY status"
 
 # One statement for both, so that each device's row is locked once, and in one order everywhere.
@@ -108,7 +113,7 @@ class SqlDeviceStore:
         await self._change(_REPLACE, device.identity.device_id, values, etag=expected_etag)
 
     async def delete(self, device_id: str, *, expected_etag: str | None) -> None:
-        await self._change(_DELETE, device_id, {}, etag=expected_etag)
+        await self._change(_DELETE, device_id, {}, etag=expected_etag, also=_DELETE_MESSAGES)
 
     async def list(self, *, limit: int) -> Sequence[DeviceIdentity]:
         rows = await self._database.fetch_all(_LIST, {"hub": self._hub, "limit": limit})
@@ -145,8 +150,13 @@ class SqlDeviceStore:
     async def disconnect_all(self, *, now: datetime) -> None:
         await self._database.execute(_DISCONNECT_ALL, {"hub": self._hub, "now": to_micros(now)})
 
-    async def _change(self, statement: str, device_id: str, values: Mapping[str, Value], **expected: Value) -> None:
-        """Run a statement on one device under the version it expects: the one column named, if it is not None."""
+    async def _change(
+        self, statement: str, device_id: str, values: Mapping[str, Value], *, also: str | None = None, **expected: Value
+    ) -> None:
+        """Run a statement on one device under the version it expects: the one column named, if it is not None.
+
+        `also` is a statement that goes with it.
+        """
         ((column, version),) = expected.items()
         if version is not None:
             statement += f" AND {column} = :expected"
@@ -154,6 +164,8 @@ class SqlDeviceStore:
 
         async def work(transaction: Transaction) -> None:
             if await transaction.execute(statement, parameters):
+                if also is not None:
+                    await transaction.execute(also, parameters)
                 return
             if await transaction.fetch_one(_GET_IDENTITY, parameters) is None:
                 raise HubError(HubCode.DEVICE_NOT_FOUND, f"Device {device_id} not registered.")

@@ -15,6 +15,7 @@ from homeport.store.enrollments import SqlEnrollmentStore
 from homeport.store.event_log import SqlEventLog
 from homeport.store.hubs import SqlHubStore
 from homeport.store.linked_hubs import SqlLinkedHubStore
+from homeport.store.messages import SqlFeedbackStore, SqlMessageStore
 from homeport.store.migration import check, migrate
 from homeport.store.postgres import PostgresDatabase
 from homeport.store.registrations import SqlRegistrationStore
@@ -56,6 +57,14 @@ class Stores:
     def devices(self, hub: str) -> SqlDeviceStore:
         """Return the registry of the hub with this name."""
         return SqlDeviceStore(self.database, hub)
+
+    def messages(self, hub: str) -> SqlMessageStore:
+        """Return the cloud-to-device queues of the hub with this name."""
+        return SqlMessageStore(self.database, hub)
+
+    def feedback(self, hub: str) -> SqlFeedbackStore:
+        """Return what the senders of cloud-to-device messages of this hub are to be told."""
+        return SqlFeedbackStore(self.database, hub)
 
     def events(self, hub: str, *, partitions: int = 4) -> SqlEventLog:
         """Return the telemetry of the hub with this name; one object per hub gathers what is appended."""

@@ -6,7 +6,7 @@ What clients send and what they get are two types where they differ: read-only m
 
 from typing import Any, Literal
 
-from msgspec import UNSET, UnsetType, field
+from msgspec import UNSET, Raw, UnsetType, field
 from msgspec.json import Decoder
 
 from homeport.wire import WireStruct
@@ -154,6 +154,33 @@ class BulkResult(WireStruct, frozen=True, kw_only=True):
     warnings: list[BulkWarning]
 
 
+class PurgeResult(WireStruct, frozen=True, kw_only=True):
+    """How many messages a queue had (contract hub.md 4.3)."""
+
+    device_id: str
+    module_id: str | None = None
+    total_messages_purged: int
+
+
+# ---------------------------------------------------------------- direct methods
+
+
+class MethodCall(WireStruct, frozen=True, kw_only=True):
+    """Body of `POST /twins/{d}/methods` (contract hub.md 7); the payload goes to the device byte for byte."""
+
+    method_name: str
+    payload: Raw = Raw(b"")
+    response_timeout_in_seconds: int | None = None
+    connect_timeout_in_seconds: int | None = None
+
+
+class MethodResult(WireStruct, frozen=True, kw_only=True):
+    """What the device answered; C needs the payload, null included."""
+
+    status: int
+    payload: Raw
+
+
 # ---------------------------------------------------------------- query, statistics, errors
 
 
@@ -185,3 +212,5 @@ device_decoder = Decoder(DeviceWrite)
 twin_decoder = Decoder(TwinWrite)
 bulk_decoder = Decoder(list[BulkEntry])
 query_decoder = Decoder(QuerySpecification)
+method_decoder = Decoder(MethodCall)
+json_decoder = Decoder(Raw)

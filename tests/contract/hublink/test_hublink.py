@@ -47,6 +47,7 @@ async def hub() -> AsyncIterator[ServedHub]:
         hubs = Hubs(
             store=stores.hubs,
             devices=stores.devices,
+            messages=stores.messages,
             log=stores.events,
             bus=LocalBus(),
             clock=SystemClock(),

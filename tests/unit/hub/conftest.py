@@ -111,6 +111,7 @@ def make_hubs(stores: Stores, clock: ManualClock, bus: LocalBus, calls: Calls) -
             **{
                 "store": stores.hubs,
                 "devices": lambda name: cast("DeviceStore", Recorded(stores.devices(name), calls)),
+                "messages": stores.messages,
                 "log": lambda name: cast("EventLog", Recorded(stores.events(name), calls)),
                 "bus": bus,
                 "clock": clock,

@@ -12,7 +12,7 @@ from homeport.client._async.certificates import CertificateCalls
 from homeport.client._async.http import segment
 from homeport.client.admin_models import Attempt, LinkedHub, Registration
 from homeport.client.answers import decode
-from homeport.client.models import Page
+from homeport.client.models import EnrollmentGroup, IndividualEnrollment, Page
 
 _HUBS = "/homeport/hubs"
 _ATTEMPTS = "/homeport/attempts"
@@ -60,6 +60,16 @@ class HomeportAdminClient(CertificateCalls):
         return await self._page(
             _REGISTRATIONS, Registration, method="GET", page_size=page_size, continuation=continuation
         )
+
+    # --- export -----------------------------------------------------------------------------------------------
+
+    def export_individual_enrollments(self, *, page_size: int | None = None) -> AsyncIterator[IndividualEnrollment]:
+        """Yield every enrollment whole, with its keys and certificates, by id. Needs EnrollmentWrite."""
+        return self._every("/homeport/export/enrollments", IndividualEnrollment, method="GET", page_size=page_size)
+
+    def export_enrollment_groups(self, *, page_size: int | None = None) -> AsyncIterator[EnrollmentGroup]:
+        """Yield every group whole, with its keys and certificates, by id. Needs EnrollmentWrite."""
+        return self._every("/homeport/export/enrollmentGroups", EnrollmentGroup, method="GET", page_size=page_size)
 
     # --- hubs -------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from homeport.client._sync.certificates import CertificateCalls
 from homeport.client._sync.http import segment
 from homeport.client.admin_models import Attempt, LinkedHub, Registration
 from homeport.client.answers import decode
-from homeport.client.models import Page
+from homeport.client.models import EnrollmentGroup, IndividualEnrollment, Page
 
 _HUBS = "/homeport/hubs"
 _ATTEMPTS = "/homeport/attempts"
@@ -59,6 +59,16 @@ class HomeportAdminClient(CertificateCalls):
     ) -> Page[Registration]:
         """Return one page, by id; `continuation` is that of the page before."""
         return self._page(_REGISTRATIONS, Registration, method="GET", page_size=page_size, continuation=continuation)
+
+    # --- export -----------------------------------------------------------------------------------------------
+
+    def export_individual_enrollments(self, *, page_size: int | None = None) -> Iterator[IndividualEnrollment]:
+        """Yield every enrollment whole, with its keys and certificates, by id. Needs EnrollmentWrite."""
+        return self._every("/homeport/export/enrollments", IndividualEnrollment, method="GET", page_size=page_size)
+
+    def export_enrollment_groups(self, *, page_size: int | None = None) -> Iterator[EnrollmentGroup]:
+        """Yield every group whole, with its keys and certificates, by id. Needs EnrollmentWrite."""
+        return self._every("/homeport/export/enrollmentGroups", EnrollmentGroup, method="GET", page_size=page_size)
 
     # --- hubs -------------------------------------------------------------------------------------------------
 

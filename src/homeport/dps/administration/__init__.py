@@ -5,7 +5,14 @@ Methods raise HomeportError; `reply.answer` around them makes the error body.
 
 from homeport.dps.administration.attempts import AttemptsResponder
 from homeport.dps.administration.certificates import CertificatesResponder
+from homeport.dps.administration.export import ExportResponder
 from homeport.dps.administration.hubs import HubsResponder
 from homeport.dps.administration.registrations import RegistrationsResponder
 
-__all__ = ["AttemptsResponder", "CertificatesResponder", "HubsResponder", "RegistrationsResponder"]
+__all__ = [
+    "AttemptsResponder",
+    "CertificatesResponder",
+    "ExportResponder",
+    "HubsResponder",
+    "RegistrationsResponder",
+]

@@ -1,8 +1,8 @@
 """A hub as a site: its names and the front-ends that answer there."""
 
 from homeport.clock import Clock
-from homeport.hub.frontends.http_service import MAX_REQUEST_BODY, ServiceFrontEnd
 from homeport.hub.frontends.mqtt import DeviceFrontEnd
+from homeport.hub.frontends.service import MAX_REQUEST_BODY, ServiceFrontEnd
 from homeport.hub.hubs import ServedHub
 from homeport.net.sites import HttpFrontEnd, Site
 
@@ -10,9 +10,7 @@ from homeport.net.sites import HttpFrontEnd, Site
 def hub_site(served: ServedHub, clock: Clock, *, http: tuple[HttpFrontEnd, ...] = ()) -> Site:
     """Make the site of one hub; `http` are further front-ends under the same names."""
     service = ServiceFrontEnd(hub=served.name, audience=served.audience, service=served.service, clock=clock)
-    device = DeviceFrontEnd(
-        hub=served.name, audience=served.audience, responder=served.responder, twins=served.twins, clock=clock
-    )
+    device = DeviceFrontEnd(served.device_side)
     return Site(
         names=frozenset(served.hub.host_names), http=(service, *http), mqtt=(device,), max_body=MAX_REQUEST_BODY
     )

@@ -2,6 +2,7 @@
 
 from homeport.dps.frontends.admin.attempts import AttemptsResource
 from homeport.dps.frontends.admin.certificates import CertificatesResource
+from homeport.dps.frontends.admin.export import ExportResource
 from homeport.dps.frontends.admin.frontend import AdminFrontEnd
 from homeport.dps.frontends.admin.hubs import HubsResource
 from homeport.dps.frontends.admin.registrations import RegistrationsResource
@@ -14,6 +15,7 @@ __all__ = [
     "AttemptsResource",
     "Calls",
     "CertificatesResource",
+    "ExportResource",
     "HubsResource",
     "RegistrationsResource",
 ]

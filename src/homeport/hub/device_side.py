@@ -1,0 +1,24 @@
+"""What the device front-ends of one hub are given: everything a device can ask of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from homeport.clock import Clock
+from homeport.hub.authentication import Audience
+from homeport.hub.messages import Messages
+from homeport.hub.methods import Methods
+from homeport.hub.responder import DeviceResponder
+from homeport.hub.twins import Twins
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceSide:
+    """One hub as its devices see it. `audience` is asked at each connection, since names and policies may change."""
+
+    hub: str
+    audience: Callable[[], Audience]
+    responder: DeviceResponder
+    twins: Twins
+    methods: Methods
+    messages: Messages
+    clock: Clock

@@ -1,0 +1,67 @@
+"""Device identities and how devices prove themselves (contract hub.md 4)."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from homeport.hub.model.documents import NEVER
+
+
+class DeviceStatus(StrEnum):
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+
+
+class ConnectionState(StrEnum):
+    CONNECTED = "Connected"
+    DISCONNECTED = "Disconnected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SasAuthentication:
+    """The device signs tokens with either key."""
+
+    primary_key: bytes = field(repr=False)
+    secondary_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfSignedAuthentication:
+    """The device's certificate has one of these thumbprints: 40 or 64 hex digits, as given (hub.md 4.5)."""
+
+    primary_thumbprint: str | None
+    secondary_thumbprint: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaAuthentication:
+    """The device's certificate chains to a CA of the hub and its CN is the device id."""
+
+
+Authentication = SasAuthentication | SelfSignedAuthentication | CaAuthentication
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceIdentity:
+    """The record of a device in a hub's registry (contract hub.md 4.1). Device ids are case-sensitive."""
+
+    device_id: str
+    generation_id: str
+    etag: str
+    authentication: Authentication
+    status: DeviceStatus = DeviceStatus.ENABLED
+    status_reason: str | None = None
+    status_updated_at: datetime = NEVER
+    connection_state: ConnectionState = ConnectionState.DISCONNECTED
+    connection_state_updated_at: datetime = NEVER
+    last_activity_at: datetime = NEVER
+    iot_edge: bool = False
+    device_scope: str | None = None
+    parent_scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryStatistics:
+    total: int
+    enabled: int
+    disabled: int

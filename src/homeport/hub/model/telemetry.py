@@ -1,0 +1,31 @@
+"""Device-to-cloud messages (contract hub.md 13.4, 21)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telemetry:
+    """A device-to-cloud message as it is appended to the event log (contract hub.md 13.4, 21.1).
+
+    `system` holds the system properties by their wire key without `$.` (`mid`, `ct`, `ce` …); `annotations` what
+    the hub adds (`iothub-connection-device-id` …). A property that came without a value is None.
+    """
+
+    device_id: str
+    body: bytes
+    system: Mapping[str, str | None]
+    properties: Mapping[str, str | None]
+    annotations: Mapping[str, str]
+    enqueued_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTelemetry:
+    """A message in the log, with its place there."""
+
+    partition: int
+    offset: int
+    """Also the sequence number: positions in a partition start at 0 and have no gaps."""
+    telemetry: Telemetry

@@ -1,0 +1,26 @@
+"""The hub's query language: read, judged, and answered row by row (contract hub.md 8.2). Pure.
+
+The same expressions, with more functions, are the conditions of message routes.
+"""
+
+from homeport.hub.query.errors import QueryError
+from homeport.hub.query.evaluate import holds, value_of
+from homeport.hub.query.named import named_devices
+from homeport.hub.query.parser import parse, parse_condition
+from homeport.hub.query.rows import Aggregation, project
+from homeport.hub.query.syntax import Query, Source
+from homeport.hub.query.values import UNDEFINED
+
+__all__ = [
+    "UNDEFINED",
+    "Aggregation",
+    "Query",
+    "QueryError",
+    "Source",
+    "holds",
+    "named_devices",
+    "parse",
+    "parse_condition",
+    "project",
+    "value_of",
+]

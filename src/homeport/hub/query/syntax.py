@@ -1,0 +1,125 @@
+"""What a query says, as values: sources, items and expressions (contract hub.md 8.2)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+
+class Source(Enum):
+    """What is queried."""
+
+    DEVICES = "devices"
+    MODULES = "devices.modules"
+    JOBS = "devices.jobs"
+
+
+class Operator(Enum):
+    """What stands between two expressions."""
+
+    EQUAL = "="
+    DIFFERENT = "!="
+    LESS = "<"
+    LESS_OR_EQUAL = "<="
+    GREATER = ">"
+    GREATER_OR_EQUAL = ">="
+    ADD = "+"
+    SUBTRACT = "-"
+    MULTIPLY = "*"
+    DIVIDE = "/"
+    REMAINDER = "%"
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A constant: JSON's values, or `UNDEFINED` for the key word."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A path into a row's document: fixed fields in their own spelling, what is below them as written."""
+
+    path: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """A comparison or a calculation."""
+
+    operator: Operator
+    left: "Expression"
+    right: "Expression"
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """`IN [...]`, or with `negated` `NIN [...]`."""
+
+    operand: "Expression"
+    values: tuple[Any, ...]
+    negated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """AND of two or more."""
+
+    parts: tuple["Expression", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """OR of two or more."""
+
+    parts: tuple["Expression", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Negation:
+    operand: "Expression"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function by its upper-case name."""
+
+    function: str
+    arguments: tuple["Expression", ...]
+
+
+Expression = Literal | Attribute | Binary | Membership | Both | Either | Negation | Call
+
+
+class Aggregate(Enum):
+    COUNT = "COUNT"
+    SUM = "SUM"
+    AVG = "AVG"
+    MIN = "MIN"
+    MAX = "MAX"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One column of a row: an attribute, or an aggregate of one (of none for COUNT)."""
+
+    name: str
+    attribute: Attribute | None
+    aggregate: Aggregate | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """A query. `items` None is `*`; `top` None is no limit."""
+
+    source: Source
+    items: Sequence[Item] | None = None
+    top: int | None = None
+    condition: Expression | None = None
+    group_by: tuple[Attribute, ...] = ()
+
+    @property
+    def aggregates(self) -> bool:
+        """Whether rows are made of groups of documents."""
+        return bool(self.group_by) or any(item.aggregate is not None for item in self.items or ())

@@ -1,0 +1,45 @@
+"""The administrator's calls to one hub, transport-neutral: documents in, Reply out; a module for each noun.
+
+Who may call is decided before; paths and methods are known to the front-ends. Refusals are HubError.
+"""
+
+from dataclasses import dataclass
+
+from homeport.hub.messages import Messages
+from homeport.hub.methods import Methods
+from homeport.hub.registry import Registry
+from homeport.hub.service.bulk import BulkResponder
+from homeport.hub.service.devices import DevicesResponder
+from homeport.hub.service.methods import MethodsResponder
+from homeport.hub.service.queries import QueriesResponder
+from homeport.hub.service.statistics import StatisticsResponder
+from homeport.hub.service.twins import TwinsResponder
+from homeport.hub.sessions import Sessions
+from homeport.hub.twins import Twins
+
+__all__ = ["Service"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """Everything that services may ask of one hub."""
+
+    devices: DevicesResponder
+    bulk: BulkResponder
+    twins: TwinsResponder
+    methods: MethodsResponder
+    queries: QueriesResponder
+    statistics: StatisticsResponder
+
+    @classmethod
+    def of(
+        cls, *, registry: Registry, twins: Twins, methods: Methods, messages: Messages, sessions: Sessions
+    ) -> "Service":
+        return cls(
+            devices=DevicesResponder(registry, messages),
+            bulk=BulkResponder(registry, twins),
+            twins=TwinsResponder(twins, messages),
+            methods=MethodsResponder(registry, methods),
+            queries=QueriesResponder(registry, messages),
+            statistics=StatisticsResponder(registry, sessions),
+        )

@@ -1,0 +1,127 @@
+"""Runs queries over one hub's registry, page by page (contract hub.md 8). The language is `query`'s.
+
+Documents are read in order of device id and judged one by one, with room for others in between; only devices that the
+condition names are read alone. What a row shows of a connection is as fresh as the sessions are.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from homeport.hub import translate
+from homeport.hub.messages import Messages
+from homeport.hub.model import Device
+from homeport.hub.query import Aggregation, Query, QueryError, Source, holds, named_devices, parse, project
+from homeport.hub.registry import Registry
+from homeport.hub.reply import Reply
+from homeport.hub.service.bodies import answer, continued, page_size, read
+from homeport.paging import encode_token
+from homeport.wire import hub_service as wire
+
+_SCANNED = 500
+"""Devices read and judged before others get their turn."""
+_MAX_NAMED = 1000
+"""A condition that names more devices is answered by looking at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """One page of an answer, and the value of `x-ms-item-type` for it.
+
+    `after` is where the next page begins, None at the end: the last device id, and how many rows were told so far,
+    which TOP limits.
+    """
+
+    item_type: str
+    documents: Sequence[Any]
+    after: str | None
+
+
+class QueriesResponder:
+    def __init__(self, registry: Registry, messages: Messages) -> None:
+        self._registry = registry
+        self._messages = messages
+
+    async def query(self, body: bytes, *, max_items: str | None, continuation: str | None) -> Reply:
+        text = read(wire.query_decoder, body).query
+        rows = await self._run(text, after=continued(continuation, text), limit=page_size(max_items))
+        # The header is left out on the last page: Node and Java take its mere presence to mean more.
+        more = {} if rows.after is None else {"x-ms-continuation": encode_token(rows.after, text)}
+        return answer(rows.documents, {"x-ms-item-type": rows.item_type, **more})
+
+    async def _run(self, text: str, *, after: str | None, limit: int) -> Rows:
+        """Answer a query's page of up to `limit` rows. Raises QueryError."""
+        query = parse(text)
+        if query.source is not Source.DEVICES:
+            raise QueryError(f"This server has no {query.source.value} yet; there is devices.")
+        place, told = _continued(after)
+        if query.top is not None:
+            limit = min(limit, query.top - told)
+        if query.aggregates:
+            return await self._aggregate(query, told, limit)
+        rows: list[Any] = []
+        async for device, document in self._found(query, place):
+            if len(rows) == limit:
+                more = query.top is None or told + len(rows) < query.top
+                return await self._rows(query, rows, f"{place} {told + len(rows)}" if more else None)
+            place = device.identity.device_id
+            if query.items is None:
+                rows.append(device)
+            else:
+                rows.append(project(query.items, document))
+        return await self._rows(query, rows, None)
+
+    async def _rows(self, query: Query, rows: Sequence[Any], after: str | None) -> Rows:
+        """Put a page together; twins are written here, with the messages that wait for just these devices."""
+        if query.items is not None:
+            return Rows(item_type="Raw", documents=rows, after=after)
+        counts = await self._messages.counts([device.identity.device_id for device in rows])
+        twins = [translate.twin_document(device, counts.get(device.identity.device_id, 0)) for device in rows]
+        return Rows(item_type="Twin", documents=twins, after=after)
+
+    async def _aggregate(self, query: Query, told: int, limit: int) -> Rows:
+        """Make all groups, and tell those of this page: groups are few, documents many."""
+        aggregation = Aggregation(query)
+        async for _, document in self._found(query, ""):
+            aggregation.add(document)
+        rows = list(aggregation.rows())
+        total = len(rows) if query.top is None else min(len(rows), query.top)
+        page = rows[told : told + limit]
+        end = told + len(page)
+        return Rows(item_type="Raw", documents=page, after=f" {end}" if end < total else None)
+
+    async def _found(self, query: Query, place: str) -> AsyncIterator[tuple[Device, dict[str, Any]]]:
+        named = named_devices(query.condition)
+        devices = self._all(place) if named is None or len(named) > _MAX_NAMED else self._named(named, place)
+        async for device in devices:
+            document = msgspec.to_builtins(translate.twin_document(device))
+            if holds(query.condition, document):
+                yield device, document
+
+    async def _all(self, place: str) -> AsyncIterator[Device]:
+        after: str | None = place or None
+        while True:
+            page = await self._registry.page(after=after, limit=_SCANNED)
+            for device in page.items:
+                yield device
+            after = page.after
+            if after is None:
+                return
+            await asyncio.sleep(0)
+
+    async def _named(self, names: frozenset[str], place: str) -> AsyncIterator[Device]:
+        for name in sorted(name for name in names if name > place):
+            device = await self._registry.find(name)
+            if device is not None:
+                yield device
+
+
+def _continued(after: str | None) -> tuple[str, int]:
+    """Read where a page begins. Raises QueryError for what is no place."""
+    place, _, told = (after or " 0").rpartition(" ")
+    if not (told.isascii() and told.isdigit() and len(told) < 10):
+        raise QueryError("The continuation token is not one of this server.")
+    return place, int(told)

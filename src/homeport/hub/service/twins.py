@@ -1,0 +1,40 @@
+"""Twins as services read and write them (contract hub.md 6)."""
+
+from homeport.hub import translate
+from homeport.hub.messages import Messages
+from homeport.hub.model import Device
+from homeport.hub.reply import Reply
+from homeport.hub.service.bodies import answer, read, twin_version
+from homeport.hub.twins import Twins
+from homeport.wire import hub_service as wire
+
+
+class TwinsResponder:
+    def __init__(self, twins: Twins, messages: Messages) -> None:
+        self._twins = twins
+        self._messages = messages
+
+    async def get(self, device_id: str) -> Reply:
+        return await self._answer(await self._twins.get(translate.check_device_id(device_id)))
+
+    async def patch(self, device_id: str, body: bytes, if_match: str | None) -> Reply:
+        translate.check_device_id(device_id)
+        twin = translate.read_twin(read(wire.twin_decoder, body))
+        version = twin_version(if_match)
+        return await self._answer(
+            await self._twins.patch(device_id, tags=twin.tags, desired=twin.desired, expected_version=version)
+        )
+
+    async def put(self, device_id: str, body: bytes, if_match: str | None) -> Reply:
+        translate.check_device_id(device_id)
+        twin = translate.read_twin(read(wire.twin_decoder, body))
+        version = twin_version(if_match)
+        return await self._answer(
+            await self._twins.replace(device_id, tags=twin.tags, desired=twin.desired, expected_version=version)
+        )
+
+    async def _answer(self, device: Device) -> Reply:
+        device_id = device.identity.device_id
+        counts = await self._messages.counts([device_id])
+        document = translate.twin_document(device, counts.get(device_id, 0))
+        return answer(document, {"ETag": f'"{device.twin.etag}"'})
