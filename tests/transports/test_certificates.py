@@ -148,10 +148,13 @@ async def test_the_life_of_a_ca_certificate(world: World) -> None:
     # The same certificate stays verified; another one of that name has to be verified again.
     same = await document(world, "PUT", "certificates/Factory.1", {"certificate": pem(root)}, if_match="*")
     assert same["isVerified"]
-    other = await document(
-        world, "PUT", "certificates/Factory.1", {"certificate": pem(issue("New"))}, if_match=same["etag"]
-    )
+    new = {"certificate": pem(issue("New"))}
+    other = await document(world, "PUT", "certificates/Factory.1", new, if_match=same["etag"])
     assert (other["isVerified"], other["created"]) == (False, made["created"])
+    said = await document(world, "PUT", "certificates/Factory.1", new | {"isVerified": True}, if_match="*")
+    assert said["isVerified"]
+    taken = await document(world, "PUT", "certificates/Factory.1", new | {"isVerified": False}, if_match="*")
+    assert not taken["isVerified"]
     mine = await document(world, "PATCH", "certificates/Factory.1", {"isVerified": True})
     assert mine["isVerified"]
     assert (await refused(world, "DELETE", "certificates/Factory.1", if_match="old"))[0] == Code.PRECONDITION_FAILED

@@ -52,7 +52,7 @@ def upload(
         found = client.upload_ca_certificate(
             name,
             certificate,
-            verified=verified,
+            verified=verified or None,
             revocation=None if revocation is None else revocation.value,
             etag="*" if replace else None,
         )

@@ -80,13 +80,14 @@ class CaCertificateService:
         name: str,
         certificate: str,
         *,
-        is_verified: bool,
+        is_verified: bool | None,
         revocation: RevocationSettings | None,
         if_match: str | None,
     ) -> AuthorityView:
         """Create without `if_match`, replace with it; another certificate has to be verified again.
 
-        `is_verified` is the administrator's word in place of a proof. Without `revocation` the stored settings stay.
+        `is_verified` is the administrator's word in place of a proof; None leaves it as it is. Without `revocation`
+        the stored settings stay.
         Raises INVALID_REQUEST, CA_CERTIFICATE_EXISTS, NOT_FOUND or PRECONDITION_FAILED.
         """
         if NAME.fullmatch(name) is None or name in {".", ".."}:
@@ -107,11 +108,12 @@ class CaCertificateService:
         if now - _CLOCK_SKEW > parsed.info.not_after:
             raise HomeportError(Code.INVALID_REQUEST, f"{parsed.label} has expired.")
         stored = None if if_match is None else await self._find(name)
-        same = stored is not None and stored.certificate == parsed.der
+        if is_verified is None:
+            is_verified = stored is not None and stored.certificate == parsed.der and stored.is_verified
         record = CaCertificate(
             name=stored.name if stored else name,
             certificate=parsed.der,
-            is_verified=is_verified or (same and stored is not None and stored.is_verified),
+            is_verified=is_verified,
             revocation=revocation or (stored.revocation if stored else RevocationSettings()),
             etag=new_etag(self._random),
             created_at=stored.created_at if stored else now,

@@ -7,7 +7,7 @@ import msgspec
 from homeport.client._async.http import only, segment
 from homeport.client._async.service_client import ServiceClient
 from homeport.client.answers import decode
-from homeport.client.certificate_models import CaCertificate, ExpiryReport
+from homeport.client.certificate_models import CaCertificate, ExpiryReport, RevocationSettings
 
 _CERTIFICATES = "/homeport/certificates"
 
@@ -31,19 +31,23 @@ class CertificateCalls(ServiceClient):
         name: str,
         certificate: str,
         *,
-        verified: bool = False,
-        revocation: str | None = None,
+        verified: bool | None = None,
+        revocation: str | RevocationSettings | None = None,
         etag: str | None = None,
     ) -> CaCertificate:
         """Upload a root or intermediate: PEM, or Base64 of DER. Without `etag` it is created.
 
         `verified` takes your word for it that the authority is yours, or a TPM maker's that you trust; else have a
-        code made and prove it. `revocation` is `require`, `prefer` or `off`. With `etag` (`*`: any version) the one
-        of that name is replaced. ConflictError if it exists, BadRequestError if it is no CA certificate.
+        code made and prove it. `revocation` is the policy (`require`, `prefer` or `off`), or all settings. With
+        `etag` (`*`: any version) the one of that name is replaced, and what is None stays as it is, except that
+        another certificate has to be verified again. ConflictError if it exists, BadRequestError if it is no CA
+        certificate.
         """
-        document: dict[str, Any] = {"certificate": certificate, "isVerified": verified}
+        document: dict[str, Any] = {"certificate": certificate}
+        if verified is not None:
+            document["isVerified"] = verified
         if revocation is not None:
-            document["revocation"] = {"policy": revocation}
+            document["revocation"] = {"policy": revocation} if isinstance(revocation, str) else revocation
         return await self._write_certificate("PUT", _path(name), document, etag, repeatable=etag is not None)
 
     async def set_ca_certificate_verified(

@@ -41,7 +41,7 @@ class CertificatesResponder:
         view = await self._certificates.put(
             name,
             document.certificate,
-            is_verified=document.is_verified is True,
+            is_verified=document.is_verified if isinstance(document.is_verified, bool) else None,
             revocation=revocation_settings(document.revocation, stored),
             if_match=expected,
         )

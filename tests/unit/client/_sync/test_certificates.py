@@ -59,7 +59,7 @@ def test_the_calls(server_context: ssl.SSLContext, ca_file: Path) -> None:
         step("GET", "", body=[CERTIFICATE]),
         step("GET"),
         step("PUT", expects={"certificate": "PEM", "isVerified": True, "revocation": {"policy": "off"}}),
-        step("PUT", expects={"certificate": "PEM", "isVerified": False}),
+        step("PUT", expects={"certificate": "PEM", "revocation": CERTIFICATE["revocation"]}),
         step("PATCH", expects={"isVerified": True}),
         step("PATCH", expects={"revocation": {"crlUrl": "", "useOcsp": True}}),
         step("POST", "/factory/generateVerificationCode"),
@@ -74,7 +74,7 @@ def test_the_calls(server_context: ssl.SSLContext, ca_file: Path) -> None:
         (first,) = admin.ca_certificates()
         assert admin.get_ca_certificate("factory") == first
         admin.upload_ca_certificate("factory", "PEM", verified=True, revocation="off")
-        admin.upload_ca_certificate("factory", "PEM", etag="e1")
+        admin.upload_ca_certificate("factory", "PEM", revocation=first.revocation, etag="e1")
         admin.set_ca_certificate_verified("factory")
         admin.set_revocation("factory", crl_url="", use_ocsp=True)
         admin.generate_verification_code("factory")
