@@ -6,14 +6,15 @@ Names on the wire, packets and topics are the front-ends'. What refuses a device
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from msgspec.json import Decoder
 
 from homeport.clock import Clock
 from homeport.hub import translate
-from homeport.hub.authentication import Audience, Reason, Refused, judge_device, read_evidence
+from homeport.hub.authentication import Accepted, Audience, Reason, Refused, judge_device, read_evidence
 from homeport.hub.errors import HubCode, HubError
-from homeport.hub.model import StoredTelemetry
+from homeport.hub.model import DeviceIdentity, StoredTelemetry
 from homeport.hub.ports import DeviceStore
 from homeport.hub.sessions import Session, Sessions
 from homeport.hub.telemetry import (
@@ -29,6 +30,8 @@ from homeport.wire import TooLargeError, WireError, decode, encode
 
 MAX_REPORT_BYTES = 256 * 1024
 MAX_MODEL_ID = 2048  # the longest DTMI
+
+T = TypeVar("T")
 
 _report_decoder = Decoder(dict[str, object])
 _log = logging.getLogger(__name__)
@@ -48,11 +51,19 @@ class DeviceClaim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """A device that has proven itself, and what the hub adds to its messages."""
+
+    device_id: str
+    annotations: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Connected:
-    """A device that was let in: its session, and what the hub adds to its messages."""
+    """A device that was let in, with its session."""
 
     session: Session
-    annotations: Mapping[str, str]
+    caller: Caller
 
 
 class DeviceResponder:
@@ -80,7 +91,18 @@ class DeviceResponder:
 
     async def connect(self, claim: DeviceClaim, end: Callable[[], None]) -> Connected | Refused:
         """Authenticate a device and open its session, ending an older one; `end` closes the new connection."""
-        verdict = await self._connect(claim, end)
+        return self._logged(claim, await self._connect(claim, end))
+
+    async def authenticate(self, claim: DeviceClaim) -> Caller | Refused:
+        """Authenticate a device for one request, without a session."""
+        verdict = await self._judge(claim)
+        if not isinstance(verdict, Refused):
+            identity, accepted = verdict
+            annotations = connection_annotations(identity, accepted, claim.model_id)
+            return Caller(device_id=identity.device_id, annotations=annotations)
+        return self._logged(claim, verdict)
+
+    def _logged(self, claim: DeviceClaim, verdict: T) -> T:
         if isinstance(verdict, Refused):
             _log.info(
                 "hub %s: device %s refused (%s): %s",
@@ -102,14 +124,13 @@ class DeviceResponder:
         """Take note that the connection has ended, whoever ended it."""
         await self._sessions.leave(connected.session)
 
-    async def send(self, connected: Connected, body: bytes, bag: PropertyBag) -> StoredTelemetry:
+    async def send(self, caller: Caller, body: bytes, bag: PropertyBag) -> StoredTelemetry:
         """Store a message of the device; durable when this returns. Raises MESSAGE_TOO_LARGE."""
         if len(body) + bag.size > MAX_MESSAGE_BYTES:
             raise HubError(HubCode.MESSAGE_TOO_LARGE, f"A message has at most {MAX_MESSAGE_BYTES} bytes.")
-        device_id = connected.session.device_id
         now = self._clock.now()
-        self._sessions.active(device_id, now)
-        return await self._telemetry.append(make_message(device_id, body, bag, connected.annotations, now))
+        self._sessions.active(caller.device_id, now)
+        return await self._telemetry.append(make_message(caller.device_id, body, bag, caller.annotations, now))
 
     async def read_twin(self, connected: Connected) -> bytes:
         """Return the device's own view of its twin, as JSON."""
@@ -130,26 +151,34 @@ class DeviceResponder:
         twin = await self._twins.report(device_id, patch, expected_version=expected_version)
         return twin.reported.version
 
-    async def _connect(self, claim: DeviceClaim, end: Callable[[], None]) -> Connected | Refused:
+    async def _judge(self, claim: DeviceClaim) -> tuple[DeviceIdentity, Accepted] | Refused:
         if not translate.is_device_id(claim.device_id):
             return Refused(reason=Reason.WRONG_CLAIM, explanation="this cannot be the id of a device")
         audience = self._audience()
         evidence = read_evidence(audience, claim.device_id, token=claim.token, chain=claim.chain)
         if isinstance(evidence, Refused):
             return evidence
-        since = self._sessions.changes
         identity = await self._store.get_identity(claim.device_id)
         verdict = judge_device(audience, identity, evidence, self._clock.now())
         if isinstance(verdict, Refused):
             return verdict
         assert identity is not None
-        session = await self._sessions.open(identity, verdict, end, since=since)
+        return identity, verdict
+
+    async def _connect(self, claim: DeviceClaim, end: Callable[[], None]) -> Connected | Refused:
+        since = self._sessions.changes
+        verdict = await self._judge(claim)
+        if isinstance(verdict, Refused):
+            return verdict
+        identity, accepted = verdict
+        session = await self._sessions.open(identity, accepted, end, since=since)
         if session.ended is not None:
             await self._sessions.leave(session)
             return Refused(reason=Reason.DISABLED, explanation=session.ended)
         if claim.model_id and len(claim.model_id) <= MAX_MODEL_ID:
             await self._announce(session.device_id, claim.model_id)
-        return Connected(session=session, annotations=connection_annotations(identity, verdict, claim.model_id))
+        annotations = connection_annotations(identity, accepted, claim.model_id)
+        return Connected(session=session, caller=Caller(device_id=session.device_id, annotations=annotations))
 
     async def _announce(self, device_id: str, model_id: str) -> None:
         try:

@@ -1,6 +1,7 @@
 """A hub as a site: its names and the front-ends that answer there."""
 
 from homeport.clock import Clock
+from homeport.hub.frontends.device_http import DeviceHttpFrontEnd
 from homeport.hub.frontends.mqtt import DeviceFrontEnd
 from homeport.hub.frontends.service import MAX_REQUEST_BODY, ServiceFrontEnd
 from homeport.hub.hubs import ServedHub
@@ -12,5 +13,8 @@ def hub_site(served: ServedHub, clock: Clock, *, http: tuple[HttpFrontEnd, ...] 
     service = ServiceFrontEnd(hub=served.name, audience=served.audience, service=served.service, clock=clock)
     device = DeviceFrontEnd(served.device_side)
     return Site(
-        names=frozenset(served.hub.host_names), http=(service, *http), mqtt=(device,), max_body=MAX_REQUEST_BODY
+        names=frozenset(served.hub.host_names),
+        http=(service, DeviceHttpFrontEnd(served.device_side), *http),
+        mqtt=(device,),
+        max_body=MAX_REQUEST_BODY,
     )

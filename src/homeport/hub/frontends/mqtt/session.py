@@ -81,7 +81,7 @@ class DeviceSession:
             if message.retain or message.dup:
                 bag = _marked(bag, message)
             try:
-                await self._responder.send(self._connected, message.payload, bag)
+                await self._responder.send(self._connected.caller, message.payload, bag)
             except HubError as error:
                 raise RemoteProtocolError(f"telemetry of {quoted(self._device_id)}: {error.message}") from None
             ack()
@@ -154,7 +154,7 @@ class DeviceSession:
             properties["mqtt-retain"] = "true"
         marked = PropertyBag(system=bag.system, properties=properties, size=bag.size)
         try:
-            await self._responder.send(self._connected, will.payload, marked)
+            await self._responder.send(self._connected.caller, will.payload, marked)
         except HubError as error:
             _log.info("will of device %s was not kept: %s", quoted(self._device_id), error.message)
 

@@ -1,0 +1,128 @@
+"""The front-end of devices over HTTPS (contract hub.md 17)."""
+
+import logging
+import secrets
+from datetime import timedelta
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from homeport.hub.authentication import Reason, Refused
+from homeport.hub.device_side import DeviceSide
+from homeport.hub.errors import HubCode, HubError
+from homeport.hub.frontends.device_http.properties import (
+    BATCH,
+    MAX_BATCH_TEXT,
+    read_batch,
+    read_properties,
+    write_headers,
+)
+from homeport.hub.frontends.service.resource import Request, Target
+from homeport.hub.message_lock import Settlement
+from homeport.hub.reply import Reply, as_hub_error, error_reply
+from homeport.hub.responder import Caller, DeviceClaim
+from homeport.hub.telemetry import MAX_MESSAGE_BYTES
+from homeport.net.stream import Peer
+
+DEFAULT_LOCK_SECONDS = 60
+MAX_LOCK_SECONDS = 300
+_UNPROVEN = frozenset({Reason.NO_PROOF, Reason.MALFORMED})
+
+_log = logging.getLogger(__name__)
+
+
+class DeviceHttpFrontEnd:
+    """Answers `/devices/{d}/messages/…`: events in, messages out, complete, abandon, reject."""
+
+    def __init__(self, side: DeviceSide) -> None:
+        self._side = side
+
+    def owns(self, method: str, path: str) -> bool:
+        del method
+        parts = path.split("/", 4)
+        return len(parts) > 3 and parts[1].lower() == "devices" and parts[3].lower() == "messages"
+
+    async def handle(self, request: web.BaseRequest, peer: Peer) -> web.StreamResponse:
+        tracking_id = secrets.token_hex(16)
+        content_type = None
+        try:
+            reply = await self._answer(request, peer)
+            content_type = "application/octet-stream" if reply.body is not None else None
+        except (web.HTTPException, ConnectionError):
+            raise  # a body that did not arrive, or not in time: net's to answer, and no fault of ours
+        except Exception as fault:
+            if not isinstance(fault, HubError):
+                _log.exception("hub %s: %s failed, tracking id %s", self._side.hub, request.method, tracking_id)
+            reply = error_reply(as_hub_error(fault), tracking_id, self._side.clock.now())
+            content_type = reply.content_type
+        response = web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+        if content_type is not None:
+            response.headers["Content-Type"] = content_type
+        return response
+
+    async def _answer(self, request: web.BaseRequest, peer: Peer) -> Reply:
+        try:
+            target = Target.of(request.raw_path)
+        except ValueError:
+            raise HubError(HubCode.ARGUMENT_INVALID, "The query string has too many parameters.") from None
+        asked = Request(request, target)
+        match request.method, [target.segments[1], *(segment.lower() for segment in target.segments[2:5])]:
+            case "POST", [device_id, "messages", "events"]:
+                return await self._send(await self._caller(device_id, asked, peer), request, asked)
+            case "GET", [device_id, "messages", "devicebound"]:
+                return await self._receive(await self._caller(device_id, asked, peer), asked)
+            case "DELETE", [device_id, "messages", "devicebound", token]:
+                caller = await self._caller(device_id, asked, peer)
+                return await self._settle(caller, token, _done_or_rejected(target))
+            case "POST", [device_id, "messages", "devicebound", token] if _is_abandon(target):
+                caller = await self._caller(device_id, asked, peer)
+                return await self._settle(caller, token, Settlement.ABANDON)
+            case _:
+                raise HubError(HubCode.OPERATION_NOT_FOUND, "This server has no such operation for devices.")
+
+    async def _caller(self, device_id: str, request: Request, peer: Peer) -> Caller:
+        claim = DeviceClaim(
+            device_id=device_id,
+            token=request.header("Authorization"),
+            chain=peer.chain,
+            remote=peer.remote.host,
+            transport="https",
+        )
+        caller = await self._side.responder.authenticate(claim)
+        if isinstance(caller, Refused):
+            code = HubCode.UNAUTHORIZED if caller.reason in _UNPROVEN else HubCode.UNAUTHORIZED_ACCESS
+            raise HubError(code, "Unauthorized")
+        return caller
+
+    async def _send(self, caller: Caller, request: web.BaseRequest, asked: Request) -> Reply:
+        if request.content_type.lower() == BATCH:
+            messages = read_batch(await asked.body(MAX_BATCH_TEXT))
+        else:
+            messages = [(await asked.body(MAX_MESSAGE_BYTES), read_properties(request.headers.items()))]
+        for body, bag in messages:
+            await self._side.responder.send(caller, body, bag)
+        return Reply(status=204)
+
+    async def _receive(self, caller: Caller, asked: Request) -> Reply:
+        seconds = asked.parameter("iothub-messagelocktimeout") or asked.header("IotHub-MessageLockTimeout") or ""
+        life = int(seconds) if seconds.isascii() and seconds.isdigit() and len(seconds) < 5 else DEFAULT_LOCK_SECONDS
+        delivery = await self._side.messages.receive(
+            caller.device_id, life=timedelta(seconds=min(max(life, 1), MAX_LOCK_SECONDS)), of_connection=False
+        )
+        if delivery is None:
+            return Reply(status=204)
+        return Reply(status=200, body=delivery.message.body, headers=write_headers(caller.device_id, delivery))
+
+    async def _settle(self, caller: Caller, token: str, settlement: Settlement) -> Reply:
+        await self._side.messages.settle(caller.device_id, token.strip('"'), settlement)
+        return Reply(status=204)
+
+
+def _done_or_rejected(target: Target) -> Settlement:
+    """Tell a reject in any spelling of the SDKs; Java's question mark arrives inside the name."""
+    rejects = any(unquote(name).lstrip("?") == "reject" for name in target.parameters)
+    return Settlement.REJECT if rejects else Settlement.COMPLETE
+
+
+def _is_abandon(target: Target) -> bool:
+    return len(target.segments) == 6 and target.segments[5].lower() == "abandon"
