@@ -166,7 +166,7 @@ def test_an_uploaded_list_takes_devices_and_intermediates_back(
 
     line.revoke(bad[0])
     printed = server.run("certificate", "crl", "plant-line", str(line.crl())).stdout
-    assert "number 1, 1 entries" in printed
+    assert "number 1, 1 revoked" in printed
     with pytest.raises(UnauthorizedError):
         register(values, bad)
     reason = why(server, "plant-bad")

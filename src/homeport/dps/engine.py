@@ -274,7 +274,7 @@ class Engine:
         groups = await self._stores.enrollments.groups()
         if groups is not self._trust.groups:
             # A change of CA certificates gives the groups anew, too (CaCertificateStore).
-            self._trust = Trust(groups, await self._stores.certificates.all())
+            self._trust = Trust(groups, await self._stores.certificates.all(), before=self._trust)
         return self._trust
 
     # ---------------------------------------------------------------- where does it go

@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
 from homeport.dps.attestation import Attested, Challenge, Findings, Refused, Trust, Verdict, read, verify
+from homeport.dps.attestation import trust as trust_module
 from homeport.dps.model import (
     CaCertificate,
     CaReferences,
@@ -27,7 +28,7 @@ from homeport.dps.model import (
 from homeport.dps.revocation import links
 from homeport.errors import Code
 from homeport.security.tpm import name_of, parse_blob, registration_id_of
-from homeport.security.x509 import Certificate
+from homeport.security.x509 import Certificate, parse_der
 from tests.transports.world import claim, group, individual, token
 from tests.unit.dps.test_attestation import EK, EK_KEY, SRK, SRK_KEY, public
 from tests.unit.security.certificates import NOW, YEAR, Extension, Issued, Options, issue, rsa_key
@@ -194,6 +195,23 @@ def _certificates(trust: Trust) -> list[CaCertificate]:
     found = trust.named("ROOT")
     assert found is not None
     return [found]
+
+
+def test_what_was_read_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    authorities = (authority("root", ROOT), authority("plant", PLANT))
+    first = Trust((group("fleet", by_name("root")),), authorities)
+    read: list[bytes] = []
+
+    def noted(der: bytes) -> Certificate:
+        read.append(der)
+        return parse_der(der)
+
+    monkeypatch.setattr(trust_module, "parse_der", noted)
+    more = (group("line", SigningCertificates(primary=LINE.certificate.der)), *first.groups)
+    second = Trust(more, authorities, before=first)
+    assert read == [LINE.certificate.der]
+    assert attested(judge(chain(PLANT.leaf()), second)) == "fleet"
+    assert attested(judge(chain(LINE.leaf()), second)) == "line"
 
 
 # ---------------------------------------------------------------- TPMs

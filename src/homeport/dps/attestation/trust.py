@@ -3,13 +3,15 @@
 Made once for the groups and CA certificates as they are, and used for all registrations until they change.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from homeport.dps.model import CaCertificate, CaReferences, EnrollmentGroup, SigningCertificates, TpmGroupAttestation
 from homeport.security.revocation import authority_key
 from homeport.security.x509 import MAX_CHAIN_LENGTH, Certificate, CertificateError, parse_der
 from homeport.security.x509_path import CertificateIndex, is_issued_by
+
+Reader = Callable[[bytes], Certificate | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +26,11 @@ class Signer:
 class Signers:
     """Certificates that chains may end at, each with its group; the first group in order has it."""
 
-    def __init__(self, signers: Iterable[tuple[bytes, Signer]]) -> None:
+    def __init__(self, signers: Iterable[tuple[bytes, Signer]], read: Reader) -> None:
         self._signers: dict[bytes, Signer] = {}
         for der, signer in signers:
             self._signers.setdefault(der, signer)
-        self.index = CertificateIndex(_readable(self._signers))
+        self.index = CertificateIndex(filter(None, map(read, self._signers)))
 
     def __len__(self) -> int:
         return len(self._signers)
@@ -39,13 +41,22 @@ class Signers:
 
 
 class Trust:
-    """All of it; `groups` in id order."""
+    """All of it; `groups` in id order. What `before` has read already is not read again."""
 
-    def __init__(self, groups: Sequence[EnrollmentGroup] = (), certificates: Sequence[CaCertificate] = ()) -> None:
+    def __init__(
+        self,
+        groups: Sequence[EnrollmentGroup] = (),
+        certificates: Sequence[CaCertificate] = (),
+        *,
+        before: "Trust | None" = None,
+    ) -> None:
         self.groups = groups
+        self.parsed: dict[bytes, Certificate | None] = {}
+        """Certificates by DER; None for one that cannot be read any more."""
+        self._parsed_before = before.parsed if before is not None else {}
         self._by_name = {certificate.name.lower(): certificate for certificate in certificates}
         parsed = {certificate.certificate: certificate for certificate in certificates}
-        readable = _readable(parsed)
+        readable = [certificate for der in parsed if (certificate := self._read(der)) is not None]
         self.known = CertificateIndex(readable)
         """Every uploaded certificate: it may stand in for one the device did not send."""
         self._authorities = {
@@ -55,8 +66,8 @@ class Trust:
         }
         self.missing: dict[str, str] = {}
         """Names of CA certificates that do not exist, each with a group that refers to it."""
-        self.signers = Signers(self._signers())
-        self.makers = Signers(self._makers())
+        self.signers = Signers(self._signers(), self._read)
+        self.makers = Signers(self._makers(), self._read)
         """Who certifies the endorsement keys of TPM groups."""
         self.by_key_digest = {
             digest: group
@@ -66,6 +77,7 @@ class Trust:
         }
         self.has_tpm_groups = any(isinstance(group.attestation, TpmGroupAttestation) for group in groups)
         self._above: dict[bytes, tuple[Certificate, ...]] = {}
+        self._parsed_before = {}
 
     @property
     def has_authorities(self) -> bool:
@@ -125,13 +137,15 @@ class Trust:
             else:
                 yield authority.certificate, Signer(group=group, authority=authority)
 
+    def _read(self, der: bytes) -> Certificate | None:
+        """Read a certificate; None for one that a newer rule refuses, so that no path may lead to it."""
+        if der not in self.parsed:
+            self.parsed[der] = self._parsed_before[der] if der in self._parsed_before else _parse(der)
+        return self.parsed[der]
 
-def _readable(ders: Iterable[bytes]) -> list[Certificate]:
-    certificates = []
-    for der in ders:
-        try:
-            certificates.append(parse_der(der))
-        except CertificateError:
-            # It was readable when it was enrolled: a newer rule refuses it now, and no path may lead to it.
-            continue
-    return certificates
+
+def _parse(der: bytes) -> Certificate | None:
+    try:
+        return parse_der(der)
+    except CertificateError:
+        return None
