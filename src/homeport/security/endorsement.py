@@ -19,6 +19,7 @@ EK_CERTIFICATE = ObjectIdentifier("2.23.133.8.1")
 _RSAES_OAEP = bytes.fromhex("06092A864886F70D010107")
 _VERSION = 0xA0
 _SEQUENCE = 0x30
+_INTEGER = 0x02
 _BIT_STRING = 0x03
 
 
@@ -68,10 +69,12 @@ def _oaep_numbers(tbs: bytes) -> tuple[int, int] | None:
         bit_tag, bits, _ = _element(rest)
         if tag != _SEQUENCE or bit_tag != _BIT_STRING or not algorithm.startswith(_RSAES_OAEP) or bits[:1] != b"\x00":
             return None
-        _, sequence, _ = _element(bits[1:])
-        _, modulus, rest = _element(sequence)
-        _, exponent, _ = _element(rest)
+        key_tag, sequence, _ = _element(bits[1:])
+        first, modulus, rest = _element(sequence)
+        second, exponent, _ = _element(rest)
     except IndexError:
+        return None
+    if (key_tag, first, second) != (_SEQUENCE, _INTEGER, _INTEGER):
         return None
     return int.from_bytes(modulus), int.from_bytes(exponent)
 
