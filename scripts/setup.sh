@@ -14,8 +14,10 @@ readonly OLDEST_PYTHON=3.11 OLDEST_NODE=18
 # tpm2-pytss is built from source against the tpm2-tss headers; swtpm is the TPM it talks to.
 DEMO_PACKAGES=(swtpm libtss2-dev build-essential pkg-config ca-certificates)
 # The databases, brokers and browsers that the tests and the benchmark use as yardsticks; iproute2 raises
-# the loopback interface of the tests' own network; qpid-proton is the other end of AMQP, softhsm2 of PKCS#11.
-TEST_PACKAGES=(postgresql mosquitto mosquitto-clients openssl iproute2 chromium python3-qpid-proton softhsm2)
+# the loopback interface of the tests' own network; qpid-proton is the other end of AMQP, softhsm2 of PKCS#11,
+# nats-server between several processes.
+TEST_PACKAGES=(postgresql mosquitto mosquitto-clients openssl iproute2 chromium python3-qpid-proton softhsm2
+  nats-server)
 # uamqp, below Microsoft's service client, has wheels for this architecture only.
 [[ $(uname -m) == x86_64 ]] || TEST_PACKAGES+=(cmake libssl-dev)
 

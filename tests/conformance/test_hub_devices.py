@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from azure.iot.device import MethodResponse
-from azure.iot.device.aio import IoTHubDeviceClient
+from azure.iot.device.aio import IoTHubDeviceClient, IoTHubModuleClient
 from azure.iot.hub import IoTHubRegistryManager
 from azure.iot.hub.models import CloudToDeviceMethod
 from msrest.exceptions import HttpOperationError
@@ -101,3 +101,37 @@ async def test_a_twin_both_ways(service: Service, registry: IoTHubRegistryManage
         async with asyncio.timeout(10):
             change = await changes.get()
         assert (change["interval"], change["$version"]) == (30, 2)
+
+
+@transports
+@pytest.mark.matrix(sdk="Python: azure-iot-device", feature="module: twin, methods, telemetry")
+async def test_a_module_client(service: Service, registry: IoTHubRegistryManager, websockets: bool) -> None:
+    device_id, key = unique("with-modules"), base64.b64encode(os.urandom(32)).decode()
+    await asyncio.to_thread(registry.create_device_with_sas, device_id, "", "", "enabled")
+    made = await asyncio.to_thread(registry.create_module_with_sas, device_id, "camera", "me", key, key)
+    assert (made.module_id, made.managed_by) == ("camera", "me")
+    client = IoTHubModuleClient.create_from_connection_string(
+        f"HostName={service.host};DeviceId={device_id};ModuleId=camera;SharedAccessKey={key}",
+        server_verification_cert=service.ca,
+        websockets=websockets,
+    )
+    await client.connect()
+    try:
+
+        async def handle(request: Any) -> None:
+            await client.send_method_response(MethodResponse.create_from_method_request(request, 200, "done"))
+
+        client.on_method_request_received = handle
+        call = CloudToDeviceMethod(
+            method_name="focus", payload=None, response_timeout_in_seconds=10, connect_timeout_in_seconds=10
+        )
+        answer = await asyncio.to_thread(registry.invoke_device_module_method, device_id, "camera", call)
+        assert (answer.status, answer.payload) == (200, "done")
+        await client.patch_twin_reported_properties({"lens": 50})
+        twin = await asyncio.to_thread(registry.get_module_twin, device_id, "camera")
+        assert twin.properties.reported["lens"] == 50
+        await client.send_message("picture")
+    finally:
+        await client.shutdown()
+    assert [each.module_id for each in await asyncio.to_thread(registry.get_modules, device_id)] == ["camera"]
+    await asyncio.to_thread(registry.delete_module, device_id, "camera")

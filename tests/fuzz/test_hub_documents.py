@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from homeport.hub import translate
 from homeport.hub.errors import HubError
 from homeport.hub.frontends.mqtt import UserName
+from homeport.hub.identifiers import is_identity_id
 from homeport.hub.telemetry import parse_bag
 from homeport.hub.twin_patch import content_size, new_twin, patch_twin
 from homeport.wire import WireError, decode
@@ -61,7 +62,7 @@ def test_bulk_entries(body: bytes) -> None:
     with suppress(WireError, HubError):
         for entry in decode(wire.bulk_decoder, body):
             translate.read_import_mode(entry)
-            assert translate.is_device_id(translate.read_bulk_identity(entry).device_id)
+            assert is_identity_id(translate.read_bulk_identity(entry).device_id)
 
 
 @given(st.text(max_size=100), st.text(min_size=1, max_size=20))

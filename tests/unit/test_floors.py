@@ -51,7 +51,7 @@ IMPURE = {
 PURE = (
     "errors", "paging", "proto", "security", "wire",
     "dps.model", "dps.attestation", "dps.allocation", "dps.reprovisioning",
-    "hub.model", "hub.twin_patch", "hub.query",
+    "hub.identifiers", "hub.message_lock", "hub.model", "hub.twin_patch", "hub.query",
 )  # fmt: skip
 
 
@@ -143,7 +143,7 @@ def test_pure_code_cannot_wait(name: str, graph: grimp.ImportGraph) -> None:
 
 # Adapters know the domain's words, and nothing of how it thinks.
 KNOWN_TO_ADAPTERS = {
-    "store": {"dps.model", "dps.ports", "hub.errors", "hub.model", "hub.ports"},
+    "store": {"dps.model", "dps.ports", "hub.errors", "hub.identifiers", "hub.model", "hub.ports"},
     "hublinks": {"dps.model", "dps.ports", "net.http_client"},
 }
 

@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import assert_never
 
+from homeport.hub.identifiers import path_of
 from homeport.hub.model import (
     CaAuthentication,
     DeviceIdentity,
     DeviceStatus,
     Hub,
+    NoAuthentication,
     SasAuthentication,
     SelfSignedAuthentication,
 )
@@ -230,7 +232,7 @@ def _read_token(audience: Audience, device_id: str, text: str) -> TokenEvidence 
         token = sas.parse_token(text)
     except SasError as error:
         return Refused(reason=Reason.MALFORMED, explanation=str(error))
-    path = ("devices", device_id)
+    path = path_of(device_id)
     if token.policy is None:
         fits = sas.is_hub_resource(token, audience.hosts, path)
     else:
@@ -239,7 +241,7 @@ def _read_token(audience: Audience, device_id: str, text: str) -> TokenEvidence 
         return Refused(
             reason=Reason.WRONG_RESOURCE,
             explanation=f"the token is for {quoted(token.resource)}, not for "
-            f"{quoted(f'{audience.hosts[0]}/devices/{device_id}')}",
+            f"{quoted('/'.join((audience.hosts[0], *path)))}",
         )
     return TokenEvidence(token=token)
 
@@ -251,6 +253,9 @@ def _judge_device_token(
         case SasAuthentication(primary_key=primary, secondary_key=secondary):
             # Both keys are always tried: which of the two signed must not show in the time taken.
             by_primary, by_secondary = (sas.verify_signature(token, key) for key in (primary, secondary))
+        case NoAuthentication():
+            sas.verify_signature(token, _NO_KEY)
+            return Refused(reason=Reason.WRONG_MECHANISM, explanation="nobody connects as this module: it has no keys")
         case SelfSignedAuthentication() | CaAuthentication():
             sas.verify_signature(token, _NO_KEY)
             return Refused(
@@ -272,7 +277,7 @@ def _judge_device_token(
 def _judge_policy_token(
     audience: Audience, identity: DeviceIdentity, token: SasToken, now: datetime, tolerance: timedelta
 ) -> Accepted | Refused:
-    path = ("devices", identity.device_id)
+    path = path_of(identity.device_id)
     verdict = policies.authorize(
         audience.policies,
         token,
@@ -291,7 +296,7 @@ def _judge_policy_token(
 
 def _judge_certificate(identity: DeviceIdentity, certificate: Certificate, now: datetime) -> Accepted | Refused:
     match identity.authentication:
-        case SasAuthentication():
+        case NoAuthentication() | SasAuthentication():
             return Refused(
                 reason=Reason.WRONG_MECHANISM,
                 explanation="the device sent a certificate and no token; its identity is set to symmetric keys",

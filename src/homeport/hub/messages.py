@@ -15,6 +15,7 @@ from homeport.bus import Bus, MessageQueued
 from homeport.clock import Clock
 from homeport.hub import message_lock
 from homeport.hub.errors import HubCode, HubError
+from homeport.hub.identifiers import not_found
 from homeport.hub.message_lock import Settlement
 from homeport.hub.model import Change, CloudMessage, DeviceStatus, Lock, QueuedMessage
 from homeport.hub.ports import DeviceStore, MessageStore
@@ -65,7 +66,7 @@ class Messages:
     async def send(self, target: str, message: CloudMessage) -> int:
         """Queue a message, durably, and return its sequence number.
 
-        Raises HubError DEVICE_NOT_FOUND (also of a disabled device), QUEUE_FULL, MESSAGE_TOO_LARGE.
+        Raises HubError DEVICE_NOT_FOUND or MODULE_NOT_FOUND (also of a disabled device), QUEUE_FULL, MESSAGE_TOO_LARGE.
         """
         size = len(message.body) + sum(
             len(name) + len(value) for part in (message.system, message.properties) for name, value in part.items()
@@ -74,7 +75,7 @@ class Messages:
             raise HubError(HubCode.MESSAGE_TOO_LARGE, f"A cloud-to-device message has at most {MAX_BYTES} bytes.")
         identity = await self._devices.get_identity(target)
         if identity is None or identity.status is DeviceStatus.DISABLED:
-            raise HubError(HubCode.DEVICE_NOT_FOUND, target)
+            raise not_found(target)
         # What time has brought makes room first.
         await self._change(target, lambda queue: message_lock.age(queue, **self._rules()))
         number = await self._store.append(target, message, limit=MAX_QUEUED)

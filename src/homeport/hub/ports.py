@@ -44,9 +44,9 @@ class HubStore(Protocol):
 
 
 class DeviceStore(Protocol):
-    """Identities and twins of one hub. Writes name the etag they expect; None accepts any.
+    """Identities and twins of one hub, devices and modules alike. Writes name the etag they expect; None accepts any.
 
-    All raise HubError (hub/errors.py): DEVICE_NOT_FOUND, DEVICE_ALREADY_EXISTS, PRECONDITION_FAILED.
+    All raise HubError (hub/errors.py): DEVICE_NOT_FOUND or MODULE_NOT_FOUND, PRECONDITION_FAILED.
     """
 
     async def get(self, device_id: str) -> Device | None: ...
@@ -57,6 +57,8 @@ class DeviceStore(Protocol):
 
     async def create(self, device: Device, *, durable: bool = True) -> None:
         """Store a new device. Raise DEVICE_ALREADY_EXISTS.
+
+        Of a module raise MODULE_ALREADY_EXISTS, DEVICE_NOT_FOUND without its device, TOO_MANY_MODULES.
 
         Without `durable` it may be durable, and seen by reads, only with the next write to the same database.
         """
@@ -78,12 +80,20 @@ class DeviceStore(Protocol):
         """Replace identity and twin in one transaction."""
         ...
 
-    async def delete(self, device_id: str, *, expected_etag: str | None) -> None: ...
+    async def delete(self, device_id: str, *, expected_etag: str | None) -> None:
+        """Delete an identity and what belongs to it: twin, queue, and a device's modules."""
+        ...
 
-    async def list(self, *, limit: int) -> Sequence[DeviceIdentity]: ...
+    async def list(self, *, limit: int) -> Sequence[DeviceIdentity]:
+        """Return devices in no defined order."""
+        ...
 
-    async def page(self, *, after: str | None, limit: int) -> Page[Device]:
-        """Return devices in order of their id, behind the id `after`."""
+    async def modules(self, device_id: str) -> Sequence[DeviceIdentity]:
+        """Return a device's modules in order of their id."""
+        ...
+
+    async def page(self, *, after: str | None, limit: int, modules: bool = False) -> Page[Device]:
+        """Return devices, or else modules, in order of their id, behind the id `after`."""
         ...
 
     async def statistics(self) -> RegistryStatistics: ...

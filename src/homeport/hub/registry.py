@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from homeport.bus import Bus, DeviceChanged
 from homeport.clock import Clock
 from homeport.hub.errors import HubCode, HubError
+from homeport.hub.identifiers import identity_id, not_found
 from homeport.hub.model import (
     NEVER,
     Authentication,
@@ -17,6 +18,7 @@ from homeport.hub.model import (
     DeviceIdentity,
     DeviceStatus,
     JsonObject,
+    NoAuthentication,
     RegistryStatistics,
     SasAuthentication,
     Twin,
@@ -32,6 +34,8 @@ MAX_LISTED = 1000
 KEY_BYTES = 32
 ROUNDS = 8
 """How often a write that expects nothing is tried again when others write at the same time."""
+
+SYSTEM_MODULES = ("$edgeAgent", "$edgeHub")
 
 _SCOPE_PREFIX = "ms-azure-iot-edge://"
 _TICK = timedelta(microseconds=1)
@@ -51,6 +55,7 @@ class IdentityWrite:
     iot_edge: bool = False
     device_scope: str | None = None
     parent_scopes: tuple[str, ...] = ()
+    managed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,19 +81,26 @@ class Registry:
         self._random = random
 
     async def get(self, device_id: str) -> DeviceIdentity:
-        """Raise DEVICE_NOT_FOUND if there is none."""
+        """Raise DEVICE_NOT_FOUND or MODULE_NOT_FOUND if there is none."""
         identity = await self._store.get_identity(device_id)
         if identity is None:
-            raise HubError(HubCode.DEVICE_NOT_FOUND, device_id)
+            raise not_found(device_id)
         return self._sessions.overlay(identity)
 
     async def list(self, limit: int = MAX_LISTED) -> Sequence[DeviceIdentity]:
         """Return up to `limit` identities in no defined order."""
         return [self._sessions.overlay(identity) for identity in await self._store.list(limit=limit)]
 
-    async def page(self, *, after: str | None, limit: int) -> Page[Device]:
-        """Return identities with their twins in order of id."""
-        page = await self._store.page(after=after, limit=limit)
+    async def modules(self, device_id: str) -> Sequence[DeviceIdentity]:
+        """Return a device's modules. Raises DEVICE_NOT_FOUND."""
+        modules = await self._store.modules(device_id)
+        if not modules:
+            await self.get(device_id)
+        return [self._sessions.overlay(module) for module in modules]
+
+    async def page(self, *, after: str | None, limit: int, modules: bool = False) -> Page[Device]:
+        """Return devices, or else modules, with their twins in order of id."""
+        page = await self._store.page(after=after, limit=limit, modules=modules)
         devices = [replace(device, identity=self._sessions.overlay(device.identity)) for device in page.items]
         return Page(items=devices, after=page.after)
 
@@ -105,6 +117,9 @@ class Registry:
     ) -> DeviceIdentity:
         """Create an identity and its twin. Raises DEVICE_ALREADY_EXISTS, or TwinContentError.
 
+        A module also raises MODULE_ALREADY_EXISTS, TOO_MANY_MODULES, and DEVICE_NOT_FOUND without its device. An Edge
+        device gets its two system modules.
+
         Without `durable` they last, and are seen, from the caller's next write to the same database on.
         """
         now = self._clock.now()
@@ -118,6 +133,8 @@ class Registry:
             durable=durable,
         )
         await self._changed(write.device_id)
+        if write.iot_edge:
+            await self._add_system_modules(write.device_id)
         return identity
 
     async def update(self, write: IdentityWrite, *, expected_etag: str | None) -> DeviceIdentity:
@@ -125,7 +142,7 @@ class Registry:
         for _ in range(ROUNDS):
             stored = await self._store.get_identity(write.device_id)
             if stored is None:
-                raise HubError(HubCode.DEVICE_NOT_FOUND, write.device_id)
+                raise not_found(write.device_id)
             if expected_etag not in (None, stored.etag):
                 raise stale(write.device_id)
             now = self._clock.now()
@@ -140,6 +157,7 @@ class Registry:
                 iot_edge=write.iot_edge,
                 device_scope=scope,
                 parent_scopes=parents,
+                managed_by=write.managed_by,
             )
             try:
                 await self._store.replace_identity(identity, expected_etag=stored.etag)
@@ -148,6 +166,8 @@ class Registry:
                     raise
                 continue
             await self._changed(write.device_id)
+            if write.iot_edge and not stored.iot_edge:
+                await self._add_system_modules(write.device_id)
             return self._sessions.overlay(identity)
         raise stale(write.device_id)
 
@@ -244,7 +264,20 @@ class Registry:
             iot_edge=write.iot_edge,
             device_scope=scope,
             parent_scopes=parents,
+            managed_by=write.managed_by,
         )
+
+    async def _add_system_modules(self, device_id: str) -> None:
+        """Make the modules every Edge device has; those that are there stay (contract hub.md 4.2)."""
+        for module_id in SYSTEM_MODULES:
+            write = IdentityWrite(
+                device_id=identity_id(device_id, module_id), authentication=NoAuthentication(), managed_by="iotEdge"
+            )
+            try:
+                await self.create(write)
+            except HubError as error:
+                if error.code is not HubCode.MODULE_ALREADY_EXISTS:
+                    raise
 
     def _new_keys(self) -> SasAuthentication:
         return SasAuthentication(primary_key=self._random(KEY_BYTES), secondary_key=self._random(KEY_BYTES))

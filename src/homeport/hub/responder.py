@@ -14,6 +14,7 @@ from homeport.clock import Clock
 from homeport.hub import translate
 from homeport.hub.authentication import Accepted, Audience, Reason, Refused, judge_device, read_evidence
 from homeport.hub.errors import HubCode, HubError
+from homeport.hub.identifiers import device_of, is_identity_id
 from homeport.hub.model import DeviceIdentity, StoredTelemetry
 from homeport.hub.ports import DeviceStore
 from homeport.hub.sessions import Session, Sessions
@@ -42,6 +43,7 @@ class DeviceClaim:
     """Who a connection says it is, and what it offers to prove it."""
 
     device_id: str
+    """An identity's id: of a device, or of a module with its device."""
     token: str | None
     """A SAS token, or None where a certificate is to speak."""
     chain: Sequence[bytes]
@@ -130,7 +132,9 @@ class DeviceResponder:
             raise HubError(HubCode.MESSAGE_TOO_LARGE, f"A message has at most {MAX_MESSAGE_BYTES} bytes.")
         now = self._clock.now()
         self._sessions.active(caller.device_id, now)
-        return await self._telemetry.append(make_message(caller.device_id, body, bag, caller.annotations, now))
+        # A module's messages are its device's: they share a partition, and so an order.
+        owner = device_of(caller.device_id)
+        return await self._telemetry.append(make_message(owner, body, bag, caller.annotations, now))
 
     async def read_twin(self, connected: Connected) -> bytes:
         """Return the device's own view of its twin, as JSON."""
@@ -152,8 +156,8 @@ class DeviceResponder:
         return twin.reported.version
 
     async def _judge(self, claim: DeviceClaim) -> tuple[DeviceIdentity, Accepted] | Refused:
-        if not translate.is_device_id(claim.device_id):
-            return Refused(reason=Reason.WRONG_CLAIM, explanation="this cannot be the id of a device")
+        if not is_identity_id(claim.device_id):
+            return Refused(reason=Reason.WRONG_CLAIM, explanation="this cannot be the id of a device or module")
         audience = self._audience()
         evidence = read_evidence(audience, claim.device_id, token=claim.token, chain=claim.chain)
         if isinstance(evidence, Refused):

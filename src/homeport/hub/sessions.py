@@ -12,6 +12,7 @@ from datetime import datetime
 from homeport.bus import Bus, ConnectionChanged, DeviceChanged
 from homeport.clock import Clock
 from homeport.hub.authentication import Accepted, Proof, still_holds
+from homeport.hub.identifiers import device_of, module_of
 from homeport.hub.model import ConnectionState, DeviceIdentity
 from homeport.hub.ports import DeviceStore
 
@@ -40,7 +41,7 @@ class Session:
 
 
 class Sessions:
-    """The open connections of one hub in this process, at most one per device.
+    """The open connections of one hub in this process, at most one per identity: a device or a module.
 
     Connection states and activities reach the store in batches; `overlay` shows them before they are written.
     """
@@ -51,6 +52,8 @@ class Sessions:
         self._bus = bus
         self._clock = clock
         self._open: dict[str, Session] = {}
+        self._modules: dict[str, set[str]] = {}
+        """The modules with an open session, by their device."""
         self._states: dict[str, tuple[ConnectionState, datetime]] = {}
         self._activity: dict[str, datetime] = {}
         self._writing_states: dict[str, tuple[ConnectionState, datetime]] = {}
@@ -61,6 +64,11 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    @property
+    def devices(self) -> int:
+        """How many devices are connected, modules not counted."""
+        return len(self._open) - sum(len(modules) for modules in self._modules.values())
 
     def __iter__(self) -> Iterator[Session]:
         return iter(tuple(self._open.values()))
@@ -93,6 +101,8 @@ class Sessions:
         )
         older = self._open.get(identity.device_id)
         self._open[identity.device_id] = session
+        if module_of(identity.device_id) is not None:
+            self._modules.setdefault(device_of(identity.device_id), set()).add(identity.device_id)
         if older is not None:
             self._end(older, "the device opened a new connection")
         self._note(identity.device_id, ConnectionState.CONNECTED, now)
@@ -107,8 +117,16 @@ class Sessions:
         if self._open.get(session.device_id) is not session:
             return
         del self._open[session.device_id]
+        self._forget_module(session.device_id)
         self._note(session.device_id, ConnectionState.DISCONNECTED, self._clock.now())
         await self._bus.publish(ConnectionChanged(hub=self._hub, device_id=session.device_id))
+
+    def _forget_module(self, device_id: str) -> None:
+        if module_of(device_id) is not None:
+            modules = self._modules[device_of(device_id)]
+            modules.discard(device_id)
+            if not modules:
+                del self._modules[device_of(device_id)]
 
     def active(self, device_id: str, now: datetime) -> None:
         """Take note that the device sent or received something."""
@@ -192,7 +210,13 @@ class Sessions:
                     await self._review(event.device_id)
 
     async def _review(self, device_id: str) -> None:
-        """End the device's session if what let it in no longer holds (contract hub.md 2.7)."""
+        """End the sessions of a device and its modules if what let them in no longer holds (contract hub.md 2.7)."""
+        await self._review_one(device_id)
+        if module_of(device_id) is None:
+            for module in tuple(self._modules.get(device_id, ())):
+                await self._review_one(module)
+
+    async def _review_one(self, device_id: str) -> None:
         if device_id not in self._open:
             return
         try:

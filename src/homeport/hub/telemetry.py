@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes
 from homeport.bus import Bus, TelemetryStored
 from homeport.clock import Clock
 from homeport.hub.authentication import Accepted, ClientCertificate, DeviceKey, PolicyKey
+from homeport.hub.identifiers import device_of, module_of
 from homeport.hub.model import DeviceIdentity, StoredTelemetry, Telemetry
 from homeport.hub.ports import EventLog
 
@@ -72,22 +73,25 @@ def parse_bag(text: str) -> PropertyBag:
 
 def connection_annotations(identity: DeviceIdentity, accepted: Accepted, model_id: str | None) -> Mapping[str, str]:
     """Return what the hub adds to each message of one connection (contract hub.md 21.1)."""
+    own = "device" if module_of(identity.device_id) is None else "module"
     match accepted.proof:
         case DeviceKey():
-            scope, kind = "device", "sas"
+            scope, kind = own, "sas"
         case PolicyKey():
             scope, kind = "hub", "sas"
         case ClientCertificate():
-            scope, kind = "device", "x509"
+            scope, kind = own, "x509"
         case _:
             assert_never(accepted.proof)
     annotations = {
-        "iothub-connection-device-id": identity.device_id,
+        "iothub-connection-device-id": device_of(identity.device_id),
         "iothub-connection-auth-method": f'{{"scope":"{scope}","type":"{kind}","issuer":"iothub",'
         '"acceptingIpFilterRule":null}',
         "iothub-connection-auth-generation-id": identity.generation_id,
         "iothub-message-source": "Telemetry",
     }
+    if module_id := module_of(identity.device_id):
+        annotations["iothub-connection-module-id"] = module_id
     if model_id:
         annotations["dt-dataschema"] = model_id
     return MappingProxyType(annotations)

@@ -9,6 +9,7 @@ from typing import Any, assert_never
 from msgspec import UNSET
 
 from homeport.hub.errors import HubCode, HubError
+from homeport.hub.identifiers import device_of, identity_id, is_part, module_of
 from homeport.hub.model import (
     Authentication,
     CaAuthentication,
@@ -16,6 +17,7 @@ from homeport.hub.model import (
     DeviceIdentity,
     DeviceStatus,
     JsonObject,
+    NoAuthentication,
     SasAuthentication,
     SelfSignedAuthentication,
     TwinSection,
@@ -28,7 +30,6 @@ from homeport.wire import hub_service as wire
 
 MAX_STATUS_REASON = 128
 
-_DEVICE_ID = re.compile(r"[A-Za-z0-9\-:.+%_#*?!(),=@;$']{1,128}")
 _THUMBPRINT = re.compile(r"[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64}")
 _ADDED_BY_HUB = frozenset({"$metadata", "$version"})
 
@@ -66,18 +67,19 @@ class TwinWrite:
 # ---------------------------------------------------------------- in
 
 
-def is_device_id(text: str) -> bool:
-    """Tell whether this can be the id of a device (contract hub.md 4.1)."""
-    return _DEVICE_ID.fullmatch(text) is not None
-
-
 def check_device_id(text: str) -> str:
     """Return the id, or refuse it."""
-    if not is_device_id(text):
+    if not is_part(text):
         raise _invalid(
-            f"{quoted(text)} is not a device id: 1 to 128 of A-Z a-z 0-9 - : . + % _ # * ? ! ( ) , = @ ; $ '"
+            f"{quoted(text)} is not the id of a device or module: "
+            "1 to 128 of A-Z a-z 0-9 - : . + % _ # * ? ! ( ) , = @ ; $ '"
         )
     return text
+
+
+def check_identity_id(device_id: str, module_id: str | None) -> str:
+    """Return the identity's id, or refuse one of its parts."""
+    return identity_id(check_device_id(device_id), None if module_id is None else check_device_id(module_id))
 
 
 def read_identity(device_id: str, document: wire.DeviceWrite) -> IdentityWrite:
@@ -87,8 +89,18 @@ def read_identity(device_id: str, document: wire.DeviceWrite) -> IdentityWrite:
     return _identity(device_id, document)
 
 
+def read_module(device_id: str, module_id: str, document: wire.ModuleWrite) -> IdentityWrite:
+    """Read the body of `PUT /devices/{d}/modules/{m}`; its own ids must be those of the path."""
+    for given, named in ((document.device_id, device_id), (document.module_id, module_id)):
+        if given is not None and given != named:
+            raise _invalid(f"The body is about {quoted(given)}, the path about {quoted(named)}.")
+    return _module(check_identity_id(device_id, module_id), document.authentication, document.managed_by)
+
+
 def read_bulk_identity(entry: wire.BulkEntry) -> IdentityWrite:
     """Read the identity of a bulk entry."""
+    if entry.module_id:
+        return _module(check_identity_id(entry.id, entry.module_id), entry.authentication, None)
     return _identity(check_device_id(entry.id), entry)
 
 
@@ -115,6 +127,17 @@ def read_etag(text: str | None) -> str | None:
     # Bytes that are no text match no etag, and must not reach the store.
     etag = text.strip().encode(errors="replace").decode().removeprefix("W/").strip('"')
     return None if etag in {"*", ""} else etag
+
+
+def _module(identity: str, authentication: wire.Authentication | None, managed_by: str | None) -> IdentityWrite:
+    """Read a module; `none` asks for keys, as nothing does (contract hub.md 4.5)."""
+    if authentication is not None and (authentication.type or "").lower() == "none":
+        authentication = None
+    if managed_by is not None and len(managed_by) > MAX_STATUS_REASON:
+        raise _invalid(f"managedBy is longer than {MAX_STATUS_REASON} characters.")
+    return IdentityWrite(
+        device_id=identity, authentication=_read_authentication(authentication), managed_by=managed_by or None
+    )
 
 
 def _identity(device_id: str, document: wire.DeviceWrite | wire.BulkEntry) -> IdentityWrite:
@@ -215,12 +238,29 @@ def device_document(identity: DeviceIdentity, messages: int = 0) -> wire.Device:
     )
 
 
+def module_document(identity: DeviceIdentity, messages: int = 0) -> wire.Module:
+    """Write a module's identity, keys included."""
+    return wire.Module(
+        module_id=module_of(identity.device_id) or "",
+        managed_by=identity.managed_by,
+        device_id=device_of(identity.device_id),
+        generation_id=identity.generation_id,
+        etag=identity.etag,
+        connection_state=identity.connection_state.value,
+        connection_state_updated_time=format_time(identity.connection_state_updated_at),
+        last_activity_time=format_time(identity.last_activity_at),
+        cloud_to_device_message_count=messages,
+        authentication=_authentication_document(identity.authentication),
+    )
+
+
 def twin_document(device: Device, messages: int = 0) -> wire.Twin:
     """Write a twin as services see it, with what it shows of its identity; `messages` wait in the device's queue."""
     identity, twin = device.identity, device.twin
     authentication = _authentication_document(identity.authentication)
     return wire.Twin(
-        device_id=twin.device_id,
+        device_id=device_of(twin.device_id),
+        module_id=module_of(twin.device_id) or UNSET,
         etag=twin.etag,
         device_etag=identity.etag,
         status=identity.status.value,
@@ -267,6 +307,10 @@ def _authentication_document(authentication: Authentication) -> wire.Authenticat
                 symmetric_key=wire.SymmetricKey(),
                 x509_thumbprint=wire.X509Thumbprint(primary_thumbprint=first, secondary_thumbprint=second),
                 type="selfSigned",
+            )
+        case NoAuthentication():
+            return wire.Authentication(
+                symmetric_key=wire.SymmetricKey(), x509_thumbprint=wire.X509Thumbprint(), type="none"
             )
         case CaAuthentication():
             return wire.Authentication(

@@ -97,6 +97,7 @@ class Twins:
     async def _get(self, device_id: str) -> Device:
         device = await self._store.get(device_id)
         if device is None:
+            # A missing module twin is told as a missing device, too (contract hub.md 6.1).
             raise HubError(HubCode.DEVICE_NOT_FOUND, device_id)
         return device
 

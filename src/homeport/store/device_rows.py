@@ -12,6 +12,7 @@ from homeport.hub.model import (
     Device,
     DeviceIdentity,
     DeviceStatus,
+    NoAuthentication,
     SasAuthentication,
     SelfSignedAuthentication,
     Twin,
@@ -35,7 +36,11 @@ class CaRow(Struct, tag="ca"):
     pass
 
 
-AuthenticationRow = SasRow | SelfSignedRow | CaRow
+class NoneRow(Struct, tag="none"):
+    pass
+
+
+AuthenticationRow = NoneRow | SasRow | SelfSignedRow | CaRow
 
 
 class IdentityRow(Struct, kw_only=True, omit_defaults=True):
@@ -46,6 +51,7 @@ class IdentityRow(Struct, kw_only=True, omit_defaults=True):
     iot_edge: bool = False
     device_scope: str | None = None
     parent_scopes: tuple[str, ...] = ()
+    managed_by: str | None = None
 
 
 class TwinRow(Struct, kw_only=True, omit_defaults=True):
@@ -75,6 +81,7 @@ def identity_values(identity: DeviceIdentity) -> dict[str, Value]:
         iot_edge=identity.iot_edge,
         device_scope=identity.device_scope,
         parent_scopes=identity.parent_scopes,
+        managed_by=identity.managed_by,
     )
     return {
         "device_id": identity.device_id,
@@ -120,6 +127,7 @@ def identity_of(columns: Row) -> DeviceIdentity:
         iot_edge=row.iot_edge,
         device_scope=row.device_scope,
         parent_scopes=row.parent_scopes,
+        managed_by=row.managed_by,
     )
 
 
@@ -148,6 +156,8 @@ def _authentication_row(authentication: Authentication) -> AuthenticationRow:
             return SelfSignedRow(primary, secondary)
         case CaAuthentication():
             return CaRow()
+        case NoAuthentication():
+            return NoneRow()
         case _:
             assert_never(authentication)
 
@@ -162,5 +172,7 @@ def _authentication(row: AuthenticationRow) -> Authentication:
             )
         case CaRow():
             return CaAuthentication()
+        case NoneRow():
+            return NoAuthentication()
         case _:
             assert_never(row)

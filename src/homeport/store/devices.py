@@ -1,12 +1,15 @@
 """One hub's device identities and twins in SQL."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from homeport.hub.errors import HubCode, HubError
+from homeport.hub.identifiers import device_of as owner_of
+from homeport.hub.identifiers import module_of, not_found
 from homeport.hub.model import NEVER, ConnectionState, Device, DeviceIdentity, DeviceStatus, RegistryStatistics, Twin
 from homeport.paging import Page
-from homeport.store.database import Database, Parameters, Transaction, Value
+from homeport.store.database import Database, Parameters, Transaction, Value, Work
 from homeport.store.device_rows import (
     DEVICE_COLUMNS,
     IDENTITY_COLUMNS,
@@ -19,20 +22,34 @@ from homeport.store.device_rows import (
 )
 from homeport.store.rows import key_of, to_micros
 
+MAX_MODULES = 50
+"""On one device (contract hub.md 23)."""
+
 _ONE = "WHERE hub = :hub AND device_id = :device_id"
 _GET = f"SELECT {DEVICE_COLUMNS} FROM devices {_ONE}"
 _GET_IDENTITY = f"SELECT {IDENTITY_COLUMNS} FROM devices {_ONE}"
-_LIST = f"SELECT {IDENTITY_COLUMNS} FROM devices WHERE hub = :hub ORDER BY device_id LIMIT :limit"
+_LIST = f"SELECT {IDENTITY_COLUMNS} FROM devices WHERE hub = :hub AND is_module = 0 ORDER BY device_id LIMIT :limit"
 _PAGE = f"""
-    SELECT {DEVICE_COLUMNS} FROM devices WHERE hub = :hub AND device_id > :after ORDER BY device_id LIMIT :limit"""
+    SELECT {DEVICE_COLUMNS} FROM devices WHERE hub = :hub AND device_id > :after AND is_module = 0
+    ORDER BY device_id LIMIT :limit"""
+_PAGE_MODULES = _PAGE.replace("is_module = 0", "is_module = 1")
+
+# A module's id begins with its device's id and a slash; the character behind the slash is 0.
+_OF_DEVICE = "hub = :hub AND device_id >= :owner || '/' AND device_id < :owner || '0'"
+_MODULES = f"SELECT {IDENTITY_COLUMNS} FROM devices WHERE {_OF_DEVICE} ORDER BY device_id"
+_COUNT_MODULES = f"SELECT count(*) FROM devices WHERE {_OF_DEVICE}"
+_DELETE_MODULES = f"DELETE FROM devices WHERE {_OF_DEVICE}"
+# PostgreSQL: the device stays as long as a module is being made, and they are made one after the other.
+_OWNER = "SELECT status FROM devices WHERE hub = :hub AND device_id = :owner /*postgres FOR UPDATE*/"
+_STATUS = "SELECT status FROM devices WHERE hub = :hub AND device_id = :owner"
 
 _CREATE = """
     INSERT INTO devices (
         hub, device_id, etag, status, connection_state, connection_state_at, last_activity_at,
-        twin_version, reported_version, identity, twin, reported
+        twin_version, reported_version, identity, twin, reported, is_module
     ) VALUES (
         :hub, :device_id, :etag, :status, :connection_state, :connection_state_at, :last_activity_at,
-        :twin_version, :reported_version, :identity, :twin, :reported
+        :twin_version, :reported_version, :identity, :twin, :reported, :is_module
     ) ON CONFLICT (hub, device_id) DO NOTHING"""
 
 _SET_IDENTITY = "etag = :etag, status = :status, identity = :identity"
@@ -50,7 +67,7 @@ _DELETE_MESSAGES = """
     DELETE FROM messages WHERE hub = :hub
     AND (target = :device_id OR (target >= :device_id || '/' AND target < :device_id || '0'))"""
 
-_STATISTICS = "SELECT status, count(*) FROM devices WHERE hub = :hub GROUP BY status"
+_STATISTICS = "SELECT status, count(*) FROM devices WHERE hub = :hub AND is_module = 0 GROUP BY status"
 
 # One statement for both, so that each device's row is locked once, and in one order everywhere.
 _TOUCH = f"""
@@ -74,11 +91,25 @@ class SqlDeviceStore:
 
     async def get(self, device_id: str) -> Device | None:
         row = await self._database.fetch_one(_GET, {"hub": self._hub, "device_id": device_id})
-        return None if row is None else device_of(row)
+        if row is None:
+            return None
+        device = device_of(row)
+        if module_of(device_id) is None:
+            return device
+        return replace(device, identity=await self._with_status(device.identity))
 
     async def get_identity(self, device_id: str) -> DeviceIdentity | None:
         row = await self._database.fetch_one(_GET_IDENTITY, {"hub": self._hub, "device_id": device_id})
-        return None if row is None else identity_of(row)
+        if row is None:
+            return None
+        identity = identity_of(row)
+        return identity if module_of(device_id) is None else await self._with_status(identity)
+
+    async def _with_status(self, module: DeviceIdentity) -> DeviceIdentity:
+        """Give a module the status of its device."""
+        where = {"hub": self._hub, "owner": owner_of(module.device_id)}
+        row = await self._database.fetch_one(_STATUS, where)
+        return module if row is None else replace(module, status=DeviceStatus(row[0]))
 
     async def create(self, device: Device, *, durable: bool = True) -> None:
         values = {
@@ -87,9 +118,28 @@ class SqlDeviceStore:
             **activity_values(device.identity),
             **service_side_values(device.twin),
             **reported_values(device.twin),
+            "is_module": 0,
         }
-        if not await self._database.execute(_CREATE, values, durable=durable):
+        if module_of(device.identity.device_id) is not None:
+            await self._database.write(self._create_module({**values, "is_module": 1}))
+        elif not await self._database.execute(_CREATE, values, durable=durable):
             raise HubError(HubCode.DEVICE_ALREADY_EXISTS, f"Device {device.identity.device_id} already registered.")
+
+    def _create_module(self, values: Mapping[str, Value]) -> Work[None]:
+        key = str(values["device_id"])
+        owner = owner_of(key)
+        where: Parameters = {"hub": self._hub, "owner": owner}
+
+        async def work(transaction: Transaction) -> None:
+            if await transaction.fetch_one(_OWNER, where) is None:
+                raise HubError(HubCode.DEVICE_NOT_FOUND, f"Device {owner} not registered.")
+            count = await transaction.fetch_one(_COUNT_MODULES, where)
+            if not await transaction.execute(_CREATE, values):
+                raise HubError(HubCode.MODULE_ALREADY_EXISTS, f"Module {key} already registered.")
+            if count is not None and count[0] >= MAX_MODULES:
+                raise HubError(HubCode.TOO_MANY_MODULES, f"A device has at most {MAX_MODULES} modules.")
+
+        return work
 
     async def replace_identity(self, identity: DeviceIdentity, *, expected_etag: str | None) -> None:
         await self._change(_REPLACE_IDENTITY, identity.device_id, identity_values(identity), etag=expected_etag)
@@ -113,14 +163,24 @@ class SqlDeviceStore:
         await self._change(_REPLACE, device.identity.device_id, values, etag=expected_etag)
 
     async def delete(self, device_id: str, *, expected_etag: str | None) -> None:
-        await self._change(_DELETE, device_id, {}, etag=expected_etag, also=_DELETE_MESSAGES)
+        also = (_DELETE_MESSAGES, _DELETE_MODULES) if module_of(device_id) is None else (_DELETE_MESSAGES,)
+        await self._change(_DELETE, device_id, {"owner": device_id}, etag=expected_etag, also=also)
+
+    async def modules(self, device_id: str) -> Sequence[DeviceIdentity]:
+        rows = await self._database.fetch_all(_MODULES, {"hub": self._hub, "owner": device_id})
+        identities = [identity_of(row) for row in rows]
+        if not identities:
+            return []
+        status = (await self._with_status(identities[0])).status
+        return [replace(identity, status=status) for identity in identities]
 
     async def list(self, *, limit: int) -> Sequence[DeviceIdentity]:
         rows = await self._database.fetch_all(_LIST, {"hub": self._hub, "limit": limit})
         return [identity_of(row) for row in rows]
 
-    async def page(self, *, after: str | None, limit: int) -> Page[Device]:
-        rows = await self._database.fetch_all(_PAGE, {"hub": self._hub, "after": after or "", "limit": limit + 1})
+    async def page(self, *, after: str | None, limit: int, modules: bool = False) -> Page[Device]:
+        statement = _PAGE_MODULES if modules else _PAGE
+        rows = await self._database.fetch_all(statement, {"hub": self._hub, "after": after or "", "limit": limit + 1})
         devices = [device_of(row) for row in rows[:limit]]
         return Page(items=devices, after=devices[-1].identity.device_id if len(rows) > limit else None)
 
@@ -151,11 +211,17 @@ class SqlDeviceStore:
         await self._database.execute(_DISCONNECT_ALL, {"hub": self._hub, "now": to_micros(now)})
 
     async def _change(
-        self, statement: str, device_id: str, values: Mapping[str, Value], *, also: str | None = None, **expected: Value
+        self,
+        statement: str,
+        device_id: str,
+        values: Mapping[str, Value],
+        *,
+        also: Sequence[str] = (),
+        **expected: Value,
     ) -> None:
         """Run a statement on one device under the version it expects: the one column named, if it is not None.
 
-        `also` is a statement that goes with it.
+        `also` are statements that go with it.
         """
         ((column, version),) = expected.items()
         if version is not None:
@@ -164,11 +230,11 @@ class SqlDeviceStore:
 
         async def work(transaction: Transaction) -> None:
             if await transaction.execute(statement, parameters):
-                if also is not None:
-                    await transaction.execute(also, parameters)
+                for more in also:
+                    await transaction.execute(more, parameters)
                 return
             if await transaction.fetch_one(_GET_IDENTITY, parameters) is None:
-                raise HubError(HubCode.DEVICE_NOT_FOUND, f"Device {device_id} not registered.")
-            raise HubError(HubCode.PRECONDITION_FAILED, f"Device {device_id} was changed since it was read.")
+                raise not_found(device_id)
+            raise HubError(HubCode.PRECONDITION_FAILED, f"{device_id} was changed since it was read.")
 
         await self._database.write(work)

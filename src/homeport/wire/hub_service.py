@@ -70,6 +70,30 @@ class Device(WireStruct, frozen=True, kw_only=True):
     parent_scopes: list[str] | UnsetType = UNSET
 
 
+class ModuleWrite(WireStruct, frozen=True, kw_only=True):
+    """What a client may set on a module identity (contract hub.md 4.2)."""
+
+    module_id: str | None = None
+    device_id: str | None = None
+    managed_by: str | None = None
+    authentication: Authentication | None = None
+
+
+class Module(WireStruct, frozen=True, kw_only=True):
+    """A module identity; it has no status of its own."""
+
+    module_id: str
+    managed_by: str | None
+    device_id: str
+    generation_id: str
+    etag: str
+    connection_state: str
+    connection_state_updated_time: str
+    last_activity_time: str
+    cloud_to_device_message_count: int = 0
+    authentication: Authentication
+
+
 # ---------------------------------------------------------------- twins
 
 
@@ -94,6 +118,7 @@ class TwinProperties(WireStruct, frozen=True, kw_only=True):
 
 class Twin(WireStruct, frozen=True, kw_only=True):
     device_id: str
+    module_id: str | UnsetType = UNSET
     etag: str
     device_etag: str
     status: str
@@ -209,6 +234,7 @@ ItemType = Literal["Twin", "DeviceJob", "JobResponse", "Raw"]
 """The only spellings of `x-ms-item-type` that C# reads (contract hub.md 8.1)."""
 
 device_decoder = Decoder(DeviceWrite)
+module_decoder = Decoder(ModuleWrite)
 twin_decoder = Decoder(TwinWrite)
 bulk_decoder = Decoder(list[BulkEntry])
 query_decoder = Decoder(QuerySpecification)

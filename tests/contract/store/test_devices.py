@@ -16,7 +16,7 @@ from homeport.hub.model import (
     TwinSection,
 )
 from homeport.store import Stores
-from homeport.store.devices import SqlDeviceStore
+from homeport.store.devices import MAX_MODULES, SqlDeviceStore
 from tests.contract.store.samples import NOW, device
 
 LATER = NOW + timedelta(seconds=5)
@@ -232,3 +232,50 @@ async def test_disconnecting_all_of_one_hub(stores: Stores, devices: SqlDeviceSt
     assert (identity.connection_state, identity.connection_state_updated_at) == (DISCONNECTED, LATER)
     assert (await known(devices, "b")).identity == device("b").identity
     assert (await known(other, "a")).identity.connection_state is CONNECTED
+
+
+async def test_modules_belong_to_their_device(devices: SqlDeviceStore) -> None:
+    with pytest.raises(HubError) as orphan:
+        await devices.create(device("d/m"))
+    assert orphan.value.code is HubCode.DEVICE_NOT_FOUND
+    for device_id in ("d", "d0", "d/b", "d/a", "d0/a"):
+        await devices.create(device(device_id))
+    with pytest.raises(HubError) as twice:
+        await devices.create(device("d/a"))
+    assert twice.value.code is HubCode.MODULE_ALREADY_EXISTS
+    assert [each.device_id for each in await devices.modules("d")] == ["d/a", "d/b"]
+    assert [each.device_id for each in await devices.list(limit=9)] == ["d", "d0"]
+    assert [each.identity.device_id for each in (await devices.page(after=None, limit=9)).items] == ["d", "d0"]
+    modules = await devices.page(after="d/a", limit=9, modules=True)
+    assert [each.identity.device_id for each in modules.items] == ["d/b", "d0/a"]
+    assert (await devices.statistics()).total == 2
+    await devices.delete("d", expected_etag=None)
+    assert await devices.get("d/a") is None
+    assert await devices.modules("d") == []
+    assert [each.device_id for each in await devices.modules("d0")] == ["d0/a"]
+    with pytest.raises(HubError) as gone:
+        await devices.delete("d/a", expected_etag=None)
+    assert gone.value.code is HubCode.MODULE_NOT_FOUND
+
+
+async def test_a_module_has_the_status_of_its_device(devices: SqlDeviceStore) -> None:
+    await devices.create(device("d", status=DeviceStatus.DISABLED))
+    await devices.create(device("d/m"))
+    for identity in (await devices.get_identity("d/m"), *(await devices.modules("d"))):
+        assert identity is not None
+        assert identity.status is DeviceStatus.DISABLED
+    whole = await devices.get("d/m")
+    assert whole is not None
+    assert whole.identity.status is DeviceStatus.DISABLED
+
+
+async def test_a_limit_of_modules_holds_whoever_makes_them(pair: tuple[Stores, Stores]) -> None:
+    stores = [each.devices("hub") for each in pair]
+    await stores[0].create(device("d"))
+    results = await asyncio.gather(
+        *(stores[number % 2].create(device(f"d/m{number}")) for number in range(MAX_MODULES + 6)),
+        return_exceptions=True,
+    )
+    refused = [each for each in results if isinstance(each, HubError)]
+    assert len(await stores[0].modules("d")) == MAX_MODULES
+    assert [each.code for each in refused] == [HubCode.TOO_MANY_MODULES] * 6

@@ -20,9 +20,9 @@ from homeport.bus import Bus, ConnectionChanged
 from homeport.clock import Clock
 from homeport.hub.authentication import Audience, Refused, authorize_service
 from homeport.hub.errors import HubCode, HubError
+from homeport.hub.identifiers import is_part
 from homeport.hub.model import DeviceIdentity, StoredTelemetry, format_time
 from homeport.hub.telemetry import TelemetryStream
-from homeport.hub.translate import is_device_id
 from homeport.net.sites import raw_path
 from homeport.net.stream import Peer
 from homeport.security.policies import HubRight
@@ -227,7 +227,7 @@ class _Query:
     @property
     def device_id(self) -> str | None:
         device_id = self._values.get("deviceid")
-        if device_id is not None and not is_device_id(device_id):
+        if device_id is not None and not is_part(device_id):
             raise HubError(HubCode.ARGUMENT_INVALID, "deviceId cannot be the id of a device.")
         return device_id
 

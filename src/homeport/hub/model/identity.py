@@ -38,12 +38,20 @@ class CaAuthentication:
     """The device's certificate chains to a CA of the hub and its CN is the device id."""
 
 
-Authentication = SasAuthentication | SelfSignedAuthentication | CaAuthentication
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoAuthentication:
+    """Nobody connects as this: a module that the hub made for an Edge device, until that device gives it keys."""
+
+
+Authentication = NoAuthentication | SasAuthentication | SelfSignedAuthentication | CaAuthentication
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceIdentity:
-    """The record of a device in a hub's registry (contract hub.md 4.1). Device ids are case-sensitive."""
+    """The record of a device, or of a module on one, in a hub's registry (contract hub.md 4.1, 4.2).
+
+    `device_id` is the identity's id as in `hub.identifiers`, case-sensitive. A module's status is its device's.
+    """
 
     device_id: str
     generation_id: str
@@ -58,6 +66,8 @@ class DeviceIdentity:
     iot_edge: bool = False
     device_scope: str | None = None
     parent_scopes: tuple[str, ...] = ()
+    managed_by: str | None = None
+    """Who looks after a module; `iotEdge` for those the hub makes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from homeport.hub.registry import Registry
 from homeport.hub.service.bulk import BulkResponder
 from homeport.hub.service.devices import DevicesResponder
 from homeport.hub.service.methods import MethodsResponder
+from homeport.hub.service.modules import ModulesResponder
 from homeport.hub.service.queries import QueriesResponder
 from homeport.hub.service.statistics import StatisticsResponder
 from homeport.hub.service.twins import TwinsResponder
@@ -25,6 +26,7 @@ class Service:
     """Everything that services may ask of one hub."""
 
     devices: DevicesResponder
+    modules: ModulesResponder
     bulk: BulkResponder
     twins: TwinsResponder
     methods: MethodsResponder
@@ -37,6 +39,7 @@ class Service:
     ) -> "Service":
         return cls(
             devices=DevicesResponder(registry, messages),
+            modules=ModulesResponder(registry, messages),
             bulk=BulkResponder(registry, twins),
             twins=TwinsResponder(twins, messages),
             methods=MethodsResponder(registry, methods),

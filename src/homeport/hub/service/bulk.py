@@ -59,9 +59,7 @@ class BulkResponder:
         return errors
 
     async def _import_one(self, entry: wire.BulkEntry) -> None:
-        translate.check_device_id(entry.id)
-        if entry.module_id:
-            raise HubError(HubCode.ARGUMENT_INVALID, "This server has no modules yet.")
+        identity = translate.check_identity_id(entry.id, entry.module_id or None)
         etag = translate.read_etag(entry.etag)
         match translate.read_import_mode(entry):
             case ImportMode.CREATE:
@@ -75,9 +73,9 @@ class BulkResponder:
             case ImportMode.CREATE_OR_UPDATE_IF_MATCH:
                 await self._create_or_update(entry, etag)
             case ImportMode.DELETE:
-                await self._registry.delete(entry.id, expected_etag=None)
+                await self._registry.delete(identity, expected_etag=None)
             case ImportMode.DELETE_IF_MATCH:
-                await self._registry.delete(entry.id, expected_etag=etag)
+                await self._registry.delete(identity, expected_etag=etag)
             case ImportMode.UPDATE_TWIN:
                 await self._update_twin(entry, None)
             case ImportMode.UPDATE_TWIN_IF_MATCH:
@@ -100,17 +98,18 @@ class BulkResponder:
         try:
             await self._create(entry)
         except HubError as error:
-            if error.code is not HubCode.DEVICE_ALREADY_EXISTS:
+            if error.code not in {HubCode.DEVICE_ALREADY_EXISTS, HubCode.MODULE_ALREADY_EXISTS}:
                 raise
             await self._update(entry, etag)
 
     async def _update_twin(self, entry: wire.BulkEntry, version: int | None) -> None:
         """Merge what the entry has; only here a service writes reported properties."""
         twin = translate.read_twin(entry)
+        identity = translate.check_identity_id(entry.id, entry.module_id or None)
         if twin.tags is not None or twin.desired is not None:
-            await self._twins.patch(entry.id, tags=twin.tags, desired=twin.desired, expected_version=version)
+            await self._twins.patch(identity, tags=twin.tags, desired=twin.desired, expected_version=version)
         if twin.reported is not None:
-            await self._twins.report(entry.id, twin.reported)
+            await self._twins.report(identity, twin.reported)
 
 
 def _operation(entry: wire.BulkEntry) -> str:

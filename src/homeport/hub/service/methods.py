@@ -23,8 +23,8 @@ class MethodsResponder:
         self._registry = registry
         self._methods = methods
 
-    async def call(self, device_id: str, body: bytes) -> Reply:
-        """Call a method of a device and answer with what it said. Refusals have the form of method errors."""
+    async def call(self, device_id: str, module_id: str | None, body: bytes) -> Reply:
+        """Call a method of a device or module and answer with what it said. Refusals have the form of method errors."""
         call = read(wire.method_decoder, body, MAX_PAYLOAD_BYTES + 4096)
         name = call.method_name
         if not name or len(name) > _MAX_NAME or "/" in name or not name.isprintable() or set(name) & set("+#?"):
@@ -36,11 +36,11 @@ class MethodsResponder:
             call.response_timeout_in_seconds, "responseTimeoutInSeconds", _RESPONSE_SECONDS, DEFAULT_RESPONSE_SECONDS
         )
         connect_seconds = _seconds(call.connect_timeout_in_seconds, "connectTimeoutInSeconds", _CONNECT_SECONDS, 0)
-        identity = await self._registry.get(translate.check_device_id(device_id))
+        identity = await self._registry.get(translate.check_identity_id(device_id, module_id))
         if identity.status is DeviceStatus.DISABLED:
             raise HubError(HubCode.DEVICE_NOT_FOUND, f"Device {device_id} is disabled.")
         answered = await self._methods.call(
-            device_id, name, payload, connect_timeout=connect_seconds, response_timeout=response_seconds
+            identity.device_id, name, payload, connect_timeout=connect_seconds, response_timeout=response_seconds
         )
         return answer(wire.MethodResult(status=answered.status, payload=_json(answered.payload)))
 

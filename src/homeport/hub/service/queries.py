@@ -55,8 +55,8 @@ class QueriesResponder:
     async def _run(self, text: str, *, after: str | None, limit: int) -> Rows:
         """Answer a query's page of up to `limit` rows. Raises QueryError."""
         query = parse(text)
-        if query.source is not Source.DEVICES:
-            raise QueryError(f"This server has no {query.source.value} yet; there is devices.")
+        if query.source is Source.JOBS:
+            raise QueryError(f"This server has no {query.source.value} yet; there are devices and devices.modules.")
         place, told = _continued(after)
         if query.top is not None:
             limit = min(limit, query.top - told)
@@ -94,17 +94,20 @@ class QueriesResponder:
         return Rows(item_type="Raw", documents=page, after=f" {end}" if end < total else None)
 
     async def _found(self, query: Query, place: str) -> AsyncIterator[tuple[Device, dict[str, Any]]]:
-        named = named_devices(query.condition)
-        devices = self._all(place) if named is None or len(named) > _MAX_NAMED else self._named(named, place)
+        modules = query.source is Source.MODULES
+        # A module's device does not say which of its modules are meant.
+        named = None if modules else named_devices(query.condition)
+        all_of_them = named is None or len(named) > _MAX_NAMED
+        devices = self._all(place, modules=modules) if named is None or all_of_them else self._named(named, place)
         async for device in devices:
             document = msgspec.to_builtins(translate.twin_document(device))
             if holds(query.condition, document):
                 yield device, document
 
-    async def _all(self, place: str) -> AsyncIterator[Device]:
+    async def _all(self, place: str, *, modules: bool) -> AsyncIterator[Device]:
         after: str | None = place or None
         while True:
-            page = await self._registry.page(after=after, limit=_SCANNED)
+            page = await self._registry.page(after=after, limit=_SCANNED, modules=modules)
             for device in page.items:
                 yield device
             after = page.after

@@ -23,4 +23,4 @@ class StatisticsResponder:
         )
 
     async def service(self) -> Reply:
-        return answer(wire.ServiceStatistics(connected_device_count=len(self._sessions)))
+        return answer(wire.ServiceStatistics(connected_device_count=self._sessions.devices))

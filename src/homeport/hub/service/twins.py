@@ -14,23 +14,23 @@ class TwinsResponder:
         self._twins = twins
         self._messages = messages
 
-    async def get(self, device_id: str) -> Reply:
-        return await self._answer(await self._twins.get(translate.check_device_id(device_id)))
+    async def get(self, device_id: str, module_id: str | None = None) -> Reply:
+        return await self._answer(await self._twins.get(translate.check_identity_id(device_id, module_id)))
 
-    async def patch(self, device_id: str, body: bytes, if_match: str | None) -> Reply:
-        translate.check_device_id(device_id)
+    async def patch(self, device_id: str, module_id: str | None, body: bytes, if_match: str | None) -> Reply:
+        identity = translate.check_identity_id(device_id, module_id)
         twin = translate.read_twin(read(wire.twin_decoder, body))
         version = twin_version(if_match)
         return await self._answer(
-            await self._twins.patch(device_id, tags=twin.tags, desired=twin.desired, expected_version=version)
+            await self._twins.patch(identity, tags=twin.tags, desired=twin.desired, expected_version=version)
         )
 
-    async def put(self, device_id: str, body: bytes, if_match: str | None) -> Reply:
-        translate.check_device_id(device_id)
+    async def put(self, device_id: str, module_id: str | None, body: bytes, if_match: str | None) -> Reply:
+        identity = translate.check_identity_id(device_id, module_id)
         twin = translate.read_twin(read(wire.twin_decoder, body))
         version = twin_version(if_match)
         return await self._answer(
-            await self._twins.replace(device_id, tags=twin.tags, desired=twin.desired, expected_version=version)
+            await self._twins.replace(identity, tags=twin.tags, desired=twin.desired, expected_version=version)
         )
 
     async def _answer(self, device: Device) -> Reply:

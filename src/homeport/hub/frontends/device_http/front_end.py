@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+from collections.abc import Sequence
 from datetime import timedelta
 from urllib.parse import unquote
 
@@ -17,7 +18,8 @@ from homeport.hub.frontends.device_http.properties import (
     read_properties,
     write_headers,
 )
-from homeport.hub.frontends.service.resource import Request, Target
+from homeport.hub.frontends.service.resource import Request, Target, is_of_devices
+from homeport.hub.identifiers import identity_id
 from homeport.hub.message_lock import Settlement
 from homeport.hub.reply import Reply, as_hub_error, error_reply
 from homeport.hub.responder import Caller, DeviceClaim
@@ -32,15 +34,14 @@ _log = logging.getLogger(__name__)
 
 
 class DeviceHttpFrontEnd:
-    """Answers `/devices/{d}/messages/…`: events in, messages out, complete, abandon, reject."""
+    """Answers `/devices/{d}[/modules/{m}]/messages/…`: events in, messages out, complete, abandon, reject."""
 
     def __init__(self, side: DeviceSide) -> None:
         self._side = side
 
     def owns(self, method: str, path: str) -> bool:
         del method
-        parts = path.split("/", 4)
-        return len(parts) > 3 and parts[1].lower() == "devices" and parts[3].lower() == "messages"
+        return is_of_devices(path, "messages")
 
     async def handle(self, request: web.BaseRequest, peer: Peer) -> web.StreamResponse:
         tracking_id = secrets.token_hex(16)
@@ -66,7 +67,8 @@ class DeviceHttpFrontEnd:
         except ValueError:
             raise HubError(HubCode.ARGUMENT_INVALID, "The query string has too many parameters.") from None
         asked = Request(request, target)
-        match request.method, [target.segments[1], *(segment.lower() for segment in target.segments[2:5])]:
+        device_id, rest = _identity(target.segments[1:])
+        match request.method, [device_id, *(segment.lower() for segment in rest)]:
             case "POST", [device_id, "messages", "events"]:
                 return await self._send(await self._caller(device_id, asked, peer), request, asked)
             case "GET", [device_id, "messages", "devicebound"]:
@@ -74,7 +76,7 @@ class DeviceHttpFrontEnd:
             case "DELETE", [device_id, "messages", "devicebound", token]:
                 caller = await self._caller(device_id, asked, peer)
                 return await self._settle(caller, token, _done_or_rejected(target))
-            case "POST", [device_id, "messages", "devicebound", token] if _is_abandon(target):
+            case "POST", [device_id, "messages", "devicebound", token, "abandon"]:
                 caller = await self._caller(device_id, asked, peer)
                 return await self._settle(caller, token, Settlement.ABANDON)
             case _:
@@ -124,5 +126,8 @@ def _done_or_rejected(target: Target) -> Settlement:
     return Settlement.REJECT if rejects else Settlement.COMPLETE
 
 
-def _is_abandon(target: Target) -> bool:
-    return len(target.segments) == 6 and target.segments[5].lower() == "abandon"
+def _identity(segments: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Take the identity off what stands behind `/devices/`."""
+    if len(segments) > 2 and segments[1].lower() == "modules":
+        return identity_id(segments[0], segments[2]), segments[3:]
+    return segments[0], segments[1:]

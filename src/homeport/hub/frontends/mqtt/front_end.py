@@ -8,6 +8,7 @@ from homeport.hub.frontends.mqtt.kept import KeptSubscriptions
 from homeport.hub.frontends.mqtt.session import DeviceSession
 from homeport.hub.frontends.mqtt.topics import bag_of
 from homeport.hub.frontends.mqtt.user_name import UserName
+from homeport.hub.identifiers import path_of
 from homeport.hub.responder import DeviceClaim
 from homeport.net.sites import MqttLink, MqttSession
 from homeport.net.stream import Peer
@@ -36,9 +37,7 @@ class DeviceFrontEnd:
         name = UserName.parse(connect.user_name or "", connect.client_id)
         if name is None or name.client_id != connect.client_id:
             return self._refuse(connect, peer, "client id and user name do not name the same device")
-        if "/" in connect.client_id:
-            return self._refuse(connect, peer, "this server has no modules yet")
-        prefix = f"devices/{connect.client_id}/messages/events"
+        prefix = "/".join((*path_of(connect.client_id), "messages/events"))
         if connect.will is not None and bag_of(connect.will.topic, prefix) is None:
             return self._refuse(connect, peer, f"its will is for {quoted(connect.will.topic)}, no topic of its own")
         claim = DeviceClaim(

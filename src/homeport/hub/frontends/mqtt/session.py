@@ -19,6 +19,7 @@ from homeport.hub.frontends.mqtt.topics import (
     bag_of,
 )
 from homeport.hub.frontends.mqtt.twin_topics import TwinTopics
+from homeport.hub.identifiers import module_of, path_of
 from homeport.hub.responder import Connected
 from homeport.hub.telemetry import EMPTY_BAG, PropertyBag, parse_bag
 from homeport.net.sites import MqttLink
@@ -55,10 +56,14 @@ class DeviceSession:
         self._clean = connect.clean_session
         self._twin = TwinTopics(connected, side.responder, side.twins, link, side.clock)
         self._methods = MethodTopics(device_id, side.methods, link)
-        bound = f"devices/{device_id}/messages/devicebound/"
+        base = "/".join(path_of(device_id))
+        bound = f"{base}/messages/devicebound/"
         self._bound = f"{bound}#"
         self._deliveries = Deliveries(device_id, bound, side.messages, link)
         self._grantable = frozenset({self._bound, TWIN_ANSWERS, DESIRED_CHANGES, METHOD_CALLS})
+        if module_of(device_id) is not None:
+            # Inputs are an Edge hub's to send; subscribing to them is part of how module clients connect.
+            self._grantable |= {f"{base}/inputs/#", f"{base}/#"}
         known = kept.recall(connected, clean=self._clean)
         self._session_present = known is not None
         self._filters: dict[str, int] = dict(known or {})

@@ -4,13 +4,13 @@ from homeport.hub.service.bulk import MAX_BULK_BODY
 
 
 class DevicesResource:
-    """`devices`, `devices/{d}`, its queue, and `devices/query`."""
+    """`devices`, `devices/{d}`, its modules and its queue, and `devices/query`."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
     def calls(self, segments: tuple[str, ...]) -> Calls:
-        devices = self._service.devices
+        devices, modules = self._service.devices, self._service.modules
         match segments:
             case ("devices",):
                 return {
@@ -33,6 +33,16 @@ class DevicesResource:
                         ),
                     )
                 return calls
+            case ("devices", device_id, word) if word.lower() == "modules":
+                return {"GET": call(READ, lambda _: modules.list(device_id))}
+            case ("devices", device_id, word, module_id) if word.lower() == "modules":
+                return {
+                    "GET": call(READ, lambda _: modules.get(device_id, module_id)),
+                    "PUT": call_with_body(
+                        WRITE, lambda request, body: modules.put(device_id, module_id, body, request.if_match)
+                    ),
+                    "DELETE": call(WRITE, lambda request: modules.delete(device_id, module_id, request.if_match)),
+                }
             case ("devices", device_id, word) if word.lower() == "commands":
                 return {"DELETE": call(WRITE | SERVICE, lambda _: devices.purge(device_id))}
             case _:

@@ -14,7 +14,7 @@ from homeport.clock import Clock
 from homeport.hub.authentication import Audience, Reason, Refused, authorize_service
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.frontends.service.devices import DevicesResource
-from homeport.hub.frontends.service.resource import Call, Request, Resource, Target
+from homeport.hub.frontends.service.resource import Call, Request, Resource, Target, is_of_devices
 from homeport.hub.frontends.service.statistics import StatisticsResource
 from homeport.hub.frontends.service.twins import TwinsResource
 from homeport.hub.reply import Reply, as_hub_error, error_reply
@@ -58,10 +58,8 @@ class ServiceFrontEnd:
     def owns(self, method: str, path: str) -> bool:
         """Tell whether the path is the service API's; what devices call themselves is not."""
         del method
-        parts = path.split("/", 4)
-        if len(parts) < 2 or parts[1].lower() not in _COLLECTIONS:
-            return False
-        return not (parts[1].lower() == "devices" and len(parts) > 3 and parts[3].lower() in _OF_DEVICES)
+        parts = path.split("/", 2)
+        return len(parts) > 1 and parts[1].lower() in _COLLECTIONS and not is_of_devices(path, *_OF_DEVICES)
 
     async def handle(self, request: web.BaseRequest, peer: Peer) -> web.StreamResponse:
         tracking_id = secrets.token_hex(16)

@@ -44,6 +44,14 @@ class Target:
         return cls(segments=tuple(segments), parameters=parameters)
 
 
+def is_of_devices(path: str, *words: str) -> bool:
+    """Tell whether a raw path is what devices and modules call themselves: one of these words behind their id."""
+    parts = path.lower().split("/", 6)
+    if len(parts) < 4 or parts[1] != "devices":
+        return False
+    return parts[3] in words or (parts[3] == "modules" and len(parts) > 5 and parts[5] in words)
+
+
 class Request:
     """What a call may ask of its request."""
 

@@ -3,23 +3,38 @@ from homeport.hub.service import Service
 
 
 class TwinsResource:
-    """`twins/{d}` and `twins/{d}/methods`."""
+    """`twins/{d}`, `twins/{d}/modules/{m}`, and `methods` below both."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
     def calls(self, segments: tuple[str, ...]) -> Calls:
-        twins = self._service.twins
         match segments:
             case ("twins", device_id):
-                return {
-                    "GET": call(SERVICE, lambda _: twins.get(device_id)),
-                    "PATCH": call_with_body(
-                        SERVICE, lambda request, body: twins.patch(device_id, body, request.if_match)
-                    ),
-                    "PUT": call_with_body(SERVICE, lambda request, body: twins.put(device_id, body, request.if_match)),
-                }
-            case ("twins", device_id, word) if word.lower() == "methods":
-                return {"POST": call_with_body(SERVICE, lambda _, body: self._service.methods.call(device_id, body))}
+                return self._twin(device_id, None)
+            case ("twins", device_id, modules, module_id) if modules.lower() == "modules":
+                return self._twin(device_id, module_id)
+            case ("twins", device_id, methods) if methods.lower() == "methods":
+                return self._methods(device_id, None)
+            case ("twins", device_id, modules, module_id, methods) if (
+                modules.lower() == "modules" and methods.lower() == "methods"
+            ):
+                return self._methods(device_id, module_id)
             case _:
                 return {}
+
+    def _twin(self, device_id: str, module_id: str | None) -> Calls:
+        twins = self._service.twins
+        return {
+            "GET": call(SERVICE, lambda _: twins.get(device_id, module_id)),
+            "PATCH": call_with_body(
+                SERVICE, lambda request, body: twins.patch(device_id, module_id, body, request.if_match)
+            ),
+            "PUT": call_with_body(
+                SERVICE, lambda request, body: twins.put(device_id, module_id, body, request.if_match)
+            ),
+        }
+
+    def _methods(self, device_id: str, module_id: str | None) -> Calls:
+        methods = self._service.methods
+        return {"POST": call_with_body(SERVICE, lambda _, body: methods.call(device_id, module_id, body))}
