@@ -213,7 +213,7 @@ def crl(
             out.print(f"The CRL of [bold]{escape(name)}[/] is forgotten.")
             return
         found = client.upload_crl(name, _bytes(file))
-    out.print(f"CRL of [bold]{escape(found.name)}[/]: {escape(_crl(found))}.")
+    out.print(f"CRL of [bold]{escape(found.name)}[/]: {escape(_crl(found))}.", soft_wrap=True)
 
 
 @app.command("expiring")
@@ -285,7 +285,7 @@ def _crl(one: "CaCertificate") -> str:
     number = f"number {one.crl.number}, " if one.crl.number else ""
     due = f", next one due {one.crl.next_update_utc:%Y-%m-%d %H:%M}Z" if one.crl.next_update_utc else ""
     return (
-        f"{number}{one.crl.entries} entries, of {one.crl.this_update_utc:%Y-%m-%d %H:%M}Z{due}, from {one.crl.source}"
+        f"{number}{one.crl.entries} revoked, of {one.crl.this_update_utc:%Y-%m-%d %H:%M}Z{due}, from {one.crl.source}"
     )
 
 
