@@ -69,6 +69,15 @@ def ask_nobody(link: Link, device: Device, host: str) -> Steps:
 
 def _ask(link: Link, device: Device, method: str, path: str, host: str) -> Generator[int, None, tuple[int, bytes]]:
     """Connect, send one request as a device does, and return status and body; the connection stays open."""
+    yield from link.open()
+    status, _, body = yield from ask(link, device, method, path, host)
+    return status, body
+
+
+def ask(
+    link: Link, device: Device, method: str, path: str, host: str
+) -> Generator[int, None, tuple[int, dict[str, str], bytes]]:
+    """Send one request over an open connection and return status, headers (in lower case) and body."""
     body = json.dumps({"registrationId": device.name}).encode()
     authorization = f"Authorization: {device.token}\r\n" if device.token else ""
     request = (
@@ -76,25 +85,25 @@ def _ask(link: Link, device: Device, method: str, path: str, host: str) -> Gener
         f"Host: {host}\r\n{authorization}User-Agent: bench\r\nAccept: application/json\r\n"
         f"Content-Type: application/json; charset=utf-8\r\nContent-Length: {len(body)}\r\n\r\n"
     ).encode() + body
-    yield from link.open()
     yield from link.send(request)
     answer = yield from _http_answer(link)
     link.answered = time.perf_counter()
     return answer
 
 
-def _http_answer(link: Link) -> Generator[int, None, tuple[int, bytes]]:
+def _http_answer(link: Link) -> Generator[int, None, tuple[int, dict[str, str], bytes]]:
     received = yield from link.receive()
     while b"\r\n\r\n" not in received:
         received += yield from link.receive()
     head, _, body = received.partition(b"\r\n\r\n")
-    _, found, rest = head.lower().partition(b"\r\ncontent-length:")
-    if not found:
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    if "content-length" not in headers:
         raise UnexpectedAnswerError(f"an answer without Content-Length: {head.decode(errors='replace')}")
-    length = int(rest.partition(b"\r\n")[0])
+    length = int(headers["content-length"])
     while len(body) < length:
         body += yield from link.receive()
-    return int(head[9:12]), body
+    return int(first[9:12]), headers, body
 
 
 def register_mqtt(link: Link, device: Device, id_scope: str) -> Steps:

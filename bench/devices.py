@@ -35,6 +35,7 @@ class Service:
     address: str
     https: Place
     mqtt: Place
+    amqp: Place
     id_scope: str
     connection_string: str = field(repr=False)
 

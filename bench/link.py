@@ -21,6 +21,7 @@ Steps = Generator[int, None, None]
 Place = tuple[str, int]
 
 _CHUNK = 64 * 1024
+_IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: the port is chosen when it is known where to
 
 
 class PeerEndedError(Exception):
@@ -63,12 +64,25 @@ class Link:
 
     __slots__ = ("answered", "began", "socket", "tls")
 
-    def __init__(self, place: Place, context: SSL.Context, credential: Credential | None = None) -> None:
-        """Begin to connect; `began` and `answered` are on the clock of time.perf_counter."""
+    def __init__(
+        self,
+        place: Place,
+        context: SSL.Context,
+        credential: Credential | None = None,
+        *,
+        source: str | None = None,
+    ) -> None:
+        """Begin to connect; `began` and `answered` are on the clock of time.perf_counter.
+
+        `source` is the address to come from.
+        """
         self.began = self.answered = time.perf_counter()
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.socket.setblocking(False)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if source is not None:
+            self.socket.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+            self.socket.bind((source, 0))
         started = self.socket.connect_ex(place)
         if started not in (0, errno.EINPROGRESS):
             self.socket.close()

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from bench.amqp import register_amqp
 from bench.bare_tls import server_certificates
 from bench.conversations import register_https, register_mqtt, shake_hands
 from bench.devices import CertificateGroup, Group, KeyGroup, Service
@@ -29,7 +30,7 @@ class Cell:
 
     mechanism: str
     work: str
-    """`handshake`, `https` or `mqtt`."""
+    """`handshake`, `https`, `mqtt` or `amqp`."""
     at_once: int
     per_second: float
     p50_ms: float
@@ -69,6 +70,12 @@ def measure(service: Service, server_pid: int, plan: Plan, say: Callable[[str], 
                 name="mqtt",
                 talk=lambda link, device: register_mqtt(link, device, service.id_scope),
                 place=service.mqtt,
+                pid=server_pid,
+            ),
+            Task(
+                name="amqp",
+                talk=lambda link, device: register_amqp(link, device, service.id_scope),
+                place=service.amqp,
                 pid=server_pid,
             ),
         )

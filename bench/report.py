@@ -16,6 +16,7 @@ from rich.table import Table
 from bench.breakdown import Report as Breakdown
 from bench.registrations import Report as Registrations
 from bench.startup import Report as Startup
+from bench.storm import Report as Storm
 from bench.telemetry import NOTES
 from bench.telemetry import Report as Telemetry
 
@@ -30,6 +31,7 @@ class Results:
     registrations: Registrations | None = None
     breakdown: Breakdown | None = None
     telemetry: Telemetry | None = None
+    storm: Storm | None = None
     startup: Startup | None = None
 
 
@@ -60,6 +62,8 @@ def show(results: Results, console: Console) -> None:
         _show_breakdown(results.breakdown, console)
     if results.telemetry is not None:
         _show_telemetry(results.telemetry, console)
+    if results.storm is not None:
+        _show_storm(results.storm, console)
     if results.startup is not None:
         _show_startup(results.startup, console)
 
@@ -128,6 +132,33 @@ def _show_telemetry(report: Telemetry, console: Console) -> None:
     for line in NOTES if report.mosquitto else ("mosquitto is not installed: nothing to compare with",):
         console.print(line, style="dim")
     console.print()
+
+
+def _show_storm(report: Storm, console: Console) -> None:
+    _title(f"Storm: {report.devices} devices at once, from {report.addresses} networks", console)
+    table = _table(("what",), ("",))
+    for name, value, unit in (
+        ("registrations without a storm", report.peak_per_second, "/s"),
+        ("registrations in the storm", report.storm_per_second, "/s"),
+        ("ratio", report.ratio, ""),
+        ("server CPU for each, without a storm", report.peak_cpu_ms, "ms"),
+        ("server CPU for each, in the storm", report.storm_cpu_ms, "ms"),
+        ("until the last device is in", report.storm_seconds, "s"),
+        ("attempts", report.attempts, ""),
+        ("of these told to come back (429)", report.throttled, ""),
+        ("of these reset", report.reset, ""),
+        ("polls for those not answered at once", report.assigning, ""),
+        ("accepted, p50", report.p50_ms, "ms"),
+        ("accepted, p99", report.p99_ms, "ms"),
+        ("poll of a device that is in, p50", report.poll_p50_ms, "ms"),
+        ("poll of a device that is in, p99", report.poll_p99_ms, "ms"),
+        ("resident memory, before", report.idle_mib, "MiB"),
+        ("resident memory, most", report.most_mib, "MiB"),
+        ("resident memory, after", report.after_mib, "MiB"),
+        ("until a registration is as quick as before", report.recovery_seconds, "s"),
+    ):
+        table.add_row(name, f"{_number(value)} {unit}")
+    console.print(table)
 
 
 def _show_startup(report: Startup, console: Console) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import breakdown, registrations, startup, telemetry
+from bench import breakdown, registrations, startup, storm, telemetry
 from bench.report import Results
 from bench.server import ServerUnderTest
 
-SECTIONS = ("registrations", "breakdown", "telemetry", "startup")
+SECTIONS = ("registrations", "breakdown", "telemetry", "storm", "startup")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +19,7 @@ class Scale:
     registrations: registrations.Plan
     breakdown: breakdown.Plan
     telemetry: telemetry.Plan
+    storm: storm.Plan
     startup: startup.Plan
 
 
@@ -29,6 +30,7 @@ def full(tls: str) -> Scale:
         registrations=registrations.Plan(tls=tls),
         breakdown=breakdown.Plan(tls=tls),
         telemetry=telemetry.Plan(tls=tls),
+        storm=storm.Plan(tls=tls),
         startup=startup.Plan(),
     )
 
@@ -40,6 +42,7 @@ def quick(tls: str) -> Scale:
         registrations=registrations.Plan(tls=tls, at_once=(10,), rounds=2, count=100),
         breakdown=breakdown.Plan(tls=tls, rounds=1, count=100),
         telemetry=telemetry.Plan(tls=tls, shapes=((20, 20),), rounds=1, seconds=0.5),
+        storm=storm.Plan(tls=tls, times=3, peak_count=300, bystanders=5),
         startup=startup.Plan(rounds=1),
     )
 
@@ -51,14 +54,15 @@ def smoke(tls: str) -> Scale:
         registrations=registrations.Plan(tls=tls, at_once=(2,), rounds=1, count=4),
         breakdown=breakdown.Plan(tls=tls, at_once=2, rounds=1, count=4),
         telemetry=telemetry.Plan(tls=tls, shapes=((2, 2),), rounds=1, seconds=0.1),
+        storm=storm.Plan(tls=tls, times=0.05, peak_count=10, at_once=5, bystanders=1, addresses=3, probes=2),
         startup=startup.Plan(rounds=1, idle_seconds=0.2),
     )
 
 
 def measure(scale: Scale, sections: Collection[str], folder: Path, say: Callable[[str], None]) -> Results:
     """Carry out the sections; servers keep their data below `folder`. Raises what a failed measurement raises."""
-    registered = parts = told = started = None
-    if {"registrations", "breakdown", "telemetry"} & set(sections):
+    registered = parts = told = stormed = started = None
+    if {"registrations", "breakdown", "telemetry", "storm"} & set(sections):
         say("starting a server")
         with ServerUnderTest(folder / "server") as server:
             service = server.service()
@@ -68,6 +72,15 @@ def measure(scale: Scale, sections: Collection[str], folder: Path, say: Callable
                 parts = breakdown.measure(service, server.pid, scale.breakdown, say)
             if "telemetry" in sections:
                 told = telemetry.measure(service, server.pid, scale.telemetry, say)
+            if "storm" in sections:
+                stormed = storm.measure(service, server.pid, scale.storm, say)
     if "startup" in sections:
         started = startup.measure(folder, scale.startup, say)
-    return Results(scale=scale.name, registrations=registered, breakdown=parts, telemetry=told, startup=started)
+    return Results(
+        scale=scale.name,
+        registrations=registered,
+        breakdown=parts,
+        telemetry=told,
+        storm=stormed,
+        startup=started,
+    )

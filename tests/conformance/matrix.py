@@ -12,14 +12,20 @@ from typing import Any
 import pytest
 
 PAGE = Path(__file__).parents[2] / "docs" / "support-matrix.md"
-COLUMNS = ("https", "mqtt", "mqtt-ws")
+COLUMNS = {
+    "https": "HTTPS",
+    "mqtt": "MQTT",
+    "mqtt-ws": "MQTT over WebSocket",
+    "amqp": "AMQP",
+    "amqp-ws": "AMQP over WebSocket",
+}
 SIGNS = {True: "✓", False: "✗"}
 
 HEAD = """# What works with which SDK
 
 Filled by the conformance run (`make test ARGS="tests/conformance --write-matrix"`), in which Microsoft's own clients
 and ours speak to a real server on the real ports. ✓: every test of that cell passed. ✗: one failed. Empty: nothing
-tests it. AMQP is not served yet.
+tests it. For devices the column is the transport of the registration; telemetry then takes MQTT.
 """
 
 
@@ -48,7 +54,7 @@ class Matrix:
             rows[sdk][feature][column] = passed
         lines = [HEAD]
         for sdk, features in rows.items():
-            lines += [f"\n## {sdk}\n", "| | HTTPS | MQTT | MQTT over WebSocket |", "| --- | --- | --- | --- |"]
+            lines += [f"\n## {sdk}\n", f"| | {' | '.join(COLUMNS.values())} |", "| --- " * (len(COLUMNS) + 1) + "|"]
             for feature, cells in features.items():
                 signs = (SIGNS[cells[column]] if column in cells else "" for column in COLUMNS)
                 lines.append(f"| {feature} | {' | '.join(signs)} |")

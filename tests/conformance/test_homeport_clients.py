@@ -37,7 +37,7 @@ pytestmark = pytest.mark.conformance
 Provider = SymmetricKeySecurityProvider | X509SecurityProvider
 
 SDK = "Python: homeport.client"
-transports = pytest.mark.parametrize("transport", ["https", "mqtt", "mqtt-ws"])
+transports = pytest.mark.parametrize("transport", ["https", "mqtt", "mqtt-ws", "amqp", "amqp-ws"])
 styles = pytest.mark.parametrize("style", ["blocking", "asyncio"])
 
 

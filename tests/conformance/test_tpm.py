@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal, get_args
 
 import pytest
 from azure.iot.device import Message
@@ -31,6 +31,8 @@ from tests.swtpm import SoftwareTpm
 pytestmark = [pytest.mark.conformance, pytest.mark.tpm]
 
 SDK = "Python: homeport.client"
+Transport = Literal["https", "amqp", "amqp-ws"]
+transports = pytest.mark.parametrize("transport", get_args(Transport))
 RENEWAL_SECONDS = 30.0
 
 
@@ -83,10 +85,12 @@ def enroll(
     )
 
 
-def register(service: Service, tpm: TpmSecurityProvider, registration_id: str) -> RegistrationResult:
+def register(
+    service: Service, tpm: TpmSecurityProvider, registration_id: str, transport: Transport = "https"
+) -> RegistrationResult:
     tpm.registration_id = registration_id
     client = ProvisioningDeviceClient.create(
-        service.host, service.id_scope, tpm, ca_file=service.values["HOMEPORT_CA_FILE"]
+        service.host, service.id_scope, tpm, transport=transport, ca_file=service.values["HOMEPORT_CA_FILE"]
     )
     return client.register({"floor": 4})
 
@@ -100,9 +104,15 @@ def hub_key(hub: HubRegistryClient, device_id: str) -> str:
 
 
 @pytest.mark.parametrize("style", ["blocking", "asyncio"])
-@pytest.mark.matrix(sdk=SDK, feature="TPM 2.0: register, sign in the TPM, connect, telemetry", transport="https")
+@transports
+@pytest.mark.matrix(sdk=SDK, feature="TPM 2.0: register, sign in the TPM, connect, telemetry")
 async def test_from_power_on_to_telemetry(
-    service: Service, operator: ProvisioningServiceClient, hub: HubRegistryClient, tpm: TpmSecurityProvider, style: str
+    service: Service,
+    operator: ProvisioningServiceClient,
+    hub: HubRegistryClient,
+    tpm: TpmSecurityProvider,
+    style: str,
+    transport: Transport,
 ) -> None:
     registration_id = unique("tpm")
     enroll(service, operator, tpm, registration_id, device_id=f"{registration_id}-home")
@@ -112,13 +122,13 @@ async def test_from_power_on_to_telemetry(
     if style == "asyncio":
         tpm.registration_id = registration_id
         result = await homeport.client.aio.ProvisioningDeviceClient.create(
-            service.host, service.id_scope, tpm, ca_file=ca
+            service.host, service.id_scope, tpm, transport=transport, ca_file=ca
         ).register()
         device = await homeport.client.aio.connect_with_azure_iot_device(result, tpm, ca_file=ca)
         await device.send_message(message)
         await device.shutdown()
     else:
-        result = await asyncio.to_thread(register, service, tpm, registration_id)
+        result = await asyncio.to_thread(register, service, tpm, registration_id, transport)
         blocking = await asyncio.to_thread(connect_with_azure_iot_device, result, tpm, ca_file=ca)
         await asyncio.to_thread(blocking.send_message, message)
         await asyncio.to_thread(blocking.shutdown)
@@ -174,17 +184,22 @@ def test_tokens_are_renewed_by_the_tpm(
     assert {message.body for message in hub.telemetry(result.device_id)} == {"after the renewal"}
 
 
-@pytest.mark.matrix(sdk=SDK, feature="TPM 2.0: registering again renews the hub key", transport="https")
+@transports
+@pytest.mark.matrix(sdk=SDK, feature="TPM 2.0: registering again renews the hub key")
 def test_registering_again_gives_another_hub_key(
-    service: Service, operator: ProvisioningServiceClient, hub: HubRegistryClient, tpm: TpmSecurityProvider
+    service: Service,
+    operator: ProvisioningServiceClient,
+    hub: HubRegistryClient,
+    tpm: TpmSecurityProvider,
+    transport: Transport,
 ) -> None:
     registration_id = unique("tpm-again")
     enroll(service, operator, tpm, registration_id)
     ca = service.values["HOMEPORT_CA_FILE"]
 
-    register(service, tpm, registration_id)
+    register(service, tpm, registration_id, transport)
     first = hub_key(hub, registration_id)
-    result = register(service, tpm, registration_id)
+    result = register(service, tpm, registration_id, transport)
     second = hub_key(hub, registration_id)
 
     assert result.substatus == "reprovisionedToInitialAssignment"
@@ -198,19 +213,21 @@ def test_registering_again_gives_another_hub_key(
     assert second not in told
 
 
-@pytest.mark.matrix(sdk=SDK, feature="TPM 2.0: another TPM under the same registration id", transport="https")
+@transports
+@pytest.mark.matrix(sdk=SDK, feature="TPM 2.0: another TPM under the same registration id")
 def test_another_tpm_is_refused(
     service: Service,
     operator: ProvisioningServiceClient,
     tpm: TpmSecurityProvider,
     other_tpm: TpmSecurityProvider,
+    transport: Transport,
 ) -> None:
     registration_id = unique("tpm-other")
     enroll(service, operator, tpm, registration_id)
-    register(service, tpm, registration_id)
+    register(service, tpm, registration_id, transport)
 
     with pytest.raises(UnauthorizedError) as refused:
-        register(service, other_tpm, registration_id)
+        register(service, other_tpm, registration_id, transport)
 
     assert (refused.value.status, refused.value.code) == (401, 401002)
     latest = why(service, registration_id)[0]
@@ -218,16 +235,17 @@ def test_another_tpm_is_refused(
     assert "endorsement key differs" in latest.reason
     assert latest.advice
     # The enrolled TPM is not locked out by the impostor.
-    assert register(service, tpm, registration_id).status == "assigned"
+    assert register(service, tpm, registration_id, transport).status == "assigned"
 
 
-@pytest.mark.matrix(sdk=SDK, feature="TPM 2.0: registration id that nobody enrolled", transport="https")
-def test_an_unknown_registration_id(service: Service, tpm: TpmSecurityProvider) -> None:
+@transports
+@pytest.mark.matrix(sdk=SDK, feature="TPM 2.0: registration id that nobody enrolled")
+def test_an_unknown_registration_id(service: Service, tpm: TpmSecurityProvider, transport: Transport) -> None:
     registration_id = unique("tpm-unknown")
     with pytest.raises(NotFoundError) as refused:
-        register(service, tpm, registration_id)
+        register(service, tpm, registration_id, transport)
     assert (refused.value.status, refused.value.code) == (404, 404201)
-    (attempt,) = why(service, registration_id)
+    attempt = why(service, registration_id)[0]
     assert attempt.tracking_id == refused.value.tracking_id
     assert "endorsement key" in attempt.advice
 

@@ -32,6 +32,7 @@ from homeport.security import sas
 API_VERSION = "2021-06-01"
 TOKEN_SECONDS = 3600
 PATIENCE = 30.0
+TOO_MANY = 429
 """Seconds after which a test gives up waiting for what must come."""
 
 
@@ -244,12 +245,16 @@ class KeyDevice:
         return await self._ask("GET", f"operations/{operation_id}", None)
 
     async def finished(self, answer: Answer) -> Answer:
-        """Poll until the operation has ended; the wait the service asks for is shortened."""
+        """Poll until the operation has ended.
+
+        The wait the service asks for is shortened, until the poll budget is used up (contract dps.md 3.7).
+        """
+        operation_id = answer.operation_id
         async with asyncio.timeout(PATIENCE):
-            while answer.outcome == "assigning":
+            while answer.status == TOO_MANY or answer.outcome == "assigning":
                 assert answer.retry_after is not None
-                await asyncio.sleep(0.1)
-                answer = await self.operation(answer.operation_id)
+                await asyncio.sleep(answer.retry_after if answer.status == TOO_MANY else 0.1)
+                answer = await self.operation(operation_id)
         return answer
 
     async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Answer:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from homeport.proto.mqtt import Connect, encode
-from tests.hostile.target import MQTT, Target
+from tests.hostile.target import AMQP, MQTT, Target
 
 DRIP_SECONDS = 0.5
 SEND_SECONDS = 5.0
@@ -107,6 +107,13 @@ class SlowClients:
             "endless chunks of an administrator": lambda: (target.connect(), _endless(b"PUT", enrollment)),
             "endless chunks for a hub": lambda: (target.connect(), _endless(b"PATCH", twin, owner)),
             "MQTT, silent": lambda: (target.connect(MQTT), iter(())),
+            "AMQP, silent": lambda: (target.connect(AMQP), iter(())),
+            "AMQP header, dripping": lambda: (target.connect(AMQP), _bytes_of(b"AMQP\x00\x01\x00\x00")),
+            "SASL, dripping": lambda: (
+                target.connect(AMQP),
+                _bytes_of(b"AMQP\x03\x01\x00\x00" + b"\0" * 2 + b"s" * 2000),
+            ),
+            "AMQP in a WebSocket, silent": lambda: (target.connect(), iter((_upgrade(),))),
             "CONNECT, dripping": lambda: (target.connect(MQTT), _bytes_of(encode(Connect(client_id="s" * 1000)))),
         }
 
@@ -128,6 +135,13 @@ def _endless(method: bytes, path: bytes, headers: bytes = b"") -> Iterator[bytes
     yield method + b" " + path + b" HTTP/1.1\r\nHost: slow\r\nTransfer-Encoding: chunked\r\n" + headers + b"\r\n"
     while True:
         yield b"4000\r\n" + b" " * 0x4000 + b"\r\n"
+
+
+def _upgrade() -> bytes:
+    return (
+        b"GET / HTTP/1.1\r\nHost: slow\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: AMQPWSB10\r\n\r\n"
+    )
 
 
 def _client_hello() -> bytes:

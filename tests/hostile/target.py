@@ -31,7 +31,7 @@ from homeport.security.sas import decode_key, encode_key, encode_resource, sign
 from tests.server import HomeportServer
 
 ADDRESS = "127.0.66.1"
-HTTPS, MQTT = 443, 8883
+HTTPS, MQTT, AMQP = 443, 8883, 5671
 SECONDS = 20.0
 """Longer than any answer takes, shorter than a hung test."""
 
@@ -98,7 +98,7 @@ class Target:
         """Let an ordinary device register on each transport, as if nothing had happened."""
         if self._normal is None:
             self._normal = SymmetricKeySecurityProvider(*self.enroll("normal"))
-        for transport in ("https", "mqtt", "mqtt-ws"):
+        for transport in ("https", "mqtt", "mqtt-ws", "amqp", "amqp-ws"):
             client = ProvisioningDeviceClient.create(
                 self.host,
                 self.id_scope,

@@ -205,7 +205,7 @@ def test_ids_that_are_none(target: Target, name: str) -> None:
     for method, path in (
         ("PUT", target.register_path(name)),
         ("GET", f"/{target.id_scope}/registrations/{name}/operations/1?api-version=2021-06-01"),
-        ("GET", f"/{target.id_scope}/registrations/x/operations/{name}?api-version=2021-06-01"),
+        ("GET", f"/{target.id_scope}/registrations/{unique('x')}/operations/{name}?api-version=2021-06-01"),
         ("POST", f"/{target.id_scope}/registrations/{name}?api-version=2021-06-01"),
     ):
         answer = target.ask(method, path, b"{}")

@@ -6,6 +6,17 @@ from contextlib import suppress
 from OpenSSL import SSL
 
 
+async def knock(address: tuple[str, int]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Send the first message of a handshake, and nothing more."""
+    reader, writer = await asyncio.open_connection(*address)
+    client = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
+    client.set_connect_state()
+    with suppress(SSL.WantReadError):
+        client.do_handshake()
+    writer.write(client.bio_read(100_000))
+    return reader, writer
+
+
 async def speak_and_half_close(address: tuple[str, int], data: bytes) -> bytes:
     """Send data and close_notify, and return what is answered until the server's close_notify."""
     reader, writer = await asyncio.open_connection(*address)

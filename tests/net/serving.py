@@ -7,6 +7,8 @@ from typing import Any
 from aiohttp import web
 
 from homeport.clock import SystemClock
+from homeport.net.amqp_handlers import AmqpFrontEnd
+from homeport.net.amqp_server import AmqpLimits, AmqpServer
 from homeport.net.certificates import ServerCertificates
 from homeport.net.http_server import HttpLimits, HttpServer
 from homeport.net.listener import Listener, ListenerLimits, Service
@@ -58,14 +60,27 @@ async def listening(
 
 
 def http_server(
-    *front_ends: Any, mqtt: tuple[MqttFrontEnd, ...] = (), max_body: int = 10_000, **limits: Any
+    *front_ends: Any,
+    mqtt: tuple[MqttFrontEnd, ...] = (),
+    amqp: tuple[AmqpFrontEnd, ...] = (),
+    max_body: int = 10_000,
+    **limits: Any,
 ) -> HttpServer:
     names = frozenset({"localhost", "example.test"})
-    sites = Sites([Site(names=names, http=front_ends, mqtt=mqtt, max_body=max_body)])
-    return HttpServer(sites, MqttServer(sites, SystemClock()), HttpLimits(**limits))
+    sites = Sites([Site(names=names, http=front_ends, mqtt=mqtt, amqp=amqp, max_body=max_body)])
+    clock = SystemClock()
+    return HttpServer(
+        sites, MqttServer(sites, clock), HttpLimits(**limits), amqp=AmqpServer(sites, clock) if amqp else None
+    )
 
 
 def mqtt_server(*front_ends: MqttFrontEnd, **limits: Any) -> MqttServer:
     return MqttServer(
         Sites([Site(names=frozenset({"localhost"}), mqtt=front_ends)]), SystemClock(), MqttLimits(**limits)
+    )
+
+
+def amqp_server(*front_ends: AmqpFrontEnd, **limits: Any) -> AmqpServer:
+    return AmqpServer(
+        Sites([Site(names=frozenset({"localhost"}), amqp=front_ends)]), SystemClock(), AmqpLimits(**limits)
     )

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from homeport.net.arrivals import DEFAULT_ARRIVALS
 from homeport.net.certificates import CertificateError, ServerCertificates
 from homeport.net.listener import Listener, ListenerLimits, PortUnavailableError
 from homeport.net.stream import ByteStream
 from homeport.net.tls import TlsLimits
 from tests.net.certs import Identity, issue
+from tests.net.clients import knock
 from tests.net.conftest import ClientContext
 from tests.net.test_tls import Echo, connect, listen, say
 
@@ -71,7 +73,7 @@ async def test_too_many_connections_are_refused_until_one_leaves(
         first, second = [await connect(listener, client_context()) for _ in range(2)]
         with pytest.raises(OSError, match=r"."):
             await connect(listener, client_context())
-        assert listener.refused == 1
+        assert listener.connections == 2
         assert await say(*first) == b"hello"
         first[1].close()
         for _ in range(100):
@@ -85,22 +87,35 @@ async def test_too_many_connections_are_refused_until_one_leaves(
 
 
 async def test_handshakes_wait_for_their_turn(certificates: ServerCertificates, client_context: ClientContext) -> None:
-    """Two silent strangers fill the handshakes; an honest client gets in when their time is up."""
+    """Two strangers who do not go on fill the handshakes; an honest client gets in when their time is up."""
     async with listen(Echo(), certificates, handshakes=2, handshake_seconds=0.3) as listener:
-        strangers = [await asyncio.open_connection(*listener.addresses[0]) for _ in range(2)]
+        strangers = [await knock(listener.addresses[0]) for _ in range(2)]
         reader, writer = await connect(listener, client_context())
         assert await say(reader, writer) == b"hello"
         for stranger, _ in strangers:
-            assert await stranger.read() == b""
+            assert await asyncio.wait_for(stranger.read(), 5)
+            assert stranger.at_eof()
         writer.close()
         for _, each in strangers:
             each.close()
 
 
+async def test_silent_strangers_take_no_turn(certificates: ServerCertificates, client_context: ClientContext) -> None:
+    async with listen(Echo(), certificates, handshakes=1, handshake_seconds=0.3) as listener:
+        strangers = [await asyncio.open_connection(*listener.addresses[0]) for _ in range(20)]
+        strangers[0][1].write(b"\x16\x03\x01\x02\x00")  # the beginning of a message is none
+        reader, writer = await connect(listener, client_context())
+        assert await say(reader, writer) == b"hello"
+        writer.close()
+        for stranger, each in strangers:
+            with suppress(ConnectionResetError):
+                assert await asyncio.wait_for(stranger.read(), 5) == b""
+            each.close()
+
+
 async def test_waiting_for_a_turn_has_an_end(certificates: ServerCertificates) -> None:
     async with listen(Echo(), certificates, handshakes=1, queue_seconds=0.1) as listener:
-        first = await asyncio.open_connection(*listener.addresses[0])
-        second = await asyncio.open_connection(*listener.addresses[0])
+        first, second = [await knock(listener.addresses[0]) for _ in range(2)]
         with suppress(ConnectionResetError):
             assert await asyncio.wait_for(second[0].read(), 5) == b""
         assert listener.connections == 1
@@ -230,4 +245,5 @@ def test_certificates_that_cannot_be_used(
 
 def test_limits_have_sane_defaults() -> None:
     assert ListenerLimits().tls == TlsLimits()
-    assert ListenerLimits().handshakes < ListenerLimits().connections
+    assert DEFAULT_ARRIVALS.handshakes < DEFAULT_ARRIVALS.connections
+    assert DEFAULT_ARRIVALS.address_handshakes < DEFAULT_ARRIVALS.handshakes

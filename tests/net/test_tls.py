@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 import struct
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from OpenSSL import SSL
 
+from homeport.net.arrivals import DEFAULT_ARRIVALS, ArrivalLimits, Arrivals
 from homeport.net.certificates import CertificateError, ServerCertificates
 from homeport.net.listener import Listener, ListenerLimits, Spawn
 from homeport.net.stream import ByteStream, ConnectionClosedError, Peer
@@ -52,14 +54,16 @@ class Echo:
 
 def listen(service: Echo, certificates: ServerCertificates, grace: float = 0.2, **limits: Any) -> Listener:
     tls = {k: limits.pop(k) for k in tuple(limits) if k in TlsLimits.__dataclass_fields__}
+    arrivals = {k: limits.pop(k) for k in tuple(limits) if k in ArrivalLimits.__dataclass_fields__}
     return Listener(
         service,
         certificates,
         port=0,
         addresses=["127.0.0.1"],
-        alpn=limits.pop("alpn", ()),
-        limits=ListenerLimits(tls=TlsLimits(**tls), **limits),
+        limits=ListenerLimits(tls=TlsLimits(**tls)),
+        arrivals=Arrivals(replace(DEFAULT_ARRIVALS, **arrivals), now=time.monotonic),
         grace=grace,
+        **limits,
     )
 
 

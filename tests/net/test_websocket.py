@@ -9,6 +9,8 @@ import pytest
 
 from homeport.net.certificates import ServerCertificates
 from homeport.proto.mqtt import Connect, Disconnect, Publish, encode
+from tests.amqp_client import Client
+from tests.net.amqp_echo import EchoFrontEnd as AmqpEchoFrontEnd
 from tests.net.certs import issue
 from tests.net.conftest import ClientContext
 from tests.net.mqtt_echo import EchoFrontEnd
@@ -101,10 +103,43 @@ async def test_paths_and_spellings(
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        "/$iothub/websocket",
+        "/%24iothub/websocket?iothub-no-client-cert=true",
+        "/",
+        "/$servicebus/websocket",
+        "/$servicebus/websocket/",
+    ],
+)
+@pytest.mark.parametrize("offer", ["AMQPWSB10", "amqpwsb10", "soap, AMQPWSB10"])
+async def test_amqp_inside(
+    path: str, offer: str, certificates: ServerCertificates, client_context: ClientContext
+) -> None:
+    front_end = AmqpEchoFrontEnd()
+    identity = issue("device")
+    async with listening(http_server(amqp=(front_end,)), certificates) as address:
+        socket, status, head = await RawWebSocket.ask(address, client_context(identity), path, offer)
+        assert status == 101
+        assert f"Sec-WebSocket-Protocol: {offer.rsplit(maxsplit=1)[-1]}\r\n" in head
+
+        async def read() -> bytes:
+            return (await socket.receive())[1]
+
+        client = Client(read, socket.send)
+        opened = await client.open()
+        assert opened.container_id == "homeport"
+        await client.leave()
+        socket.writer.close()
+    (peer,) = front_end.peers
+    assert (peer.transport, peer.server_name, peer.chain) == ("websocket", "localhost", identity.der)
+
+
+@pytest.mark.parametrize(
     ("path", "offer", "version", "expected"),
     [
         ("/$iothub/websocket", None, "13", 400),
-        ("/$iothub/websocket", "AMQPWSB10", "13", 400),
+        ("/$iothub/websocket", "AMQPWSB11", "13", 400),
         ("/$iothub/websocket", "mqtt", "12", 400),
         ("/nobody", "mqtt", "13", 404),
     ],

@@ -75,7 +75,9 @@ def test_commands_find_the_data_by_the_environment(server: HomeportServer) -> No
 
 
 def test_a_stopped_server_is_still_described_but_cannot_be_changed(tmp_path: Path) -> None:
-    with HomeportServer(tmp_path / "data", ADDRESSES[:1], "--https-port", "14433", "--mqtt-port", "0") as server:
+    with HomeportServer(
+        tmp_path / "data", ADDRESSES[:1], "--https-port", "14433", "--mqtt-port", "0", "--amqp-port", "0"
+    ) as server:
         running = server.connection()
         assert f"HostName={ADDRESSES[0]}:14433;" in running["HOMEPORT_DPS_CONNECTION_STRING"]
         server.stop()

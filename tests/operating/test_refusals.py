@@ -56,10 +56,17 @@ def open_folder(tmp_path: Path) -> Iterator[Path]:
 class TestPorts:
     @pytest.mark.parametrize(
         ("option", "port", "host"),
-        [("--https-port", 14430, ADDRESS), ("--mqtt-port", 18830, ADDRESS), ("--portal-port", 18081, "127.0.0.1")],
+        [
+            ("--https-port", 14430, ADDRESS),
+            ("--mqtt-port", 18830, ADDRESS),
+            ("--amqp-port", 15671, ADDRESS),
+            ("--portal-port", 18081, "127.0.0.1"),
+        ],
     )
     def test_taken(self, tmp_path: Path, option: str, port: int, host: str) -> None:
-        ports = {"--https-port": "0", "--mqtt-port": "0", "--portal-port": "0"} | {option: str(port)}
+        ports = dict.fromkeys(("--https-port", "--mqtt-port", "--amqp-port", "--portal-port"), "0") | {
+            option: str(port)
+        }
         with closing(socket.create_server((host, port))):
             said = line("--data", str(tmp_path), "--bind", ADDRESS, *(word for pair in ports.items() for word in pair))
         assert f"Port {port} on {host} cannot be opened: in use." in said

@@ -17,7 +17,8 @@ from homeport.app.hub_links import HubLinkDirectory
 from homeport.app.identity import ServiceIdentity, load_or_create
 from homeport.app.ops import Metrics
 from homeport.app.presence import Presence
-from homeport.app.provisioning import provisioning_site
+from homeport.app.protection import Protection, protection
+from homeport.app.provisioning import provisioning
 from homeport.bus import LocalBus
 from homeport.clock import Clock, SystemClock
 from homeport.dps.assigner import Assigner
@@ -50,6 +51,7 @@ class Parts:
     hubs: Hubs
     sites: Sites
     presence: Presence
+    protection: Protection
     background: Sequence[Callable[[], Coroutine[Any, Any, None]]]
     """What must run beside the listeners, each until cancelled."""
 
@@ -88,6 +90,7 @@ async def build(
         )
         stack.push_async_callback(links.close)
         metrics = Metrics()
+        guard = await protection(config, stores.ip_filter, metrics.registry, clock=clock, random=random)
         assigner = Assigner(
             registrations=stores.registrations,
             hubs=stores.linked_hubs,
@@ -113,7 +116,7 @@ async def build(
                 bus=bus,
                 clock=clock,
             )
-            sites.add(hub_site(served, clock, http=(telemetry,)))
+            sites.add(hub_site(served, clock, http=(telemetry,), screen=guard.screen))
             if presence is not None:
                 presence.refresh()
 
@@ -121,21 +124,21 @@ async def build(
         stack.push_async_callback(fetcher.close)
         trusted = authorities(stores, metrics, fetcher, limit=config.max_ca_certificates, clock=clock, random=random)
         sites.add(crl_site(addresses.host_names, trusted, identity.policies, clock=clock, random=random))
-        sites.add(
-            provisioning_site(
-                config,
-                addresses,
-                stores,
-                identity,
-                assigner,
-                hub_service,
-                metrics,
-                trusted,
-                bus=bus,
-                clock=clock,
-                random=random,
-            )
+        service = provisioning(
+            config,
+            addresses,
+            stores,
+            identity,
+            assigner,
+            hub_service,
+            metrics,
+            guard,
+            trusted,
+            bus=bus,
+            clock=clock,
+            random=random,
         )
+        sites.add(service.site)
         if config.database is None:
             # Nobody else has the file: what a dead predecessor held need not wait for its leases to end.
             await stores.registrations.release()
@@ -156,7 +159,15 @@ async def build(
             hubs=hubs,
             sites=sites,
             presence=presence,
-            background=(assigner.run, hubs.run, presence.keep_fresh, *trusted.background),
+            protection=guard,
+            background=(
+                assigner.run,
+                hubs.run,
+                presence.keep_fresh,
+                *guard.background,
+                *service.background,
+                *trusted.background,
+            ),
         )
 
 

@@ -13,8 +13,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from homeport.app.limits import DEFAULT_LIMITS, Limits, read_limits
+
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
-_LISTS = {"bind", "hostname"}
+_LISTS = {"bind", "hostname", "limits", "trusted_proxies"}
 _PORTS = {"https_port", "mqtt_port", "amqp_port", "portal_port"}
 
 
@@ -48,6 +50,12 @@ class Config:
     max_ca_certificates: int = 250
     """How many CA certificates may be uploaded; Azure takes 25."""
     log_level: str = "info"
+    ip_filter: bool = True
+    """False lets everybody in, whatever the rules say: the way back for who is locked out."""
+    limits: Limits = DEFAULT_LIMITS
+    """How much is taken from whom before calls are refused; in the file a table, elsewhere a list of `name=value`."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of load balancers, whose connections begin with a PROXY protocol header."""
 
 
 def default_data_directory(environ: Mapping[str, str] = os.environ) -> Path:
@@ -109,6 +117,12 @@ def _check(key: str, value: Any, problems: list[str]) -> Any:
             return tuple(str(ipaddress.ip_address(address)) for address in _list(value))
         if key == "hostname":
             return tuple(_host_name(name) for name in _list(value))
+        if key == "ip_filter":
+            return _one_of(str(value).lower(), ("true", "false", "on", "off")) in {"true", "on"}
+        if key == "limits":
+            return read_limits(value)
+        if key == "trusted_proxies":
+            return tuple(str(ipaddress.ip_network(network)) for network in _list(value))
         if key == "log_level":
             return _one_of(str(value).lower(), ("debug", "info", "warning", "error"))
         if key == "database":

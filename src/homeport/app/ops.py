@@ -96,9 +96,12 @@ class MeasuredAttempts:
 class OperationsFrontEnd:
     """Answers `/homeport/health` and `/homeport/metrics` on every site."""
 
-    def __init__(self, metrics: Metrics, is_healthy: Callable[[], Awaitable[bool]]) -> None:
+    def __init__(
+        self, metrics: Metrics, is_healthy: Callable[[], Awaitable[bool]], is_shedding: Callable[[], bool]
+    ) -> None:
         self._metrics = metrics
         self._is_healthy = is_healthy
+        self._is_shedding = is_shedding
 
     def owns(self, method: str, path: str) -> bool:
         """Own the two paths whatever the method is."""
@@ -112,5 +115,7 @@ class OperationsFrontEnd:
         if raw_path(request) == "/homeport/metrics":
             return web.Response(body=self._metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
         healthy = await self._is_healthy()
-        body = {"status": "ok" if healthy else "the database does not answer", "version": __version__}
+        # A server that sheds is well: whoever restarts it for that makes it worse.
+        well = "shedding" if self._is_shedding() else "ok"
+        body = {"status": well if healthy else "the database does not answer", "version": __version__}
         return web.json_response(body, status=200 if healthy else 503)

@@ -6,14 +6,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from homeport import __version__
 from homeport.app.build import Parts
 from homeport.app.config import Config
 from homeport.app.directory import DataDirectory
+from homeport.app.ip_filtering import LiveIpFilter
 from homeport.client import NO_RETRY
 from homeport.client.aio import HomeportAdminClient, HubRegistryClient, ProvisioningServiceClient
 from homeport.portal import About, PortalApi, create_portal
+from homeport.security.ip_filter import Door
 
 
 class ApiClients:
@@ -56,6 +59,16 @@ class ApiClients:
         await self._open.aclose()
 
 
+def _screened(ip_filter: LiveIpFilter) -> Middleware:
+    @web.middleware
+    async def screen(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not ip_filter.allows(request.remote or "", Door.PORTAL):
+            raise web.HTTPForbidden(text="The portal is not open to this address.\n")
+        return await handler(request)
+
+    return screen
+
+
 @asynccontextmanager
 async def portal(
     config: Config, parts: Parts, directory: DataDirectory, place: socket.socket, *, token: str, grace: float
@@ -65,6 +78,7 @@ async def portal(
     hosts = (config.portal_bind, *config.hostname)
     async with ApiClients(directory) as clients:
         application = create_portal(clients.api(), token=token, about=about, hosts=hosts, clock=parts.clock)
+        application.middlewares.append(_screened(parts.protection.ip_filter))
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=grace)
         await runner.setup()
         try:

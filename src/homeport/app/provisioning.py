@@ -1,16 +1,26 @@
 """Puts the provisioning service together; what it shares with the hubs is made in build.py."""
 
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from homeport.app.addresses import Addresses
 from homeport.app.certificates import Authorities
 from homeport.app.config import Config
 from homeport.app.identity import ServiceIdentity
 from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
+from homeport.app.protection import Protection
 from homeport.bus import LocalBus
 from homeport.clock import Clock
 from homeport.dps import engine as dps
-from homeport.dps.administration import AttemptsResponder, ExportResponder, HubsResponder, RegistrationsResponder
+from homeport.dps.administration import (
+    AttemptsResponder,
+    ExportResponder,
+    HubsResponder,
+    IpFilterResponder,
+    RegistrationsResponder,
+)
 from homeport.dps.assigner import Assigner
 from homeport.dps.enrollments import EnrollmentService
 from homeport.dps.frontends.admin import (
@@ -18,6 +28,7 @@ from homeport.dps.frontends.admin import (
     CertificatesResource,
     ExportResource,
     HubsResource,
+    IpFilterResource,
     RegistrationsResource,
 )
 from homeport.dps.frontends.site import dps_site
@@ -30,7 +41,15 @@ from homeport.security.policies import Random
 from homeport.store import Stores
 
 
-def provisioning_site(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provisioning:
+    """The site, and what must run beside it."""
+
+    site: Site
+    background: Sequence[Callable[[], Coroutine[Any, Any, None]]]
+
+
+def provisioning(
     config: Config,
     addresses: Addresses,
     stores: Stores,
@@ -38,12 +57,13 @@ def provisioning_site(
     assigner: Assigner,
     hub_service: HubService,
     metrics: Metrics,
+    guard: Protection,
     trusted: Authorities,
     *,
     bus: LocalBus,
     clock: Clock,
     random: Random,
-) -> Site:
+) -> Provisioning:
     """Make the provisioning service's site: engine, responders and front-ends over the store."""
     attempts = MeasuredAttempts(stores.attempts, metrics)
     engine = dps.Engine(
@@ -64,6 +84,7 @@ def provisioning_site(
         time_limit=timedelta(seconds=config.operation_deadline),
         revocation=trusted.revocation,
     )
+    devices = DeviceResponder(engine, clock, random, admission=guard.admission)
     enrollments = EnrollmentService(
         enrollments=stores.enrollments,
         registrations=stores.registrations,
@@ -78,9 +99,9 @@ def provisioning_site(
             return False
         return True
 
-    return dps_site(
+    site = dps_site(
         names=addresses.host_names,
-        devices=DeviceResponder(engine, clock, random),
+        devices=devices,
         service=ServiceResponder(enrollments, clock, random),
         admin=(
             AttemptsResource(AttemptsResponder(attempts)),
@@ -88,9 +109,13 @@ def provisioning_site(
             HubsResource(HubsResponder(hub_service)),
             CertificatesResource(trusted.responder),
             ExportResource(ExportResponder(enrollments)),
+            IpFilterResource(IpFilterResponder(stores.ip_filter, guard.ip_filter.refresh)),
         ),
         policies=identity.policies,
         clock=clock,
         random=random,
-        http=(OperationsFrontEnd(metrics, is_healthy),),
+        http=(OperationsFrontEnd(metrics, is_healthy, lambda: guard.is_shedding),),
+        admission=guard.admission,
+        screen=guard.screen,
     )
+    return Provisioning(site=site, background=(devices.refusals.run,))

@@ -17,12 +17,16 @@ from homeport.app.build import Parts, build
 from homeport.app.config import Config
 from homeport.app.directory import DataDirectory, DirectoryError
 from homeport.app.notify import notify
+from homeport.net.amqp_server import AmqpServer
 from homeport.net.http_server import HttpServer
-from homeport.net.listener import Listener, PortUnavailableError
+from homeport.net.listener import Listener, PortUnavailableError, Service
 from homeport.net.mqtt_server import MqttServer
+from homeport.security.ip_filter import Door
 from homeport.store.database import DatabaseError, SchemaError
 
 PORTAL_GRACE = 1.0
+TURN_OUT_AFTER = 0.5
+"""Seconds from a change of the IP filter to the end of the connections it does not allow any more."""
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +46,7 @@ class Ready:
     """Host names by hub name."""
     https_port: int
     mqtt_port: int
+    amqp_port: int
     portal_url: str
     portal_token: str = field(repr=False)
 
@@ -70,7 +75,9 @@ def _explain(error: BaseException) -> CannotStartError | None:
     """Return what a person can do something about; None for a fault of ours."""
     match error:
         case PortUnavailableError():
-            return CannotStartError(f"{error} The options are --https-port, --mqtt-port, --portal-port and --bind.")
+            return CannotStartError(
+                f"{error} The options are --https-port, --mqtt-port, --amqp-port, --portal-port and --bind."
+            )
         case DirectoryError() | DatabaseError() | SchemaError():
             return CannotStartError(str(error))
         case _:
@@ -87,7 +94,7 @@ async def _serve(config: Config, announce: Callable[[Ready], None]) -> None:
         parts = await stack.enter_async_context(build(config, directory))
         # Inside out: listeners go first, then what works in the background, then the store.
         await stack.enter_async_context(_background(parts))
-        https_port, mqtt_port = await _listen(config, parts, stack)
+        https_port, mqtt_port, amqp_port = await _listen(config, parts, stack)
         portal_socket = stack.enter_context(_portal_socket(config))
         portal_url = f"http://{config.portal_bind}:{portal_socket.getsockname()[1]}"
         # The portal's clients find the server by what is announced here, like everybody's.
@@ -101,6 +108,7 @@ async def _serve(config: Config, announce: Callable[[Ready], None]) -> None:
                 hubs={served.name: served.hub.host_names for served in parts.hubs},
                 https_port=https_port,
                 mqtt_port=mqtt_port,
+                amqp_port=amqp_port,
                 portal_url=portal_url,
                 portal_token=portal_token,
             )
@@ -121,30 +129,47 @@ async def _serve(config: Config, announce: Callable[[Ready], None]) -> None:
         _log.info("stopping")
 
 
-async def _listen(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[int, int]:
-    web_mqtt = MqttServer(parts.sites, parts.clock)
-    https = Listener(
-        HttpServer(parts.sites, web_mqtt),
-        parts.presence.certificates,
-        port=config.https_port,
-        addresses=parts.addresses.bind,
-        # HTTP/2 would lower-case header names, which the C SDK cannot take (contract hub.md 1.3).
-        alpn=(b"http/1.1",),
-        grace=config.drain,
-    )
-    mqtt = Listener(
-        MqttServer(parts.sites, parts.clock),
-        parts.presence.certificates,
-        port=config.mqtt_port,
-        addresses=parts.addresses.bind,
-        grace=config.drain,
-    )
-    await stack.enter_async_context(https)
-    await stack.enter_async_context(mqtt)
-    # Both begin to drain together; each waits for its own connections.
-    stack.callback(mqtt.stop)
-    stack.callback(https.stop)
-    return https.addresses[0].port, mqtt.addresses[0].port
+async def _listen(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[int, int, int]:
+    guard = parts.protection
+
+    def devices_only(address: str) -> bool:
+        return guard.ip_filter.allows(address, Door.DEVICES)
+
+    def listener(service: Service, port: int, allows: Callable[[str], bool], *alpn: bytes) -> Listener:
+        return Listener(
+            service,
+            parts.presence.certificates,
+            port=port,
+            addresses=parts.addresses.bind,
+            alpn=alpn,
+            arrivals=guard.arrivals,
+            allows=allows,
+            proxies=guard.trusted_proxies,
+            grace=config.drain,
+        )
+
+    web_mqtt, web_amqp = MqttServer(parts.sites, parts.clock), AmqpServer(parts.sites, parts.clock)
+    web = HttpServer(parts.sites, web_mqtt, amqp=web_amqp)
+    # HTTP/2 would lower-case header names, which the C SDK cannot take (contract hub.md 1.3).
+    https = listener(web, config.https_port, guard.ip_filter.open_to(Door.DEVICES, Door.SERVICE), b"http/1.1")
+    mqtt = listener(MqttServer(parts.sites, parts.clock), config.mqtt_port, devices_only)
+    amqp = listener(AmqpServer(parts.sites, parts.clock), config.amqp_port, devices_only)
+
+    def turn_out() -> None:
+        devices = guard.ip_filter.open_to(Door.DEVICES)
+        for each in (mqtt, amqp, web_mqtt, web_amqp):
+            each.turn_out(devices)
+        https.turn_out(guard.ip_filter.open_to(Door.DEVICES, Door.SERVICE))
+
+    # The administrator who shuts himself out, as he may with force, is to hear that it is done.
+    guard.ip_filter.watch(lambda: asyncio.get_running_loop().call_later(TURN_OUT_AFTER, turn_out))
+    listeners = (https, mqtt, amqp)
+    for each in listeners:
+        await stack.enter_async_context(each)
+    # All begin to drain together; each waits for its own connections.
+    for each in listeners:
+        stack.callback(each.stop)
+    return https.addresses[0].port, mqtt.addresses[0].port, amqp.addresses[0].port
 
 
 @contextlib.asynccontextmanager

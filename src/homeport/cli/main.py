@@ -21,6 +21,7 @@ COMMANDS = (
     "export",
     "import",
     "why",
+    "ip-filter",
     "demo",
 )
 
@@ -49,7 +50,8 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     app.callback()(_root)
     called = next((word for word in arguments if not word.startswith("-")), None)
     for name in (called,) if called in COMMANDS else COMMANDS:
-        module = import_module(f"homeport.cli.{name}_" if iskeyword(name) else f"homeport.cli.{name}")
+        module_name = name.replace("-", "_")
+        module = import_module(f"homeport.cli.{module_name}_" if iskeyword(name) else f"homeport.cli.{module_name}")
         # A command is a function of its module's name; a group of commands is its module's `app`.
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name)

@@ -34,11 +34,30 @@ def serve(
     ] = None,
     https_port: Annotated[int | None, typer.Option("--https-port", show_default="443")] = None,
     mqtt_port: Annotated[int | None, typer.Option("--mqtt-port", show_default="8883")] = None,
-    amqp_port: Annotated[
-        int | None, typer.Option("--amqp-port", help="Kept for AMQP, which is not served yet.", show_default="5671")
-    ] = None,
+    amqp_port: Annotated[int | None, typer.Option("--amqp-port", show_default="5671")] = None,
     portal_port: Annotated[int | None, typer.Option("--portal-port", show_default="8080, on loopback")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="A homeport.toml.", envvar="HOMEPORT_CONFIG")] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--limit",
+            metavar="NAME=VALUE",
+            help="A limit, such as registrations=1000/min or device-polls=off; repeatable. See the reference page.",
+            show_default="generous",
+        ),
+    ] = None,
+    proxy_protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--proxy-protocol",
+            metavar="NETWORK",
+            help="A load balancer whose connections begin with a PROXY protocol header (v1 or v2); repeatable.",
+        ),
+    ] = None,
+    ip_filter: Annotated[
+        bool | None,
+        typer.Option("--ip-filter/--no-ip-filter", help="Obey the IP filter's rules, or let everybody in."),
+    ] = None,
     log_level: Annotated[str | None, typer.Option("--log-level", show_default="info")] = None,
 ) -> None:
     """Serve devices and operators until told to stop.
@@ -55,6 +74,9 @@ def serve(
         "amqp_port": amqp_port,
         "portal_port": portal_port,
         "log_level": log_level,
+        "ip_filter": ip_filter,
+        "limits": tuple(limit or ()),
+        "trusted_proxies": tuple(proxy_protocol or ()),
     }
     try:
         settings = load_config(options, file=config)
@@ -79,4 +101,5 @@ def _announce(ready: Ready) -> None:
         "  clients       `homeport connection` says what they need, `homeport trust` how they trust it", soft_wrap=True
     )
     # Standard output carries this one line, for people and for programs that wait for it.
-    typer.echo(f"ready: https {ready.https_port}, mqtt {ready.mqtt_port}, portal {ready.portal_url}")
+    ports = f"https {ready.https_port}, mqtt {ready.mqtt_port}, amqp {ready.amqp_port}"
+    typer.echo(f"ready: {ports}, portal {ready.portal_url}")

@@ -7,7 +7,15 @@ from homeport.client._sync.admin import HomeportAdminClient
 from homeport.client._sync.device import ProvisioningDeviceClient
 from homeport.client._sync.hub_registry import HubRegistryClient
 from homeport.client._sync.provisioning import ProvisioningServiceClient
-from homeport.client.admin_models import Attempt, Check, LinkedHub, Registration
+from homeport.client.admin_models import (
+    Attempt,
+    Check,
+    IpFilter,
+    IpFilterDecision,
+    IpFilterRule,
+    LinkedHub,
+    Registration,
+)
 from homeport.client.certificate_models import (
     CaCertificate,
     CrlInformation,
@@ -93,6 +101,9 @@ __all__ = [
     "HubRegistryClient",
     "IndividualEnrollment",
     "InitialTwin",
+    "IpFilter",
+    "IpFilterDecision",
+    "IpFilterRule",
     "LinkedHub",
     "NotFoundError",
     "Page",

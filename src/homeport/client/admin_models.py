@@ -1,6 +1,7 @@
 """What only Homeport tells: attempts and why they ended as they did, linked hubs. Documents under `/homeport/`."""
 
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
@@ -54,6 +55,32 @@ class Registration(RegistrationState, kw_only=True):
     """None for an individual enrollment."""
     attestation: str | None = None
     """`tpm`, `x509` or `symmetricKey`."""
+
+
+class IpFilterRule(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
+    """One rule of the IP filter; the first that matches an address decides."""
+
+    name: str
+    action: Literal["allow", "deny"]
+    network: str
+    """An address, a network in CIDR form, or `any`."""
+    target: Literal["devices", "service", "portal", "all"] = "all"
+
+
+class IpFilter(_Document, kw_only=True, frozen=True):
+    """All rules in their order."""
+
+    rules: list[IpFilterRule]
+    etag: str | None = None
+
+
+class IpFilterDecision(_Document, kw_only=True, frozen=True):
+    """What the rules do with an address at one target."""
+
+    target: str
+    allowed: bool
+    rule: str | None = None
+    """The one that decided; None if none matches."""
 
 
 class LinkedHub(_Document, kw_only=True, frozen=True):

@@ -17,6 +17,7 @@ _ADVICE = {
     Code.CUSTOM_ALLOCATION_FAILED: "Choose another allocation policy for this enrollment.",
     Code.HUB_REFUSED: "Read the hub's reason; check the linked hub's connection string and its rights.",
     Code.ASSIGNMENT_TIMED_OUT: "Check that the hub can be reached from this server; the device may register again.",
+    Code.THROTTLED: "Look for what calls so often; `homeport serve --limit` changes the limits.",
     Code.CONFLICT: "The device may try again; if it goes on, two devices use the same registration id.",
     Code.INTERNAL: "The server's log has the details under this tracking id.",
 }
@@ -61,7 +62,7 @@ class Recorder:
 
     def challenged(self) -> None:
         """Note that a TPM was asked to prove itself."""
-        self._write(Outcome.CHALLENGED, None, "the TPM was challenged; it registers again with a token it signs", "")
+        self._write(Outcome.CHALLENGED, None, "the TPM was challenged; it comes back with a token it signs", "")
 
     def registered(self, registration: Registration) -> None:
         """Note where the register call has led to."""

@@ -3,6 +3,7 @@
 Authentication comes first in each; every register call, and every refusal, leaves one record that says why.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,11 +19,13 @@ from homeport.dps.attestation import (
     Attested,
     Challenge,
     Findings,
+    IssuedChallenge,
     Refused,
     TokenProof,
     TpmProof,
     Trust,
     Verdict,
+    challenge_keys,
     may_be_of_group,
     read,
     verify,
@@ -52,6 +55,7 @@ from homeport.dps.ports import (
     LinkedHubStore,
     RegistrationStore,
 )
+from homeport.dps.possession import refuse_without_possession
 from homeport.dps.revocation import Revocation
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.security.explain import quoted
@@ -59,6 +63,9 @@ from homeport.wire.versions import hears_assigning_first
 
 _ROUNDS = 8
 """How often a record that keeps changing under us is read and decided anew before the device is sent away."""
+
+
+_LATEST = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +104,7 @@ class _Call:
     payload: bytes | None
     context: CallContext
     findings: Findings
+    waits: Callable[[], None]
 
 
 class Engine:
@@ -133,10 +141,17 @@ class Engine:
         self._trust = Trust()
 
     async def register(
-        self, claim: DeviceClaim, evidence: Evidence, payload: bytes | None, context: CallContext
+        self,
+        claim: DeviceClaim,
+        evidence: Evidence,
+        payload: bytes | None,
+        context: CallContext,
+        *,
+        waits: Callable[[], None] = lambda: None,
     ) -> Registered | ChallengeIssued:
         """Prove the device, give it a home, and wait a little for the hub.
 
+        `waits` is called when what is left is to wait for a hub elsewhere, which costs no processor time here.
         Raises RefusedError, and HomeportError CONFLICT if registrations with different credentials race.
         """
         with self._record(claim, evidence, context) as attempt:
@@ -158,12 +173,50 @@ class Engine:
                             payload=payload,
                             context=context,
                             findings=findings,
+                            waits=waits,
                         )
                     )
                     attempt.registered(registration)
                     return Registered(registration=registration)
                 case _:
                     assert_never(verdict)
+
+    async def authenticate(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> None:
+        """Let a connection in whose first request is still to come. Raises RefusedError; each request is judged anew.
+
+        A TPM has to show no more than that it holds its keys: whether they are enrolled, the request is told.
+        """
+        with self._record(claim, evidence, context) as attempt:
+            findings = attempt.findings
+            verdict: Verdict | None
+            if isinstance(evidence, TpmEvidence) and evidence.challenge is not None:
+                verdict = self._refuse_other_scope(claim, findings) or refuse_without_possession(
+                    claim, evidence, evidence.challenge, now=self._clock.now(), findings=findings
+                )
+            else:
+                verdict = await self._judge(claim, evidence, findings)
+            if isinstance(verdict, Refused):
+                raise RefusedError(verdict)
+
+    def challenge(self, claim: DeviceClaim, keys: TpmEvidence, context: CallContext) -> IssuedChallenge:
+        """Challenge a TPM for the keys it offers, for the life of one connection: nothing is stored.
+
+        Raises RefusedError.
+        """
+        with self._record(claim, keys, context) as attempt:
+            findings = attempt.findings
+            issued = self._refuse_other_scope(claim, findings) or challenge_keys(
+                keys.endorsement_key or b"",
+                keys.storage_root_key or b"",
+                claim,
+                now=self._clock.now(),
+                random=self._random,
+                findings=findings,
+            )
+            if isinstance(issued, Refused):
+                raise RefusedError(issued)
+            attempt.challenged()
+            return issued
 
     async def operation_status(
         self, claim: DeviceClaim, evidence: Evidence, operation_id: str, context: CallContext
@@ -188,17 +241,25 @@ class Engine:
             return registration
 
     def record_refusal(
-        self, claim: DeviceClaim, evidence: Evidence, context: CallContext, error: HomeportError
+        self,
+        claim: DeviceClaim,
+        evidence: Evidence,
+        context: CallContext,
+        error: HomeportError,
+        *,
+        check: str = "request",
     ) -> None:
         """Leave the record of a call that was refused before it could be judged, for its form."""
         with suppress(HomeportError), self._record(claim, evidence, context) as attempt:
-            attempt.findings.failed("request", error.message)
+            attempt.findings.failed(check, error.message)
             raise error
 
     async def _is_news(self, claim: DeviceClaim) -> bool:
         """Tell whether the record says no more yet than that the assignment goes on."""
-        latest = await self._stores.attempts.latest(claim.registration_id, limit=1)
-        return bool(latest) and latest[0].outcome is Outcome.ASSIGNING
+        latest = await self._stores.attempts.latest(claim.registration_id, limit=_LATEST)
+        # That a poll came too soon says nothing about the operation.
+        told = next((attempt for attempt in latest if attempt.code != Code.THROTTLED), None)
+        return told is not None and told.outcome is Outcome.ASSIGNING
 
     def _record(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Recorder:
         return Recorder(self._stores.attempts, self._clock, claim=claim, evidence=evidence, context=context)
@@ -216,7 +277,7 @@ class Engine:
             raise RefusedError(verdict)
         raise HomeportError(Code.UNAUTHORIZED, UNAUTHORIZED)
 
-    async def _judge(self, claim: DeviceClaim, evidence: Evidence, findings: Findings) -> Verdict:
+    def _refuse_other_scope(self, claim: DeviceClaim, findings: Findings) -> Refused | None:
         if claim.id_scope.lower() != self.id_scope.lower():
             return findings.refuse(
                 "id scope",
@@ -225,6 +286,11 @@ class Engine:
                 advice="Give the device this service's id scope.",
             )
         findings.passed("id scope", f"it is {self.id_scope}")
+        return None
+
+    async def _judge(self, claim: DeviceClaim, evidence: Evidence, findings: Findings) -> Verdict:
+        if refusal := self._refuse_other_scope(claim, findings):
+            return refusal
         proof = read(evidence, claim, findings)
         if isinstance(proof, Refused):
             return proof
@@ -238,7 +304,10 @@ class Engine:
         else:
             challenged = isinstance(individual.attestation, TpmAttestation)
         pending = None
-        if challenged:
+        if isinstance(evidence, TpmEvidence) and evidence.challenge is not None:
+            # The connection itself carried the challenge.
+            pending = evidence.challenge
+        elif challenged:
             pending = await self._stores.challenges.get(claim.registration_id, now=self._clock.now())
         so_far = len(findings.checks)
 
@@ -293,6 +362,7 @@ class Engine:
             if current is not None and current.operation.identity_digest == digest:
                 if current.status is RegistrationStatus.ASSIGNING:
                     findings.passed("operation", "joined the one that is already open")
+                    call.waits()
                     current = await self._assigner.outcome(current, patience)
                     if current.operation.identity_digest == digest:
                         return current
@@ -302,6 +372,7 @@ class Engine:
                     return current
             if current is not None and current.status is RegistrationStatus.ASSIGNING:
                 # Another credential is being taken to a hub; its turn must end before this one can begin.
+                call.waits()
                 current = await self._assigner.outcome(current, patience)
                 if current.status is RegistrationStatus.ASSIGNING:
                     findings.failed("operation", "one for another credential of this device is still open")
@@ -315,6 +386,9 @@ class Engine:
             except ConflictError:
                 stored = None
             if stored is not None and stored.operation.id == wanted.operation.id:
+                if durable:
+                    # For a hub elsewhere. One of our own is work for this processor, and part of the call's turn.
+                    call.waits()
                 return await self._carry(stored, patience)
             del findings.checks[so_far:]
             current = stored or await registrations.get(claim.registration_id)

@@ -17,9 +17,14 @@ _DEVICE_ID = re.compile(r"[A-Za-z0-9\-:.+%_#*?!(),=@;$']{1,128}")
 
 def check_registration_id(text: str, what: str = "RegistrationId") -> str:
     """Return the id, also of an enrollment group. Raises HomeportError INVALID_REGISTRATION_ID."""
-    if _REGISTRATION_ID.fullmatch(text) is None:
+    if not is_registration_id(text):
         raise HomeportError(Code.INVALID_REGISTRATION_ID, f"Invalid {what}")
     return text
+
+
+def is_registration_id(text: str) -> bool:
+    """Tell whether a device can have this registration id (contract dps.md 1.3)."""
+    return _REGISTRATION_ID.fullmatch(text) is not None
 
 
 def is_device_id(text: str) -> bool:

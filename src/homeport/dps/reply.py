@@ -59,7 +59,9 @@ async def answer(call: Awaitable[Reply], tracking_id: str, clock: Clock) -> Repl
     try:
         return await call
     except HomeportError as error:
-        log.info("refused with %d (tracking id %s): %s", error.code, tracking_id, error.message)
+        # A flood is counted and summed up elsewhere; a line for each of its calls would be a part of it.
+        level = logging.DEBUG if error.code is Code.THROTTLED else logging.INFO
+        log.log(level, "refused with %d (tracking id %s): %s", error.code, tracking_id, error.message)
         return failure(error, tracking_id, clock)
     except Exception:
         log.exception("a fault of the server (tracking id %s)", tracking_id)

@@ -1,13 +1,19 @@
 """A device's call in, a reply out, the same for every transport: JSON ends here, status numbers begin here."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from math import ceil
 
 from homeport.clock import Clock
+from homeport.dps.admission import Admission, Admitted
+from homeport.dps.attestation import IssuedChallenge
 from homeport.dps.engine import ChallengeIssued, Engine
-from homeport.dps.identifiers import Random, check_registration_id, new_guid
-from homeport.dps.model import CallContext, DeviceClaim, Evidence, Registration, RegistrationStatus
+from homeport.dps.identifiers import Random, check_registration_id, is_registration_id, new_guid
+from homeport.dps.model import CallContext, DeviceClaim, Evidence, Registration, RegistrationStatus, TpmEvidence
+from homeport.dps.refusals import Refusals
 from homeport.dps.reply import Reply, answer, failure, success, unreadable
+from homeport.dps.throttle import Call, ThrottledError
 from homeport.dps.translate import (
     challenge_document,
     operation_document,
@@ -22,17 +28,28 @@ from homeport.wire.dps_device import RegisterBody, register_body
 from homeport.wire.versions import is_api_version
 
 RETRY_AFTER = 3
+_PROVES_NOTHING = frozenset({400, 401, 404, 413})
 _RETRY_RANGE = (2, 5)
 """Seconds that C, C#, Java and Node all use unchanged (contract dps.md 3.2)."""
 
 
 class DeviceResponder:
-    """Answers devices of one id scope. Never raises: every refusal is a Reply too."""
+    """Answers devices of one id scope. Never raises: every refusal is a Reply too.
 
-    def __init__(self, engine: Engine, clock: Clock, random: Random) -> None:
+    Without an `admission` of its own it has the default limits. `refusals` is to be run beside it.
+    """
+
+    def __init__(self, engine: Engine, clock: Clock, random: Random, *, admission: Admission | None = None) -> None:
         self._engine = engine
         self._clock = clock
         self._random = random
+        self._admission = admission or Admission(clock, random)
+        self.refusals = Refusals(engine.record_refusal, clock)
+
+    @property
+    def id_scope(self) -> str:
+        """The id scope whose devices it answers."""
+        return self._engine.id_scope
 
     def new_tracking_id(self) -> str:
         """Return the id under which answer, log and record of one call are found."""
@@ -56,6 +73,15 @@ class DeviceResponder:
         call = self._registration_state(claim, evidence, body, context)
         return await answer(call, context.tracking_id, self._clock)
 
+    async def authenticate(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Reply:
+        """Answer 200 without a body if this connection may be let in, or an error."""
+        return await answer(self._authenticate(claim, evidence, context), context.tracking_id, self._clock)
+
+    def challenge(self, claim: DeviceClaim, keys: TpmEvidence, context: CallContext) -> IssuedChallenge:
+        """Challenge a TPM for as long as its connection lives. Raises HomeportError."""
+        check_registration_id(claim.registration_id)
+        return self._engine.challenge(claim, keys, context)
+
     def refuse(
         self,
         error: HomeportError,
@@ -68,9 +94,19 @@ class DeviceResponder:
             self._engine.record_refusal(claim, evidence, context, error)
         return failure(error, context.tracking_id, self._clock)
 
+    async def _authenticate(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Reply:
+        # The api-version comes with the first request.
+        check_registration_id(claim.registration_id)
+        async with self._admitted(Call.REGISTER, claim, evidence, context) as admitted:
+            await self._engine.authenticate(claim, evidence, context)
+            # The request that follows is the one that counts for the service.
+            admitted.forgive()
+        return Reply(status=200, body=b"", tracking_id=context.tracking_id)
+
     async def _register(self, claim: DeviceClaim, evidence: Evidence, body: bytes, context: CallContext) -> Reply:
-        evidence, document = self._read(claim, evidence, body, context)
-        result = await self._engine.register(claim, evidence, payload_of(document), context)
+        async with self._admitted(Call.REGISTER, claim, evidence, context) as admitted:
+            evidence, document = self._read(claim, evidence, body, context)
+            result = await self._engine.register(claim, evidence, payload_of(document), context, waits=admitted.end)
         if isinstance(result, ChallengeIssued):
             return success(401, challenge_document(result.blob), context.tracking_id)
         registration = result.registration
@@ -84,8 +120,9 @@ class DeviceResponder:
     async def _operation_status(
         self, claim: DeviceClaim, evidence: Evidence, operation_id: str, context: CallContext
     ) -> Reply:
-        self._read(claim, evidence, b"", context)
-        registration = await self._engine.operation_status(claim, evidence, operation_id, context)
+        async with self._admitted(Call.POLL, claim, evidence, context):
+            self._read(claim, evidence, b"", context)
+            registration = await self._engine.operation_status(claim, evidence, operation_id, context)
         document = operation_document(registration)
         if registration.status is RegistrationStatus.ASSIGNING:
             return success(202, document, context.tracking_id, retry_after=self._retry_after(registration))
@@ -94,9 +131,30 @@ class DeviceResponder:
     async def _registration_state(
         self, claim: DeviceClaim, evidence: Evidence, body: bytes, context: CallContext
     ) -> Reply:
-        evidence, _ = self._read(claim, evidence, body, context)
-        registration = await self._engine.registration_state(claim, evidence, context)
+        async with self._admitted(Call.POLL, claim, evidence, context):
+            evidence, _ = self._read(claim, evidence, body, context)
+            registration = await self._engine.registration_state(claim, evidence, context)
         return success(200, registration_document(registration), context.tracking_id)
+
+    @asynccontextmanager
+    async def _admitted(
+        self, call: Call, claim: DeviceClaim, evidence: Evidence, context: CallContext
+    ) -> AsyncIterator[Admitted]:
+        """Begin a call when its turn has come; one that proves nothing leaves the service's account untouched."""
+        try:
+            admitted = await self._admission.device(call, address=context.remote_address, device=claim.registration_id)
+        except ThrottledError as error:
+            if is_registration_id(claim.registration_id):
+                self.refusals.note(_shown(claim), evidence, context, error)
+            raise
+        try:
+            yield admitted
+        except HomeportError as error:
+            if error.code.status in _PROVES_NOTHING:
+                admitted.forgive()
+            raise
+        finally:
+            admitted.end()
 
     def _read(
         self, claim: DeviceClaim, evidence: Evidence, body: bytes, context: CallContext
@@ -108,9 +166,7 @@ class DeviceResponder:
             document = _read_body(claim, body)
             return with_keys(evidence, document), document
         except HomeportError as error:
-            # The API version stands in the record as a column: no stranger's text of any length.
-            shown = claim if is_api_version(claim.api_version) else replace(claim, api_version="")
-            self._engine.record_refusal(shown, evidence, context, error)
+            self._engine.record_refusal(_shown(claim), evidence, context, error)
             raise
 
     def _retry_after(self, registration: Registration) -> int:
@@ -119,6 +175,11 @@ class DeviceResponder:
             return RETRY_AFTER
         least, most = _RETRY_RANGE
         return max(least, min(most, ceil((retry_at - self._clock.now()).total_seconds())))
+
+
+def _shown(claim: DeviceClaim) -> DeviceClaim:
+    """Return the claim for the record, where the API version stands as a column: no stranger's text of any length."""
+    return claim if is_api_version(claim.api_version) else replace(claim, api_version="")
 
 
 def _check(claim: DeviceClaim) -> None:

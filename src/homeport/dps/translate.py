@@ -5,6 +5,7 @@ Administrators' documents are in `translate_service`.
 
 import base64
 import binascii
+from dataclasses import replace
 
 from msgspec import UNSET, Raw, UnsetType
 
@@ -28,9 +29,15 @@ def with_keys(evidence: Evidence, body: wire.RegisterBody) -> Evidence:
     """Add the TPM keys of the body to what the transport has seen. Raises HomeportError INVALID_REQUEST."""
     if not isinstance(body.tpm, wire.TpmKeys):
         return evidence
+    ek = _tpm_key(body.tpm.endorsement_key, "endorsementKey")
     srk = body.tpm.storage_root_key
+    if isinstance(evidence, TpmEvidence) and evidence.challenge is not None:
+        # The keys have been proven with the connection; C and Node name them again (contract dps.md 7.2).
+        if ek != evidence.endorsement_key:
+            raise HomeportError(Code.INVALID_REQUEST, "The member 'tpm.endorsementKey' is not the connection's.")
+        return replace(evidence, endorsement_chain=_endorsement_chain(body.tpm))
     return TpmEvidence(
-        endorsement_key=_tpm_key(body.tpm.endorsement_key, "endorsementKey"),
+        endorsement_key=ek,
         storage_root_key=_tpm_key(srk, "storageRootKey") if isinstance(srk, str) and srk else None,
         token=evidence.token if isinstance(evidence, SasEvidence | TpmEvidence) else None,
         endorsement_chain=_endorsement_chain(body.tpm),

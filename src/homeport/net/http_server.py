@@ -17,6 +17,7 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestPayloadError
 
 from homeport.errors import Code
+from homeport.net.amqp_server import AmqpServer
 from homeport.net.listener import Spawn
 from homeport.net.mqtt_server import MqttServer
 from homeport.net.sites import Site, Sites, raw_path
@@ -30,7 +31,8 @@ _log = logging.getLogger(__name__)
 
 _HSTS: Final = "max-age=31536000; includeSubDomains"  # contract dps.md 3.2
 _DISCARD_SECONDS: Final = 5.0
-_SUBPROTOCOLS: Final = frozenset({"mqtt"})
+_MQTT: Final = "mqtt"
+_AMQP: Final = "amqpwsb10"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +51,16 @@ class HttpLimits:
 
 
 class HttpServer:
-    """A Service for a listener: requests go to the front-ends of the site, devices' WebSockets to MQTT."""
+    """A Service for a listener: requests go to the front-ends of the site, devices' WebSockets to MQTT and AMQP."""
 
-    def __init__(self, sites: Sites, mqtt: MqttServer, limits: HttpLimits | None = None) -> None:
-        """`mqtt` serves this server's WebSockets only: both are told to finish together."""
+    def __init__(
+        self, sites: Sites, mqtt: MqttServer, limits: HttpLimits | None = None, *, amqp: AmqpServer | None = None
+    ) -> None:
+        """`mqtt` and `amqp` serve this server's WebSockets only: all are told to finish together."""
         self._sites = sites
-        self._mqtt = mqtt
+        self._inside: dict[str, MqttServer | AmqpServer] = {_MQTT: mqtt}
+        if amqp is not None:
+            self._inside[_AMQP] = amqp
         self._limits = limits or HttpLimits()
         self._server: web.Server | None = None
 
@@ -69,7 +75,10 @@ class HttpServer:
         for connection in self._server.connections:
             assert isinstance(connection, _HttpConnection)
             connection.finish()
-        await self._mqtt.finish(grace)  # before aiohttp stops to listen: a WebSocket has a closing handshake
+        # Before aiohttp stops to listen: a WebSocket has a closing handshake.
+        async with asyncio.TaskGroup() as group:
+            for server in self._inside.values():
+                group.create_task(server.finish(grace))
         await self._server.shutdown(grace)
 
     def _request(
@@ -118,13 +127,14 @@ class HttpServer:
             return _problem(500, Code.INTERNAL, "Internal error", tracking_id=tracking_id)
 
     async def _upgrade(self, request: "_Request", connection: "_HttpConnection") -> web.StreamResponse:
-        subprotocol = choose_subprotocol(request, _SUBPROTOCOLS)
+        subprotocol = choose_subprotocol(request, self._inside)
         if subprotocol is None:
-            return _problem(400, Code.INVALID_REQUEST, "A WebSocket here needs the subprotocol mqtt")
+            wanted = "mqtt or AMQPWSB10" if _AMQP in self._inside else "mqtt"
+            return _problem(400, Code.INVALID_REQUEST, f"A WebSocket here needs the subprotocol {wanted}")
         maximum = self._limits.websocket_message_bytes
         stream, response = await WebSocketStream.open(request, request.peer, subprotocol, maximum)
         connection.upgraded = True
-        await self._mqtt.serve(stream, request.headers.get("Host"))
+        await self._inside[subprotocol.lower()].serve(stream, request.headers.get("Host"))
         return response
 
 

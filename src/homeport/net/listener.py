@@ -5,6 +5,7 @@ Never here: what is said over an accepted connection.
 
 import asyncio
 import errno
+import ipaddress
 import logging
 import os
 import socket
@@ -16,7 +17,9 @@ from typing import Any, Literal, Protocol, Self
 
 from OpenSSL import SSL
 
+from homeport.net.arrivals import Arrivals
 from homeport.net.certificates import ServerCertificates
+from homeport.net.proxy_protocol import Preamble, is_trusted
 from homeport.net.stream import Address
 from homeport.net.tls import TlsConnection, TlsLimits
 
@@ -76,14 +79,9 @@ def _remedy(port: int, address: str, why: Why) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerLimits:
-    """What one listener carries.
+    """What one listener does by itself; how many may come in is told by Arrivals."""
 
-    Connections beyond the first limit are reset; handshakes beyond the second wait for their turn.
-    """
-
-    connections: int = 50_000
-    handshakes: int = 500
-    backlog: int = 1024
+    backlog: int = 4096
     tls: TlsLimits = field(default_factory=TlsLimits)
 
 
@@ -115,9 +113,17 @@ class Listener:
         addresses: Sequence[str] = ("0.0.0.0",),  # noqa: S104  # devices come from other machines
         alpn: Sequence[bytes] = (),
         limits: ListenerLimits | None = None,
+        arrivals: Arrivals | None = None,
+        allows: Callable[[str], bool] = lambda _: True,
+        proxies: Sequence[str] = (),
         grace: float = 10.0,
     ) -> None:
-        """Prepare only; nothing is bound before it is entered. `alpn` as for ServerCertificates.context."""
+        """Prepare only; nothing is bound before it is entered. `alpn` as for ServerCertificates.context.
+
+        Without `arrivals`, shared with the other listeners, it counts by itself. `allows` is the IP filter: it judges
+        addresses before anything is spent on them. Connections from the networks in
+        `proxies` must begin with a PROXY protocol header.
+        """
         self._service = service
         self._certificates = certificates
         self._wanted = [(address, port) for address in addresses]
@@ -129,21 +135,22 @@ class Listener:
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
+        self._arrivals = arrivals
+        self._allows = allows
+        self._proxies = tuple(ipaddress.ip_network(network) for network in proxies)
         self._connections: set[TlsConnection] = set()
-        self._handshakes: set[TlsConnection] = set()
-        self._waiting: dict[TlsConnection, None] = {}  # in order of arrival
+        self._unfinished: set[TlsConnection] = set()
         self._empty = asyncio.Event()
         self._empty.set()
         self._stopping = False
-        self._full = False
-        self.refused = 0
-        """Connections reset because there were too many."""
 
     # --- life ---------------------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         """Open the port on every address. Raises PortUnavailableError, and then none is open."""
         loop = asyncio.get_running_loop()
+        if self._arrivals is None:
+            self._arrivals = Arrivals(now=loop.time)
         sockets: list[socket.socket] = []
         try:
             for address, port in self._wanted:
@@ -154,7 +161,7 @@ class Listener:
             raise
         await self._group.__aenter__()
         for each in sockets:
-            server = await loop.create_server(lambda: TlsConnection(self), sock=each, backlog=self._limits.backlog)
+            server = await loop.create_server(self._connection, sock=each, backlog=self._limits.backlog)
             self._servers.append(server)
         return self
 
@@ -185,9 +192,15 @@ class Listener:
         self._stopping = True
         for server in self._servers:
             server.close()
-        for connection in (*self._waiting, *self._handshakes):
+        for connection in tuple(self._unfinished):
             connection.abort()
         self.spawn(self._service.finish(self._grace))
+
+    def turn_out(self, allowed: Callable[[str], bool]) -> None:
+        """End the connections of addresses that are not allowed any more."""
+        for connection in tuple(self._connections):
+            if not allowed(connection.remote.host):
+                connection.abort()
 
     @property
     def addresses(self) -> list[Address]:
@@ -208,49 +221,41 @@ class Listener:
     # --- told by the connections --------------------------------------------------------------------------------
 
     def arrived(self, connection: TlsConnection) -> None:
+        assert self._arrivals is not None
         if self._stopping:
             connection.abort()
             return
-        if len(self._connections) >= self._limits.connections:
-            self.refused += 1
-            if not self._full:
-                self._full = True
-                _log.warning("Full: %d connections are open, more are being refused", len(self._connections))
-            connection.abort()
-            return
         self._connections.add(connection)
+        self._unfinished.add(connection)
         self._empty.clear()
-        if len(self._handshakes) < self._limits.handshakes:
-            self._handshakes.add(connection)
-            connection.begin()
-        else:
-            self._waiting[connection] = None
+        host = connection.remote.host
+        self._arrivals.arrived(connection, host, allowed=self._allows(host))
+
+    def knocked(self, connection: TlsConnection) -> None:
+        assert self._arrivals is not None
+        self._arrivals.knocked(connection)
 
     def context(self) -> SSL.Context:
         return self._certificates.context(*self._alpn)
 
     def established(self, connection: TlsConnection) -> asyncio.Protocol:
-        self._handshakes.discard(connection)
-        self._next_handshake()
+        assert self._arrivals is not None
+        self._unfinished.discard(connection)
+        self._arrivals.established(connection)
         return self._service.protocol(self.spawn)
 
     def left(self, connection: TlsConnection) -> None:
+        assert self._arrivals is not None
         self._connections.discard(connection)
-        self._waiting.pop(connection, None)
-        if connection in self._handshakes:
-            self._handshakes.discard(connection)
-            self._next_handshake()
-        if self._full and len(self._connections) < self._limits.connections * 0.9:
-            self._full = False
+        self._unfinished.discard(connection)
+        self._arrivals.left(connection)
         if not self._connections:
             self._empty.set()
 
-    def _next_handshake(self) -> None:
-        while self._waiting and len(self._handshakes) < self._limits.handshakes:
-            connection = next(iter(self._waiting))
-            del self._waiting[connection]
-            self._handshakes.add(connection)
-            connection.begin()
+    def _connection(self) -> asyncio.Protocol:
+        if not self._proxies:
+            return TlsConnection(self)
+        return Preamble(lambda remote: TlsConnection(self, remote), lambda host: is_trusted(host, self._proxies))
 
 
 async def _guarded(work: Coroutine[Any, Any, None]) -> None:

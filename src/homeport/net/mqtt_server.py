@@ -16,7 +16,7 @@ from homeport.clock import Clock
 from homeport.net.listener import Spawn
 from homeport.net.mqtt_outbox import Outbox
 from homeport.net.sites import MqttSession, Sites
-from homeport.net.stream import ByteStream, ConnectionClosedError
+from homeport.net.stream import ByteStream, ConnectionClosedError, Peer
 from homeport.net.tls_stream import TlsStream
 from homeport.proto.mqtt import (
     DEFAULT_MAX_CONNECT_SIZE,
@@ -88,6 +88,12 @@ class MqttServer:
             self._conversations.discard(conversation)
             if not self._conversations:
                 self._idle.set()
+
+    def turn_out(self, allowed: Callable[[str], bool]) -> None:
+        """Close the connections of addresses that are not allowed any more."""
+        for conversation in tuple(self._conversations):
+            if not allowed(conversation.peer.remote.host):
+                conversation.close()
 
     async def finish(self, grace: float) -> None:
         """Close all connections: MQTT clients never finish by themselves, but they come back."""
@@ -313,6 +319,11 @@ class _Conversation:
         task = self._group.create_task(self._guard(work))
         self._work.add(task)
         task.add_done_callback(self._work.discard)
+
+    @property
+    def peer(self) -> Peer:
+        """The other end."""
+        return self._stream.peer
 
     def close(self) -> None:
         self._closing = True

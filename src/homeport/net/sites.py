@@ -1,6 +1,7 @@
 """Which front-end answers: names choose the site, and where a name is shared the client's claim does.
 
-Also the handler Protocols, all that `net` knows about the rooms that answer. Never here: sockets, bytes.
+Also the handler Protocols, all that `net` knows about the rooms that answer; those of AMQP are in `amqp_handlers`.
+Never here: sockets, bytes.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from homeport.net.amqp_handlers import AmqpFrontEnd, AmqpOpening
 from homeport.net.stream import Peer
 from homeport.proto.mqtt import Connect, Publish
 
@@ -165,6 +167,7 @@ class Site:
     names: frozenset[str]
     http: tuple[HttpFrontEnd, ...] = ()
     mqtt: tuple[MqttFrontEnd, ...] = ()
+    amqp: tuple[AmqpFrontEnd, ...] = ()
     max_body: int = MAX_BODY
 
 
@@ -228,6 +231,26 @@ class Sites:
                     return front_end
         return None
 
+    def mechanisms(self, site: Site) -> tuple[str, ...]:
+        """Return the SASL mechanisms to offer at this site: what its front-ends take, or else those of any site."""
+        sites = (site,) if site.amqp else tuple(self._sites)
+        taken = (name for each in sites for front_end in each.amqp for name in front_end.mechanisms)
+        return tuple(dict.fromkeys(taken))
+
+    def find_amqp(self, site: Site, opening: AmqpOpening) -> Sequence[AmqpFrontEnd]:
+        """Find the front-end that owns this client, in the site or else in any; several if none can tell yet."""
+        undecided: list[AmqpFrontEnd] = []
+        for candidate in (site, *self._sites):
+            for front_end in candidate.amqp:
+                if opening.mechanism is not None and opening.mechanism not in front_end.mechanisms:
+                    continue
+                owns = front_end.owns(opening)
+                if owns:
+                    return (front_end,)
+                if owns is None and candidate is site and front_end not in undecided:
+                    undecided.append(front_end)
+        return undecided
+
     def _index(self) -> None:
         grouped: dict[str, list[Site]] = {}
         for site in self._sites:
@@ -253,6 +276,7 @@ def _merged(name: str, group: Sequence[Site]) -> Site:
         names=frozenset({name}),
         http=tuple(front_end for site in group for front_end in site.http),
         mqtt=tuple(front_end for site in group for front_end in site.mqtt),
+        amqp=tuple(front_end for site in group for front_end in site.amqp),
         max_body=max(site.max_body for site in group),
     )
 

@@ -4,7 +4,7 @@ Never here: a protocol, a certificate's meaning.
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 __all__ = ["Address", "ByteStream", "ConnectionClosedError", "Peer", "TransportName"]
 
@@ -16,6 +16,11 @@ class Address(NamedTuple):
 
     host: str
     port: int
+
+    @classmethod
+    def of(cls, name: Any) -> "Address":
+        """Read what a socket calls an address; an IPv4 client of an IPv6 socket is an IPv4 client."""
+        return cls(name[0].removeprefix("::ffff:"), name[1]) if name else cls("", 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,37 +6,23 @@ Never here: listening, and what is said inside the tunnel.
 import asyncio
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final, Protocol, cast
 
 from OpenSSL import SSL, crypto
 
 from homeport.net.stream import Address, Peer
+from homeport.net.tls_limits import TlsLimits
+from homeport.net.tls_reading import RECORD, is_hello, reason, server_name
 
 __all__ = ["Owner", "TlsConnection", "TlsLimits"]
 
 _log = logging.getLogger(__name__)
 
-_RECORD: Final = 16 * 1024
 _RECORD_OVERHEAD: Final = 128  # header, nonce, padding and tag of any suite we offer, rounded up
 _MAX_DISCARDED: Final = 1024 * 1024
 
 Buffer = bytes | bytearray | memoryview
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsLimits:
-    """What a connection may cost before its client has proven anything; times in seconds, sizes in bytes."""
-
-    queue_seconds: float = 30.0
-    """How long a connection may wait while others shake hands."""
-    handshake_seconds: float = 10.0
-    handshake_bytes: int = 64 * 1024
-    chain_certificates: int = 10
-    chain_bytes: int = 32 * 1024
-    close_seconds: float = 5.0
-    """How long a closing connection may take to flush and to hear the client's end."""
 
 
 class Owner(Protocol):
@@ -45,7 +31,11 @@ class Owner(Protocol):
     limits: TlsLimits
 
     def arrived(self, connection: "TlsConnection") -> None:
-        """Call `begin`, now or later, or `abort`; until then nothing is read."""
+        """Learn of a connection, and call `abort` if it is not wanted."""
+        ...
+
+    def knocked(self, connection: "TlsConnection") -> None:
+        """Call `begin`, now or later: the client's first message is here, and no more is read until then."""
         ...
 
     def context(self) -> SSL.Context:
@@ -80,9 +70,11 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
     __slots__ = (
         "_early",
         "_ended",
+        "_knocked",
         "_lower",
         "_owner",
         "_received",
+        "_remote",
         "_stage",
         "_timer",
         "_tls",
@@ -94,14 +86,17 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
     peer: Peer
     """The other end; there from `established` on."""
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: Owner, remote: Address | None = None) -> None:
+        """Belong to a listener. `remote` is the client's address when the socket's other end is a load balancer."""
         self._owner = owner
+        self._remote = remote
         self._stage = _Stage.WAITING
         self._lower: asyncio.Transport | None = None
         self._upper: asyncio.Protocol | None = None
         self._tls: SSL.Connection | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._early = b""  # what came although reading is paused: asyncio forgets a pause made at the very start
+        self._early = b""  # the client's first message; a handshake costs nothing before that is complete
+        self._knocked = False
         self._received = 0  # bytes that bought nothing: in the handshake, and after our close
         self._ended = False  # the client has said that it will not send any more
         self._writing_paused = False
@@ -109,11 +104,18 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
     # --- the socket's side --------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        lower = self._lower = cast("asyncio.Transport", transport)  # uvloop's own is no subclass
-        lower.pause_reading()
+        self._lower = cast("asyncio.Transport", transport)  # uvloop's own is no subclass
         self._owner.arrived(self)
         if self._stage is _Stage.WAITING:
-            self._after(self._owner.limits.queue_seconds, "too many handshakes were before it")
+            self._after(self._owner.limits.handshake_seconds, "it did not say what it wants")
+
+    @property
+    def remote(self) -> Address:
+        """The client's address; there from `arrived` on."""
+        if self._remote is None:
+            assert self._lower is not None
+            self._remote = Address.of(self._lower.get_extra_info("peername"))
+        return self._remote
 
     def begin(self) -> None:
         """Start the handshake."""
@@ -131,8 +133,11 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
     def data_received(self, data: bytes) -> None:
         if self._tls is None:
             self._early += data
-            if self._lower is not None:
+            if self._lower is not None and not self._knocked and is_hello(self._early):
+                self._knocked = True
                 self._lower.pause_reading()
+                self._after(self._owner.limits.queue_seconds, "too many handshakes were before it")
+                self._owner.knocked(self)
             return
         if self._stage is _Stage.OPEN:
             self._tls.bio_write(data)
@@ -194,7 +199,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
             return
         except SSL.Error as fault:
             self._flush()  # the alert
-            self._give_up(f"the handshake failed: {_reason(fault)}")
+            self._give_up(f"the handshake failed: {reason(fault)}")
             return
         self._flush()
         chain = self._export_chain()
@@ -203,9 +208,9 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
             return
         assert self._lower is not None
         self.peer = Peer(
-            remote=_address(self._lower.get_extra_info("peername")),
-            local=_address(self._lower.get_extra_info("sockname")),
-            server_name=_server_name(tls.get_servername()),
+            remote=self.remote,
+            local=Address.of(self._lower.get_extra_info("sockname")),
+            server_name=server_name(tls.get_servername()),
             chain=chain,
         )
         self._stage = _Stage.OPEN
@@ -240,13 +245,13 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         ended = broken = False
         try:
             while True:
-                chunks.append(tls.recv(_RECORD))
+                chunks.append(tls.recv(RECORD))
         except SSL.WantReadError:
             pass
         except SSL.ZeroReturnError:
             ended = True
         except SSL.Error as fault:
-            _log.debug("TLS from %s broke: %s", self.peer.remote.host, _reason(fault))
+            _log.debug("TLS from %s broke: %s", self.peer.remote.host, reason(fault))
             broken = True
         if chunks and self._upper is not None:
             self._upper.data_received(chunks[0] if len(chunks) == 1 else b"".join(chunks))
@@ -264,7 +269,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         if self._stage is _Stage.OPEN and self._upper is not None and not self._upper.eof_received():
             self.close()
 
-    def _flush(self, expected: int = _RECORD) -> None:
+    def _flush(self, expected: int = RECORD) -> None:
         if self._tls is None or self._lower is None:
             return
         try:
@@ -278,7 +283,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
 
     def _give_up(self, why: str) -> None:
         if self._lower is not None:
-            _log.debug("Refused %s: %s", _address(self._lower.get_extra_info("peername")).host, why)
+            _log.debug("Refused %s: %s", self.remote.host, why)
             self._stage = _Stage.CLOSING
             self._lower.close()
 
@@ -290,7 +295,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
     def _too_late(self, why: str) -> None:
         self._timer = None
         if self._lower is not None:
-            _log.debug("Cut off %s: %s", _address(self._lower.get_extra_info("peername")).host, why)
+            _log.debug("Cut off %s: %s", self.remote.host, why)
             self.abort()
 
     # --- the side of the protocol above -------------------------------------------------------------------------
@@ -302,11 +307,11 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         try:
             self._tls.sendall(data)
         except SSL.Error as fault:
-            _log.debug("TLS to %s broke: %s", self.peer.remote.host, _reason(fault))
+            _log.debug("TLS to %s broke: %s", self.peer.remote.host, reason(fault))
             self.abort()
             return
         size = len(data)
-        self._flush(size + (size // _RECORD + 1) * _RECORD_OVERHEAD)
+        self._flush(size + (size // RECORD + 1) * _RECORD_OVERHEAD)
 
     def writelines(self, list_of_data: Iterable[Buffer]) -> None:
         self.write(b"".join(list_of_data))
@@ -392,26 +397,3 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         if name == "sslcontext":
             return default if self._tls is None else self._tls.get_context()
         return default if self._lower is None else self._lower.get_extra_info(name, default)
-
-
-def _address(name: Any) -> Address:
-    """Read what a socket calls an address; an IPv4 client of an IPv6 socket is an IPv4 client."""
-    if not name:
-        return Address("", 0)
-    return Address(name[0].removeprefix("::ffff:"), name[1])
-
-
-def _server_name(name: bytes | None) -> str | None:
-    if not name or not name.isascii():
-        return None
-    return name.decode("ascii").rstrip(".").lower() or None
-
-
-def _reason(fault: SSL.Error) -> str:
-    match fault.args:
-        case (list() as entries,) if entries:
-            return str(entries[0][-1])
-        case (_, str(text)):
-            return text
-        case _:
-            return type(fault).__name__

@@ -3,6 +3,7 @@
 Never here: the protocol inside.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 from urllib.parse import unquote
@@ -14,8 +15,9 @@ from homeport.net.stream import ConnectionClosedError, Peer
 
 __all__ = ["WebSocketStream", "choose_subprotocol", "is_device_websocket"]
 
-# C, Node and Python ask for the first, C# for "/", Java for "/mqtt" (contract dps.md 4.6); "$" may be escaped.
-_PATHS: Final = frozenset({"/$iothub/websocket", "/mqtt", "/"})
+# C, Node and Python ask for the first, C# for "/", Java for "/mqtt" (contract dps.md 4.6, 5.7), Event Hubs clients and
+# the Python service SDK for the last (contract hub.md 1.2); "$" may be escaped.
+_PATHS: Final = frozenset({"/$iothub/websocket", "/mqtt", "/", "/$servicebus/websocket"})
 
 _CLOSE_SECONDS: Final = 5.0
 
@@ -28,10 +30,10 @@ def is_device_websocket(request: web.BaseRequest) -> bool:
     return (path.rstrip("/") or "/") in _PATHS
 
 
-def choose_subprotocol(request: web.BaseRequest, ours: frozenset[str]) -> str | None:
+def choose_subprotocol(request: web.BaseRequest, ours: Collection[str]) -> str | None:
     """Return the first subprotocol offered that we speak, in the client's spelling; None if there is none.
 
-    `ours` is in lower case: the C client offers `MQTT`, the others `mqtt`.
+    `ours` is in lower case: the C client offers `MQTT`, the others `mqtt`, all of them `AMQPWSB10`.
     """
     offers = ",".join(request.headers.getall("Sec-WebSocket-Protocol", ()))
     for offer in map(str.strip, offers.split(",")):

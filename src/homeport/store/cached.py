@@ -30,6 +30,11 @@ class CachedTable(Generic[T]):
             self._count, self._content = await self._database.read(self._read)
         return self._content
 
+    async def versioned(self) -> tuple[int, Sequence[T]]:
+        """Return the count of changes with the content it belongs to."""
+        await self.content()
+        return self._count, self._content
+
     async def changed(self, transaction: Transaction) -> None:
         """Say, in the transaction that writes the table, that it is written."""
         await transaction.execute(_CHANGE, self._name)

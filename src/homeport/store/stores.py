@@ -14,6 +14,7 @@ from homeport.store.dialect import Dialect
 from homeport.store.enrollments import SqlEnrollmentStore
 from homeport.store.event_log import SqlEventLog
 from homeport.store.hubs import SqlHubStore
+from homeport.store.ip_filter import SqlIpFilterStore
 from homeport.store.linked_hubs import SqlLinkedHubStore
 from homeport.store.messages import SqlFeedbackStore, SqlMessageStore
 from homeport.store.migration import check, migrate
@@ -37,6 +38,7 @@ class Stores:
     hubs: SqlHubStore
     ca_certificates: SqlCaCertificateStore
     crls: SqlCrlStore
+    ip_filter: SqlIpFilterStore
 
     @classmethod
     def over(cls, database: Database) -> "Stores":
@@ -52,6 +54,7 @@ class Stores:
             hubs=SqlHubStore(database),
             ca_certificates=SqlCaCertificateStore(database),
             crls=SqlCrlStore(database),
+            ip_filter=SqlIpFilterStore(database),
         )
 
     def devices(self, hub: str) -> SqlDeviceStore:

@@ -6,8 +6,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
+from homeport.net.amqp_handlers import AmqpConnection, AmqpHandler, AmqpOpening, SaslExchange
 from homeport.net.sites import HttpFrontEnd, MqttFrontEnd, MqttLink, MqttSession, Site, Sites, raw_path
 from homeport.net.stream import Peer
+from homeport.proto.amqp import Error, SaslInit
 from homeport.proto.mqtt import Connect
 
 
@@ -33,6 +35,26 @@ class User:
 
     async def connect(self, connect: Connect, peer: Peer, link: MqttLink) -> MqttSession | int:
         return 5
+
+
+class Word:
+    """Owns AMQP clients whose identity, host name or address begins with a word; before an address it cannot tell."""
+
+    def __init__(self, word: str, *mechanisms: str) -> None:
+        self.word = word
+        self.mechanisms = mechanisms
+
+    def owns(self, opening: AmqpOpening) -> bool | None:
+        said = [each for each in (opening.identity, opening.address) if each is not None]
+        return any(each.startswith(self.word) for each in said) if said else None
+
+    async def authenticate(self, init: SaslInit, peer: Peer, exchange: SaslExchange) -> object | None:
+        return None
+
+    async def connect(
+        self, opening: AmqpOpening, identity: object | None, peer: Peer, connection: AmqpConnection
+    ) -> AmqpHandler | Error:
+        return Error(condition="x:no")
 
 
 DPS = Site(names=frozenset({"dps.example", "localhost"}), http=(Prefix("/scope"),), mqtt=(User("scope/"),))
@@ -127,3 +149,39 @@ def test_the_claim_decides_even_against_the_name() -> None:
 )
 def test_raw_path(target: str, expected: str) -> None:
     assert raw_path(make_mocked_request("GET", target)) == expected
+
+
+SCOPE, HUB_1, HUB_2 = Word("scope", "PLAIN", "TPM"), Word("hub1", "ANONYMOUS", "PLAIN"), Word("hub2", "ANONYMOUS")
+AMQP_SITES = [
+    Site(names=frozenset({"localhost"}), amqp=(SCOPE,)),
+    Site(names=frozenset({"localhost"}), amqp=(HUB_1,)),
+    Site(names=frozenset({"hub2.example"}), amqp=(HUB_2,)),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "opening", "expected"),
+    [
+        ("localhost", AmqpOpening(hostname="localhost"), [SCOPE, HUB_1]),
+        ("localhost", AmqpOpening(hostname="localhost", address="hub1/x"), [HUB_1]),
+        ("localhost", AmqpOpening(hostname="localhost", address="hub2/x"), [HUB_2]),
+        ("localhost", AmqpOpening(hostname="localhost", address="nobody"), []),
+        ("localhost", AmqpOpening(mechanism="TPM"), [SCOPE]),
+        ("localhost", AmqpOpening(mechanism="ANONYMOUS"), [HUB_1]),
+        ("localhost", AmqpOpening(mechanism="PLAIN", identity="hub1@x"), [HUB_1]),
+        ("localhost", AmqpOpening(mechanism="PLAIN", identity="hub2@x"), []),
+        ("hub2.example", AmqpOpening(hostname="hub2.example"), [HUB_2]),
+        ("hub2.example", AmqpOpening(mechanism="PLAIN", identity="scope/x"), [SCOPE]),
+    ],
+)
+def test_whose_amqp_client_it_is(name: str, opening: AmqpOpening, expected: list[Word]) -> None:
+    sites = Sites(AMQP_SITES)
+    assert list(sites.find_amqp(sites.resolve(name, None, "127.0.0.1"), opening)) == expected
+
+
+def test_the_mechanisms_of_all_who_share_a_name() -> None:
+    sites = Sites([*AMQP_SITES, DPS])
+    assert sites.mechanisms(sites.resolve("localhost", None, "127.0.0.1")) == ("PLAIN", "TPM", "ANONYMOUS")
+    assert sites.mechanisms(sites.resolve("hub2.example", None, "127.0.0.1")) == ("ANONYMOUS",)
+    # Where nobody speaks AMQP: whatever another name's front-end takes, as for MQTT.
+    assert sites.mechanisms(sites.resolve("dps.example", None, "127.0.0.1")) == ("PLAIN", "TPM", "ANONYMOUS")

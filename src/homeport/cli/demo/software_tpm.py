@@ -24,9 +24,14 @@ class SoftwareTpm:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
-    def tcti(self) -> str:
+    def socket(self) -> str:
+        """The path of the Unix socket that takes TPM commands as they are."""
         assert self._sockets is not None, "the TPM is not running"
-        return f"swtpm:path={self._sockets.name}/tpm"
+        return f"{self._sockets.name}/tpm"
+
+    @property
+    def tcti(self) -> str:
+        return f"swtpm:path={self.socket}"
 
     def __enter__(self) -> Self:
         program = shutil.which("swtpm")

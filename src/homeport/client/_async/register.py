@@ -44,6 +44,21 @@ _CHALLENGES = 3
 """Another device with the same registration id, at the same time, makes a challenge void (contract dps.md 7.7)."""
 
 
+def tpm_keys(provider: SecurityProvider) -> TpmKeys | None:
+    """Return the public keys of a TPM, None for another credential."""
+    match provider:
+        case TpmSecurityProvider() as tpm:
+            return TpmKeys(
+                endorsement_key=tpm.endorsement_key,
+                storage_root_key=tpm.storage_root_key,
+                endorsement_chain=tpm.endorsement_chain,
+            )
+        case SymmetricKeySecurityProvider() | X509SecurityProvider():
+            return None
+        case _:
+            assert_never(provider)
+
+
 class Conversation(Protocol):
     """A transport's way to ask the two questions."""
 
@@ -85,7 +100,7 @@ class Registration:
         """Go on until there is a hub, or none to be hoped for. Raises as ProvisioningDeviceClient.register."""
         if isinstance(self._provider, SymmetricKeySecurityProvider):
             self._token = await self._sign(self._provider)
-        body = register_body(self._provider.registration_id, payload, self._tpm_keys())
+        body = register_body(self._provider.registration_id, payload, tpm_keys(self._provider))
         operation_id: str | None = None
         faults = 0
         while True:
@@ -143,19 +158,6 @@ class Registration:
         return RegistrationTimeoutError(f"the device has no hub after {self._timeout:g} seconds")
 
     # --- proof ------------------------------------------------------------------------------------------------
-
-    def _tpm_keys(self) -> TpmKeys | None:
-        match self._provider:
-            case TpmSecurityProvider() as tpm:
-                return TpmKeys(
-                    endorsement_key=tpm.endorsement_key,
-                    storage_root_key=tpm.storage_root_key,
-                    endorsement_chain=tpm.endorsement_chain,
-                )
-            case SymmetricKeySecurityProvider() | X509SecurityProvider():
-                return None
-            case _:
-                assert_never(self._provider)
 
     async def _prove(self, challenge: Challenged) -> None:
         """Activate the challenge's key inside the TPM and sign with it."""

@@ -1,4 +1,4 @@
-"""MQTT's two kinds of byte stream: plain TLS, and WebSocket over TLS."""
+"""Two kinds of byte stream for MQTT and AMQP: plain TLS, and WebSocket over TLS."""
 
 import contextlib
 import secrets
@@ -28,7 +28,7 @@ class Stream(Protocol):
 
 
 class WebSocketStream:
-    """MQTT in the binary messages of a WebSocket (contract dps.md 4.6)."""
+    """A protocol in the binary messages of a WebSocket (contract dps.md 4.6, 5.7)."""
 
     def __init__(self, stream: TlsStream) -> None:
         """Use `connect`."""
@@ -37,26 +37,28 @@ class WebSocketStream:
         self._early = b""
 
     @classmethod
-    async def connect(cls, host: str, port: int, context: ssl.SSLContext, *, seconds: float) -> "WebSocketStream":
-        """Open a connection and upgrade it. `seconds` holds for each step."""
+    async def connect(
+        cls, host: str, port: int, context: ssl.SSLContext, *, protocol: str = "mqtt", seconds: float
+    ) -> "WebSocketStream":
+        """Open a connection and upgrade it to `protocol` (RFC 6455 subprotocol). `seconds` holds for each step."""
         stream = await TlsStream.connect(host, port, context, seconds=seconds)
         socket = cls(stream)
         try:
-            await socket._upgrade(host if port == 443 else f"{host}:{port}", seconds)  # its own
+            await socket._upgrade(host if port == 443 else f"{host}:{port}", protocol, seconds)  # its own
         except BaseException:
             await stream.aclose()
             raise
         return socket
 
-    async def _upgrade(self, authority: str, seconds: float) -> None:
+    async def _upgrade(self, authority: str, protocol: str, seconds: float) -> None:
         nonce = secrets.token_bytes(16)
-        await self._stream.write(upgrade_request(authority, WEBSOCKET_PATH, "mqtt", nonce), seconds=seconds)
+        await self._stream.write(upgrade_request(authority, WEBSOCKET_PATH, protocol, nonce), seconds=seconds)
         received = b""
         while True:
             data = await self._stream.read(seconds=seconds)
             received += data
             try:
-                rest = read_upgrade(received, "mqtt", nonce)
+                rest = read_upgrade(received, protocol, nonce)
             except WebSocketError as error:
                 raise ConnectionError(str(error)) from error
             if rest is not None:

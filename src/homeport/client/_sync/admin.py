@@ -10,14 +10,26 @@ from typing import Any, ClassVar
 import msgspec
 
 from homeport.client._sync.certificates import CertificateCalls
-from homeport.client._sync.http import segment
-from homeport.client.admin_models import Attempt, LinkedHub, Registration
+from homeport.client._sync.http import only, segment
+from homeport.client.admin_models import (
+    Attempt,
+    IpFilter,
+    IpFilterDecision,
+    IpFilterRule,
+    LinkedHub,
+    Registration,
+)
 from homeport.client.answers import decode
 from homeport.client.models import EnrollmentGroup, IndividualEnrollment, Page
 
 _HUBS = "/homeport/hubs"
+_IP_FILTER = "/homeport/ipFilter"
 _ATTEMPTS = "/homeport/attempts"
 _REGISTRATIONS = "/homeport/registrations"
+
+
+class _IpFilterTest(msgspec.Struct):
+    decisions: list[IpFilterDecision]
 
 
 class HomeportAdminClient(CertificateCalls):
@@ -113,6 +125,34 @@ class HomeportAdminClient(CertificateCalls):
     def unlink_hub(self, name: str) -> None:
         """Assign no more devices to a hub; those that live there stay. NotFoundError if it is not linked."""
         self._session.send("DELETE", f"{_HUBS}/{segment(name)}", repeatable=True)
+
+    # --- ip filter --------------------------------------------------------------------------------------------
+
+    def ip_filter(self) -> IpFilter:
+        """Return the IP filter's rules in their order."""
+        return self._get(_IP_FILTER, IpFilter)
+
+    def set_ip_filter(self, rules: Sequence[IpFilterRule], *, etag: str | None = None, force: bool = False) -> IpFilter:
+        """Replace all rules; every process obeys them within two seconds.
+
+        PreconditionFailedError if `etag` is given and the rules were changed since; BadRequestError if a rule cannot
+        be used or, without `force`, if administrators would be locked out.
+        """
+        response = self._session.send(
+            "PUT",
+            _IP_FILTER,
+            query={"force": "true"} if force else {},
+            body=msgspec.json.encode({"rules": rules}),
+            headers=only({"If-Match": etag}),
+            repeatable=etag is None,
+        )
+        return decode(response.content, IpFilter)
+
+    def test_ip_filter(self, address: str) -> list[IpFilterDecision]:
+        """Return what the rules do with an address, for each target."""
+        path = f"{_IP_FILTER}/test/{segment(address)}"
+        response = self._session.send("GET", path, repeatable=True)
+        return decode(response.content, _IpFilterTest).decisions
 
     def _write_hub(self, method: str, name: str, document: dict[str, Any]) -> LinkedHub:
         response = self._session.send(

@@ -6,9 +6,16 @@ from types import TracebackType
 from typing import Any, Literal, Self, assert_never
 
 from homeport.client._sync.backend import Pause, pause
+from homeport.client._sync.device_amqp import AmqpConversation
 from homeport.client._sync.device_https import HttpsConversation
 from homeport.client._sync.device_mqtt import MqttConversation
-from homeport.client._sync.register import ANSWER_SECONDS, Conversation, Registration, SecurityProvider
+from homeport.client._sync.register import (
+    ANSWER_SECONDS,
+    Conversation,
+    Registration,
+    SecurityProvider,
+    tpm_keys,
+)
 from homeport.client.registration import RegistrationResult
 from homeport.client.retry import RetryPolicy
 from homeport.client.security import X509SecurityProvider
@@ -16,7 +23,7 @@ from homeport.client.tpm import TpmSecurityProvider
 from homeport.client.trust import CaFile, tls_context
 from homeport.clock import Clock, SystemClock
 
-Transport = Literal["mqtt", "mqtt-ws", "https"]
+Transport = Literal["mqtt", "mqtt-ws", "amqp", "amqp-ws", "https"]
 
 _PERSISTENT = RetryPolicy(attempts=1000)
 """A device has nothing better to do; the time-out ends it."""
@@ -66,14 +73,14 @@ class ProvisioningDeviceClient:
         """Make a client; nothing is sent yet.
 
         `transport` is `mqtt` unless said otherwise, for a TPM `https`: a TPM cannot prove itself over MQTT. `port`
-        replaces the transport's own, 8883 for `mqtt` and 443 for the others. `ca_file` (PEM) is trusted in place of
-        the system's authorities. `clock` and `pause` replace the world in tests. Raises ValueError, or
-        TransportError for an unusable `ca_file`.
+        replaces the transport's own, 8883 for `mqtt`, 5671 for `amqp` and 443 for the others. `ca_file` (PEM) is
+        trusted in place of the system's authorities. `clock` and `pause` replace the world in tests. Raises
+        ValueError, or TransportError for an unusable `ca_file`.
         """
         is_tpm = isinstance(security_provider, TpmSecurityProvider)
         chosen: Transport = transport or ("https" if is_tpm else "mqtt")
-        if is_tpm and chosen != "https":
-            raise ValueError("a TPM device registers over https only")
+        if is_tpm and chosen in {"mqtt", "mqtt-ws"}:
+            raise ValueError("a TPM device registers over https, amqp or amqp-ws, not over mqtt")
         if not provisioning_host or not id_scope:
             raise ValueError("a provisioning host and an id scope are needed")
         context = tls_context(ca_file)
@@ -145,6 +152,17 @@ class ProvisioningDeviceClient:
                     registration_id,
                     context=self._context,
                     websocket=websocket,
+                )
+            case "amqp" | "amqp-ws":
+                websocket = self._transport == "amqp-ws"
+                return AmqpConversation(
+                    self._host,
+                    self._port or (443 if websocket else 5671),
+                    self._id_scope,
+                    registration_id,
+                    context=self._context,
+                    websocket=websocket,
+                    tpm=tpm_keys(self._provider),
                 )
             case _:
                 assert_never(self._transport)

@@ -1,5 +1,5 @@
 # Made by scripts/unasync.py: change its twin in _async instead.
-"""MQTT's two kinds of byte stream: plain TLS, and WebSocket over TLS."""
+"""Two kinds of byte stream for MQTT and AMQP: plain TLS, and WebSocket over TLS."""
 
 import contextlib
 import secrets
@@ -29,7 +29,7 @@ class Stream(Protocol):
 
 
 class WebSocketStream:
-    """MQTT in the binary messages of a WebSocket (contract dps.md 4.6)."""
+    """A protocol in the binary messages of a WebSocket (contract dps.md 4.6, 5.7)."""
 
     def __init__(self, stream: TlsStream) -> None:
         """Use `connect`."""
@@ -38,26 +38,28 @@ class WebSocketStream:
         self._early = b""
 
     @classmethod
-    def connect(cls, host: str, port: int, context: ssl.SSLContext, *, seconds: float) -> "WebSocketStream":
-        """Open a connection and upgrade it. `seconds` holds for each step."""
+    def connect(
+        cls, host: str, port: int, context: ssl.SSLContext, *, protocol: str = "mqtt", seconds: float
+    ) -> "WebSocketStream":
+        """Open a connection and upgrade it to `protocol` (RFC 6455 subprotocol). `seconds` holds for each step."""
         stream = TlsStream.connect(host, port, context, seconds=seconds)
         socket = cls(stream)
         try:
-            socket._upgrade(host if port == 443 else f"{host}:{port}", seconds)  # its own
+            socket._upgrade(host if port == 443 else f"{host}:{port}", protocol, seconds)  # its own
         except BaseException:
             stream.close()
             raise
         return socket
 
-    def _upgrade(self, authority: str, seconds: float) -> None:
+    def _upgrade(self, authority: str, protocol: str, seconds: float) -> None:
         nonce = secrets.token_bytes(16)
-        self._stream.write(upgrade_request(authority, WEBSOCKET_PATH, "mqtt", nonce), seconds=seconds)
+        self._stream.write(upgrade_request(authority, WEBSOCKET_PATH, protocol, nonce), seconds=seconds)
         received = b""
         while True:
             data = self._stream.read(seconds=seconds)
             received += data
             try:
-                rest = read_upgrade(received, "mqtt", nonce)
+                rest = read_upgrade(received, protocol, nonce)
             except WebSocketError as error:
                 raise ConnectionError(str(error)) from error
             if rest is not None:

@@ -7,6 +7,7 @@ from homeport.dps.administration.attempts import AttemptsResponder
 from homeport.dps.administration.certificates import CertificatesResponder
 from homeport.dps.administration.export import ExportResponder
 from homeport.dps.administration.hubs import HubsResponder
+from homeport.dps.administration.ip_filter import IpFilterResponder, IpFilterStore
 from homeport.dps.administration.registrations import RegistrationsResponder
 
 __all__ = [
@@ -14,5 +15,7 @@ __all__ = [
     "CertificatesResponder",
     "ExportResponder",
     "HubsResponder",
+    "IpFilterResponder",
+    "IpFilterStore",
     "RegistrationsResponder",
 ]

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import assert_never
 
 from homeport.dps.attestation import symmetric_key, tpm, tpm_group, x509
-from homeport.dps.attestation.tpm import TpmProof
+from homeport.dps.attestation.tpm import IssuedChallenge, TpmProof, challenge_keys, refuse_unsigned
 from homeport.dps.attestation.tpm_group import may_be_of_group
 from homeport.dps.attestation.trust import Trust
 from homeport.dps.attestation.verdict import (
@@ -57,6 +57,7 @@ __all__ = [
     "Challenge",
     "Findings",
     "Identity",
+    "IssuedChallenge",
     "Proof",
     "Refused",
     "TokenProof",
@@ -64,9 +65,11 @@ __all__ = [
     "TpmProof",
     "Trust",
     "Verdict",
+    "challenge_keys",
     "describe",
     "may_be_of_group",
     "read",
+    "refuse_unsigned",
     "verify",
 ]
 

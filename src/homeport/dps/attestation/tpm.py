@@ -1,7 +1,7 @@
 """TPM 2.0: whether this is the enrolled TPM, and whether it imported the challenge's key (contract dps.md 7.2)."""
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from homeport.dps.attestation.symmetric_key import refuse_expired
@@ -58,6 +58,14 @@ class KnownTpm:
     """The certificates of its endorsement key that were judged."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedChallenge:
+    """A key wrapped for a TPM: `blob` goes to the device, `pending` waits for its answer."""
+
+    blob: bytes
+    pending: PendingChallenge
+
+
 def verify(
     enrollment: IndividualEnrollment,
     attestation: TpmAttestation,
@@ -106,6 +114,35 @@ def prove(
     return _challenge(tpm, proof.storage_root_key, claim, now=now, random=random, findings=findings)
 
 
+def challenge_keys(
+    endorsement_key: bytes,
+    storage_root_key: bytes,
+    claim: DeviceClaim,
+    *,
+    now: datetime,
+    random: Random,
+    findings: Findings,
+) -> IssuedChallenge | Refused:
+    """Challenge a TPM for whatever keys it offers; by whom it is enrolled is asked later (contract dps.md 7.2)."""
+    keys = _read_keys(endorsement_key, storage_root_key, findings)
+    if isinstance(keys, Refused):
+        return keys
+    return _issue(keys, claim, now=now, random=random, findings=findings)
+
+
+def refuse_unsigned(token: SasToken, pending: PendingChallenge, *, now: datetime, findings: Findings) -> Refused | None:
+    """Refuse a token that the key of this challenge did not sign, or that has expired."""
+    if not verify_signature(token, pending.key):
+        return findings.refuse(
+            "token signature",
+            "the token is not signed with the key of the latest challenge",
+            advice="The TPM could not import that key, or the device asked for another challenge in between; "
+            "let it register again from the start.",
+        )
+    findings.passed("token signature", "signed inside the TPM with the key of the challenge")
+    return refuse_expired(token, now, findings)
+
+
 def _refuse_other_ek(offered: bytes, attestation: TpmAttestation, findings: Findings) -> Refused | None:
     if hmac.compare_digest(offered, attestation.endorsement_key):
         return None
@@ -138,23 +175,33 @@ def _challenge(
     keys = _read_keys(tpm.endorsement_key, srk_bytes, findings)
     if isinstance(keys, Refused):
         return keys
+    issued = _issue(keys, claim, now=now, random=random, findings=findings)
+    return Challenge(
+        enrollment=tpm.enrollment,
+        blob=issued.blob,
+        # The certificates are judged again with the answer, which need not repeat them.
+        pending=replace(issued.pending, endorsement_chain=tuple(certificate.der for certificate in tpm.path)),
+        checks=tuple(findings.checks),
+        path=tpm.path,
+    )
+
+
+def _issue(
+    keys: TpmIdentity, claim: DeviceClaim, *, now: datetime, random: Random, findings: Findings
+) -> IssuedChallenge:
     key = random(HMAC_KEY_BYTES)
     uri = f"{claim.id_scope}/registrations/{claim.registration_id}".encode()[:MAX_URI_BYTES]
     blob = make_challenge(keys.endorsement_key, keys.storage_root_key, key, uri, random)
     findings.passed(_CHALLENGE, "issued; only the TPM that holds both keys can answer it")
-    return Challenge(
-        enrollment=tpm.enrollment,
+    return IssuedChallenge(
         blob=blob,
         pending=PendingChallenge(
             registration_id=claim.registration_id,
             key=key,
-            endorsement_key=tpm.endorsement_key,
-            storage_root_key=srk_bytes,
-            endorsement_chain=tuple(certificate.der for certificate in tpm.path),
+            endorsement_key=keys.endorsement_key.encoded,
+            storage_root_key=keys.storage_root_key.encoded,
             expires_at=now + CHALLENGE_LIFE,
         ),
-        checks=tuple(findings.checks),
-        path=tpm.path,
     )
 
 
@@ -173,15 +220,7 @@ def _judge_answer(
             f"{int(CHALLENGE_LIFE.total_seconds() // 60)} minutes old, or the enrollment's key has changed since",
             advice="The device must register without a token first, and sign with the key it then imports.",
         )
-    if not verify_signature(token, pending.key):
-        return findings.refuse(
-            "token signature",
-            "the token is not signed with the key of the latest challenge",
-            advice="The TPM could not import that key, or the device asked for another challenge in between; "
-            "let it register again from the start.",
-        )
-    findings.passed("token signature", "signed inside the TPM with the key of the challenge")
-    if refusal := refuse_expired(token, now, findings):
+    if refusal := refuse_unsigned(token, pending, now=now, findings=findings):
         return refusal
     keys = _read_keys(pending.endorsement_key, pending.storage_root_key, findings)
     if isinstance(keys, Refused):

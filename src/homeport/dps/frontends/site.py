@@ -3,14 +3,18 @@
 from collections.abc import Sequence
 
 from homeport.clock import Clock
+from homeport.dps.admission import Admission
 from homeport.dps.frontends.admin import AdminFrontEnd, AdminResource
+from homeport.dps.frontends.amqp import DeviceAmqpFrontEnd
 from homeport.dps.frontends.authorization import Authorization
 from homeport.dps.frontends.http_device import DeviceFrontEnd
 from homeport.dps.frontends.http_service import ServiceFrontEnd
 from homeport.dps.frontends.mqtt import DeviceMqttFrontEnd
 from homeport.dps.responder import DeviceResponder
 from homeport.dps.service_responder import ServiceResponder
+from homeport.net.screening import Screen
 from homeport.net.sites import HttpFrontEnd, Site
+from homeport.security.ip_filter import Door
 from homeport.security.policies import DpsRight, Random, SharedAccessPolicy
 
 
@@ -24,16 +28,23 @@ def dps_site(
     clock: Clock,
     random: Random,
     http: tuple[HttpFrontEnd, ...] = (),
+    admission: Admission | None = None,
+    screen: Screen | None = None,
 ) -> Site:
-    """Make the site of one provisioning service; `http` are further front-ends under the same names."""
-    authorization = Authorization(policies=lambda: policies, hosts=lambda: names, clock=clock)
+    """Make the site of one provisioning service; `http` are further front-ends under the same names.
+
+    `admission` is for administrators; the devices' responder has its own. `screen` is the IP filter.
+    """
+    screen = screen or Screen()
+    authorization = Authorization(policies=lambda: policies, hosts=lambda: names, clock=clock, admission=admission)
     return Site(
         names=frozenset(names),
         http=(
-            DeviceFrontEnd(devices),
-            ServiceFrontEnd(service, authorization, clock=clock, random=random),
-            AdminFrontEnd(admin, authorization, clock=clock, random=random),
-            *http,
+            screen.http(DeviceFrontEnd(devices), Door.DEVICES),
+            screen.http(ServiceFrontEnd(service, authorization, clock=clock, random=random), Door.SERVICE),
+            screen.http(AdminFrontEnd(admin, authorization, clock=clock, random=random), Door.SERVICE),
+            *(screen.http(front_end, Door.SERVICE) for front_end in http),
         ),
-        mqtt=(DeviceMqttFrontEnd(devices, clock),),
+        mqtt=(screen.mqtt(DeviceMqttFrontEnd(devices, clock)),),
+        amqp=(screen.amqp(DeviceAmqpFrontEnd(devices, clock)),),
     )

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from homeport.dps.model.registration import PendingChallenge
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceClaim:
@@ -30,7 +32,8 @@ class CertificateEvidence:
 class TpmEvidence:
     """What a TPM device offers: its public keys, and the token its TPM signed once it was challenged.
 
-    The keys may be missing when the token is there (the IoT Edge client sends them once only).
+    The keys may be missing when the token is there (the IoT Edge client sends them once only). `challenge` is the one
+    that this very connection was given (AMQP, contract dps.md 7.7); without it the latest stored one counts.
     """
 
     endorsement_key: bytes | None
@@ -38,6 +41,7 @@ class TpmEvidence:
     token: str | None = field(default=None, repr=False)
     endorsement_chain: tuple[bytes, ...] = ()
     """The endorsement key's certificate and its issuers, DER; what only Homeport reads."""
+    challenge: PendingChallenge | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,16 +5,25 @@ from homeport.hub.frontends.device_http import DeviceHttpFrontEnd
 from homeport.hub.frontends.mqtt import DeviceFrontEnd
 from homeport.hub.frontends.service import MAX_REQUEST_BODY, ServiceFrontEnd
 from homeport.hub.hubs import ServedHub
+from homeport.net.screening import Screen
 from homeport.net.sites import HttpFrontEnd, Site
+from homeport.security.ip_filter import Door
 
 
-def hub_site(served: ServedHub, clock: Clock, *, http: tuple[HttpFrontEnd, ...] = ()) -> Site:
-    """Make the site of one hub; `http` are further front-ends under the same names."""
+def hub_site(
+    served: ServedHub, clock: Clock, *, http: tuple[HttpFrontEnd, ...] = (), screen: Screen | None = None
+) -> Site:
+    """Make the site of one hub; `http` are further front-ends under the same names. `screen` is the IP filter."""
+    screen = screen or Screen()
     service = ServiceFrontEnd(hub=served.name, audience=served.audience, service=served.service, clock=clock)
     device = DeviceFrontEnd(served.device_side)
     return Site(
         names=frozenset(served.hub.host_names),
-        http=(service, DeviceHttpFrontEnd(served.device_side), *http),
-        mqtt=(device,),
+        http=(
+            screen.http(service, Door.SERVICE),
+            screen.http(DeviceHttpFrontEnd(served.device_side), Door.DEVICES),
+            *(screen.http(front_end, Door.SERVICE) for front_end in http),
+        ),
+        mqtt=(screen.mqtt(device),),
         max_body=MAX_REQUEST_BODY,
     )

@@ -151,5 +151,5 @@ async def test_a_challenge_for_another_tpm(
 
 
 def test_a_tpm_has_no_mqtt(tpm_provider: TpmSecurityProvider) -> None:
-    with pytest.raises(ValueError, match="https only"):
+    with pytest.raises(ValueError, match="not over mqtt"):
         ProvisioningDeviceClient.create("localhost", SCOPE, tpm_provider, transport="mqtt")

@@ -5,6 +5,7 @@ from homeport.dps.frontends.admin.certificates import CertificatesResource
 from homeport.dps.frontends.admin.export import ExportResource
 from homeport.dps.frontends.admin.frontend import AdminFrontEnd
 from homeport.dps.frontends.admin.hubs import HubsResource
+from homeport.dps.frontends.admin.ip_filter import IpFilterResource
 from homeport.dps.frontends.admin.registrations import RegistrationsResource
 from homeport.dps.frontends.admin.resource import AdminRequest, AdminResource, Calls
 
@@ -17,5 +18,6 @@ __all__ = [
     "CertificatesResource",
     "ExportResource",
     "HubsResource",
+    "IpFilterResource",
     "RegistrationsResource",
 ]

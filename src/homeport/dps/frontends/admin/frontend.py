@@ -48,6 +48,7 @@ class AdminFrontEnd:
                 headers={name.lower(): value for name, value in request.headers.items()},
                 body=body,
                 tracking_id=tracking_id,
+                remote_address=peer.remote.host,
             )
         )
         if not calls:

@@ -25,6 +25,7 @@ class AdminRequest:
     headers: Mapping[str, str]
     body: bytes
     tracking_id: str
+    remote_address: str = ""
 
     def paging(self) -> Paging:
         """Read page size and continuation. Raises HomeportError INVALID_REQUEST."""
