@@ -1,5 +1,5 @@
 # ruff: noqa: INP001  # a program, started by its path
-"""Writes docs/reference/errors.md out of the error vocabularies; `--check` says whether it is up to date."""
+"""Writes the reference pages out of the code (errors, events); `--check` says whether they are up to date."""
 
 import ast
 import sys
@@ -9,6 +9,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reference" / "errors.md"
 PROVISIONING = ROOT / "src" / "homeport" / "errors.py"
 HUB = ROOT / "src" / "homeport" / "hub" / "errors.py"
+EVENTS_PAGE = ROOT / "docs" / "reference" / "events.md"
+KINDS = ROOT / "src" / "homeport" / "dps" / "model" / "journal.py"
 
 HEAD = """# Errors
 
@@ -29,6 +31,17 @@ HUB_HEAD = """
 | Code | Status | Name on the wire |
 | --- | --- | --- |
 """
+
+
+TYPES = "| Type | When |\n| --- | --- |\n"
+"""Where the part of the page of events begins that is made here."""
+
+
+def render_events(page: str) -> str:
+    """Return the page of events with its table of types made anew; the text before it is written by hand."""
+    head, _, _ = page.partition(TYPES)
+    rows = [f"| `io.homeport.{ast.literal_eval(value)}` | {text} |\n" for _, value, text in members(KINDS, "Kind")]
+    return head + TYPES + "".join(rows)
 
 
 def members(file: Path, name: str) -> list[tuple[str, ast.expr, str]]:
@@ -60,10 +73,11 @@ def render() -> str:
 
 def main() -> int:
     """Write the page, or compare it with what it should be."""
+    events = render_events(EVENTS_PAGE.read_text())
     if "--check" in sys.argv[1:]:
-        return 0 if PAGE.exists() and PAGE.read_text() == render() else 1
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
+        return 0 if (PAGE.read_text(), EVENTS_PAGE.read_text()) == (render(), events) else 1
     PAGE.write_text(render())
+    EVENTS_PAGE.write_text(events)
     return 0
 
 

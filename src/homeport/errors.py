@@ -45,9 +45,9 @@ class Code(IntEnum):
     """Two changes of one thing at the same time; the other one was first."""
     HUB_EXISTS = 409204
     """A linked hub with that name or host name exists."""
-    CA_CERTIFICATE_EXISTS = 409205
+    CA_CERTIFICATE_EXISTS = 409213
     """A CA certificate with that name exists; with If-Match it is replaced."""
-    CA_CERTIFICATE_IN_USE = 409206
+    CA_CERTIFICATE_IN_USE = 409214
     """Enrollments refer to the CA certificate that was to be deleted."""
     PRECONDITION_FAILED = 412000
     """If-Match names another version than the stored one."""

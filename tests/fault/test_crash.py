@@ -7,7 +7,7 @@ import asyncio
 import random
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,6 +116,15 @@ async def check_the_others(plant: Plant, operator: Operator) -> None:
         assert state is not None
         assert (state.status, state.assigned_hub, state.device_id) == ("assigned", hub, device)
         assert (await operator.homes(device))[hub].desired == {"interval": 1}
+    await check_the_audit(operator, plant.acknowledged)
+
+
+async def check_the_audit(operator: Operator, acknowledged: Iterable[str]) -> None:
+    """The chain holds, and tells how each registration ended that was acknowledged."""
+    verdict = await operator.admin.verify_audit()
+    assert verdict.ok, verdict.reason
+    told = {entry.subject async for entry in operator.admin.audit() if entry.kind.startswith("device.")}
+    assert {f"devices/{device}" for device in acknowledged} <= told
 
 
 async def register_again(plant: Plant, operator: Operator, device: str) -> str:

@@ -561,7 +561,7 @@ async def test_an_answer_that_the_client_cannot_take(world: World) -> None:
 
 
 async def test_throttling_is_told_in_both_spellings(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def throttle(*_: object) -> None:
+    async def throttle(*_: object, **__: object) -> None:
         raise HomeportError(Code.THROTTLED, "Too many requests.", retry_after=7)
 
     async with client(world, mechanisms=("PLAIN",)) as device:

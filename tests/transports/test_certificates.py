@@ -27,12 +27,14 @@ from homeport.dps.model import (
 )
 from homeport.dps.reply import Reply, answer
 from homeport.errors import Code, HomeportError
+from homeport.security.callers import Caller, CallerKind
 from homeport.security.x509 import Certificate
 from tests.transports.world import EPOCH, MAX_CA_CERTIFICATES, World, claim, context, new_world
 from tests.unit.security.certificates import Issued, issue
 from tests.unit.security.test_crl import crl
 from tests.unit.security.test_ocsp import answer as ocsp_answer
 
+CALLER = Caller(kind=CallerKind.ADMINISTRATOR, name="anna", tracking_id="t")
 DAY = timedelta(days=1)
 CRL_URL = "http://ca.example/crl"
 OCSP_URL = "http://ca.example/ocsp"
@@ -64,6 +66,7 @@ async def call(world: World, method: str, path: str, body: Any = None, **headers
         headers={key.replace("_", "-"): value for key, value in headers.items()},
         body=content,
         tracking_id="t",
+        caller=CALLER,
     )
     _, run = resource.calls(request)[method]
     return await answer(run(), "t", world.clock)

@@ -144,7 +144,7 @@ def test_pure_code_cannot_wait(name: str, graph: grimp.ImportGraph) -> None:
 # Adapters know the domain's words, and nothing of how it thinks.
 KNOWN_TO_ADAPTERS = {
     "store": {"dps.model", "dps.ports", "hub.errors", "hub.identifiers", "hub.model", "hub.ports"},
-    "hublinks": {"dps.model", "dps.ports", "net.http_client"},
+    "hublinks": {"dps.events.ports", "dps.model", "dps.ports", "net.http_client"},
 }
 
 

@@ -15,6 +15,7 @@ from homeport.app.directory import DataDirectory
 from homeport.app.hub_administration import LocalHubAdministration
 from homeport.app.hub_links import HubLinkDirectory
 from homeport.app.identity import ServiceIdentity, load_or_create
+from homeport.app.journal import journal_parts
 from homeport.app.ops import Metrics
 from homeport.app.presence import Presence
 from homeport.app.protection import Protection, protection
@@ -101,6 +102,9 @@ async def build(
             owner=f"{os.getpid()}-{random(8).hex()}",
             lease=LEASE,
         )
+        journal = await stack.enter_async_context(
+            journal_parts(config, directory, addresses, stores, identity, clock=clock, random=random)
+        )
         hub_service = HubService(
             hubs=stores.linked_hubs, administration=LocalHubAdministration(hubs), bus=bus, clock=clock
         )
@@ -123,7 +127,17 @@ async def build(
         fetcher = HttpRevocationFetcher()
         stack.push_async_callback(fetcher.close)
         trusted = authorities(stores, metrics, fetcher, limit=config.max_ca_certificates, clock=clock, random=random)
-        sites.add(crl_site(addresses.host_names, trusted, identity.policies, clock=clock, random=random))
+        sites.add(
+            crl_site(
+                addresses.host_names,
+                trusted,
+                identity.policies,
+                guard,
+                journal.administrators.find,
+                clock=clock,
+                random=random,
+            )
+        )
         service = provisioning(
             config,
             addresses,
@@ -134,6 +148,7 @@ async def build(
             metrics,
             guard,
             trusted,
+            journal,
             bus=bus,
             clock=clock,
             random=random,
@@ -167,6 +182,7 @@ async def build(
                 *guard.background,
                 *service.background,
                 *trusted.background,
+                *journal.background,
             ),
         )
 

@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from homeport.app.ops import Metrics
+from homeport.app.protection import Protection
 from homeport.clock import Clock
 from homeport.dps.administration import CertificatesResponder
 from homeport.dps.ca_certificates import CaCertificateService
 from homeport.dps.expiry import ExpiryWatch
-from homeport.dps.frontends.authorization import Authorization
+from homeport.dps.frontends.authorization import Authorization, FindAdministrator
 from homeport.dps.frontends.http_crl import MAX_UPLOAD, CrlFrontEnd
 from homeport.dps.ports import RevocationFetcher
 from homeport.dps.revocation import CrlKeeper, CrlShelf, Responders, Revocation
 from homeport.net.sites import Site
+from homeport.security.ip_filter import Door
 from homeport.security.policies import DpsRight, Random, SharedAccessPolicy
 from homeport.store import Stores
 
@@ -54,11 +56,19 @@ def crl_site(
     names: Sequence[str],
     parts: Authorities,
     policies: Sequence[SharedAccessPolicy[DpsRight]],
+    guard: Protection,
+    administrators: FindAdministrator,
     *,
     clock: Clock,
     random: Random,
 ) -> Site:
     """Make the site that takes revocation lists; it goes before the provisioning service's, whose names it shares."""
-    authorization = Authorization(policies=lambda: policies, hosts=lambda: names, clock=clock)
+    authorization = Authorization(
+        policies=lambda: policies,
+        hosts=lambda: names,
+        clock=clock,
+        admission=guard.admission,
+        administrators=administrators,
+    )
     upload = CrlFrontEnd(parts.responder, authorization, clock=clock, random=random)
-    return Site(names=frozenset(names), http=(upload,), max_body=MAX_UPLOAD)
+    return Site(names=frozenset(names), http=(guard.screen.http(upload, Door.SERVICE),), max_body=MAX_UPLOAD)

@@ -49,6 +49,8 @@ class Config:
     """How long connections may finish what they do when the server stops."""
     max_ca_certificates: int = 250
     """How many CA certificates may be uploaded; Azure takes 25."""
+    audit_retention_days: int = 400
+    """How long the audit keeps its entries; 0: for ever."""
     log_level: str = "info"
     ip_filter: bool = True
     """False lets everybody in, whatever the rules say: the way back for who is locked out."""
@@ -113,6 +115,8 @@ def _check(key: str, value: Any, problems: list[str]) -> Any:
             return _seconds(value)
         if key == "max_ca_certificates":
             return _count(value)
+        if key == "audit_retention_days":
+            return _days(value)
         if key == "bind":
             return tuple(str(ipaddress.ip_address(address)) for address in _list(value))
         if key == "hostname":
@@ -156,6 +160,13 @@ def _seconds(value: Any) -> float:
     if not 0 <= seconds <= 86400:
         raise ValueError(f"{value} is not between 0 and 86400 seconds")
     return seconds
+
+
+def _days(value: Any) -> int:
+    days = int(value)
+    if not 0 <= days <= 36500:
+        raise ValueError(f"{value} is not between 0 and 36500 days")
+    return days
 
 
 def _host_name(name: str) -> str:

@@ -13,9 +13,11 @@ from homeport.app.build import Parts
 from homeport.app.config import Config
 from homeport.app.directory import DataDirectory
 from homeport.app.ip_filtering import LiveIpFilter
-from homeport.client import NO_RETRY
+from homeport.client import NO_RETRY, ConnectionStringError, UnauthorizedError
 from homeport.client.aio import HomeportAdminClient, HubRegistryClient, ProvisioningServiceClient
-from homeport.portal import About, PortalApi, create_portal
+from homeport.client.connection_string import parse_connection_string
+from homeport.portal import About, Entrance, PortalApi, create_portal
+from homeport.security.callers import TOKEN_PREFIX, token_digest
 from homeport.security.ip_filter import Door
 
 
@@ -25,17 +27,42 @@ class ApiClients:
     def __init__(self, directory: DataDirectory) -> None:
         self._directory = directory
         self._hubs: dict[str, tuple[str, HubRegistryClient]] = {}
+        self._entered: dict[bytes, PortalApi] = {}
         self._open = AsyncExitStack()
 
-    def api(self) -> PortalApi:
-        """Return what the portal works with."""
+    def api(self, token: str) -> PortalApi:
+        """Return what the portal works with for whoever has this token."""
+        return self._api(token, self._admin(token))
+
+    async def enter(self, token: str) -> Entrance | None:
+        """Return whom an administrator's token lets in; the same clients serve all who come with it."""
+        if not token.startswith(TOKEN_PREFIX):
+            return None
+        digest = token_digest(token)
+        known = self._entered.get(digest)
+        try:
+            admin = known.admin if known else self._admin(token)
+        except ConnectionStringError:  # it has characters that no token has
+            return None
+        try:
+            me = await admin.me()
+        except UnauthorizedError:
+            if known is None:
+                await admin.aclose()
+            return None
+        if known is None:
+            known = self._entered[digest] = self._api(token, admin)
+        return Entrance(name=me.name, role=me.role or "reader", api=known)
+
+    def _admin(self, token: str) -> HomeportAdminClient:
         info = self._directory.read_connection()
-        service = ProvisioningServiceClient.create_from_connection_string(
-            info.admin_connection_string, ca_file=info.ca_file, retry=NO_RETRY
-        )
-        admin = HomeportAdminClient.create_from_connection_string(
-            info.admin_connection_string, ca_file=info.ca_file, retry=NO_RETRY
-        )
+        authority = parse_connection_string(info.admin_connection_string).authority
+        return HomeportAdminClient.create_from_token(authority, token, ca_file=info.ca_file, retry=NO_RETRY)
+
+    def _api(self, token: str, admin: HomeportAdminClient) -> PortalApi:
+        info = self._directory.read_connection()
+        authority = parse_connection_string(info.admin_connection_string).authority
+        service = ProvisioningServiceClient.create_from_token(authority, token, ca_file=info.ca_file, retry=NO_RETRY)
         self._open.push_async_exit(service)
         self._open.push_async_exit(admin)
         return PortalApi(service=service, admin=admin, hubs=self.hubs)
@@ -77,7 +104,9 @@ async def portal(
     about = About(id_scope=parts.identity.id_scope, global_endpoint=parts.addresses.host_names[0], version=__version__)
     hosts = (config.portal_bind, *config.hostname)
     async with ApiClients(directory) as clients:
-        application = create_portal(clients.api(), token=token, about=about, hosts=hosts, clock=parts.clock)
+        application = create_portal(
+            clients.api(token), token=token, about=about, hosts=hosts, clock=parts.clock, enter=clients.enter
+        )
         application.middlewares.append(_screened(parts.protection.ip_filter))
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=grace)
         await runner.setup()

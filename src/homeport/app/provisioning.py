@@ -9,6 +9,7 @@ from homeport.app.addresses import Addresses
 from homeport.app.certificates import Authorities
 from homeport.app.config import Config
 from homeport.app.identity import ServiceIdentity
+from homeport.app.journal import JournaledAttempts, JournalParts
 from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
 from homeport.app.protection import Protection
 from homeport.bus import LocalBus
@@ -59,13 +60,14 @@ def provisioning(
     metrics: Metrics,
     guard: Protection,
     trusted: Authorities,
+    journal: JournalParts,
     *,
     bus: LocalBus,
     clock: Clock,
     random: Random,
 ) -> Provisioning:
     """Make the provisioning service's site: engine, responders and front-ends over the store."""
-    attempts = MeasuredAttempts(stores.attempts, metrics)
+    attempts = MeasuredAttempts(JournaledAttempts(stores.attempts, journal.refusals), metrics)
     engine = dps.Engine(
         id_scope=identity.id_scope,
         stores=dps.Stores(
@@ -108,12 +110,16 @@ def provisioning(
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hub_service)),
             CertificatesResource(trusted.responder),
+            *journal.resources,
             ExportResource(ExportResponder(enrollments)),
             IpFilterResource(IpFilterResponder(stores.ip_filter, guard.ip_filter.refresh)),
         ),
         policies=identity.policies,
         clock=clock,
         random=random,
+        administrators=journal.administrators.find,
+        journal=stores.journal,
+        source=journal.source,
         http=(OperationsFrontEnd(metrics, is_healthy, lambda: guard.is_shedding),),
         admission=guard.admission,
         screen=guard.screen,

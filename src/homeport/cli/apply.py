@@ -6,12 +6,21 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from homeport.app.directory import ConnectionInfo
 from homeport.ascode.apply import Applied, apply_plan
 from homeport.ascode.files import Declarations
 from homeport.ascode.kinds import kinds_of
 from homeport.ascode.plan import Change, Plan
-from homeport.cli.console import DataOption, Output, OutputOption, err, fail, out, progress_bar, running_server
+from homeport.cli.console import (
+    DataOption,
+    Output,
+    OutputOption,
+    ServerAccess,
+    err,
+    fail,
+    out,
+    progress_bar,
+    running_server,
+)
 from homeport.cli.declarations import clients, compare, documents, no_paths, print_json, read, show
 from homeport.cli.plan import PathsArgument, PruneOption
 
@@ -48,7 +57,7 @@ def apply(
 
 
 async def _run(
-    declarations: Declarations, info: ConnectionInfo, *, prune: bool, yes: bool, output: Output
+    declarations: Declarations, info: ServerAccess, *, prune: bool, yes: bool, output: Output
 ) -> tuple[Plan, Applied]:
     async with clients(info) as (service, admin):
         plan = await compare(declarations, kinds_of(service, admin), prune=prune)

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,27 +65,55 @@ def connection_info(data: Path | None) -> ConnectionInfo:
         raise fail(str(error)) from error
 
 
-def running_server(data: Path | None) -> ConnectionInfo:
-    """Return how to reach the running server's API, or end the command and say plainly that no server answers."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerAccess:
+    """How a server's API is reached, and with which proof."""
+
+    admin_connection_string: str = field(repr=False)
+    ca_file: str | Path | None
+
+
+named_server: ContextVar[ServerAccess | None] = ContextVar("named_server", default=None)
+"""The server that the program's own options, or HOMEPORT_SERVER, name; None: that of the data directory.
+
+Set once, before a command runs: typer does not let a command's helpers reach the program's options.
+"""
+
+
+def name_server(server: str, token: str, ca_file: Path | None) -> None:
+    """Let all that this command asks go to this address (`host` or `host:port`), with an administrator's token."""
+    authority = server.strip().removeprefix("https://").rstrip("/")
+    connection_string = f"HostName={authority};SharedAccessSignature=Bearer {token.strip()}"
+    named_server.set(ServerAccess(admin_connection_string=connection_string, ca_file=ca_file))
+
+
+def running_server(data: Path | None) -> ServerAccess:
+    """Return how to reach the API of the server that is named, or of the one that runs in the data directory.
+
+    Ends the command and says plainly that no server answers.
+    """
+    if (named := named_server.get()) is not None:
+        return named
     info = connection_info(data)
     directory = DataDirectory(data or default_data_directory())
     if not directory.is_served():
         raise fail(
-            f"no server is running on {directory.path}: this command goes through its API. Start `homeport serve`."
+            f"no server is running on {directory.path}: this command goes through its API. Start `homeport serve`, "
+            "or name another server with --server and --token."
         )
-    return info
+    return ServerAccess(admin_connection_string=info.admin_connection_string, ca_file=info.ca_file)
 
 
 @contextmanager
 def admin(data: Path | None) -> Iterator["HomeportAdminClient"]:
-    """Speak to the running server's API; says so plainly when no server answers."""
+    """Speak to the running server's API, as `running_server` finds it; says so plainly when no server answers."""
     # Commands that only read a file need not wait for an HTTP client to load.
     from homeport.client import ClientError, HomeportAdminClient
 
-    info = running_server(data)
+    access = running_server(data)
     try:
         with HomeportAdminClient.create_from_connection_string(
-            info.admin_connection_string, ca_file=info.ca_file
+            access.admin_connection_string, ca_file=access.ca_file
         ) as client:
             yield client
     except ClientError as error:

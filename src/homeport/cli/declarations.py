@@ -10,12 +10,11 @@ import msgspec
 import typer
 from rich.markup import escape
 
-from homeport.app.directory import ConnectionInfo
 from homeport.ascode.documents import Difference
 from homeport.ascode.files import DeclarationError, Declarations, read_declarations
 from homeport.ascode.kinds import SECTIONS, Kind
 from homeport.ascode.plan import Action, Change, Plan, make_plan
-from homeport.cli.console import err, fail, out
+from homeport.cli.console import ServerAccess, err, fail, out
 from homeport.client.aio import HomeportAdminClient, ProvisioningServiceClient
 
 _MARKS = {Action.CREATE: "[green]+[/]", Action.UPDATE: "[yellow]~[/]", Action.DELETE: "[red]-[/]"}
@@ -24,7 +23,7 @@ _NAMED = 10
 
 
 @asynccontextmanager
-async def clients(info: ConnectionInfo) -> AsyncIterator[tuple[ProvisioningServiceClient, HomeportAdminClient]]:
+async def clients(info: ServerAccess) -> AsyncIterator[tuple[ProvisioningServiceClient, HomeportAdminClient]]:
     """Open the running server's two clients."""
     service = ProvisioningServiceClient.create_from_connection_string(
         info.admin_connection_string, ca_file=info.ca_file

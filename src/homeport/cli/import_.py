@@ -12,13 +12,12 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from homeport.app.directory import ConnectionInfo
 from homeport.ascode.bulk import Existing, Item, Outcome, Tally, bring_in
 from homeport.ascode.checkpoint import Checkpoint, CheckpointError
 from homeport.ascode.documents import unknown_members
 from homeport.ascode.table import Line, TableError, read_table
 from homeport.ascode.transfer import PublicApiSource, read_certificates
-from homeport.cli.console import DataOption, err, fail, out, progress_bar, running_server
+from homeport.cli.console import DataOption, ServerAccess, err, fail, out, progress_bar, running_server
 from homeport.cli.declarations import clients
 from homeport.cli.moving import (
     CaFileOption,
@@ -131,7 +130,7 @@ def _wrong(line: Line, problem: str) -> Line:
 async def _import(
     file: Path,
     checkpoint: Checkpoint,
-    info: ConnectionInfo,
+    info: ServerAccess,
     existing: Existing,
     tally: Tally,
     bar: Progress,

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from keyword import iskeyword
+from pathlib import Path
 
 import typer
 
@@ -21,6 +22,9 @@ COMMANDS = (
     "export",
     "import",
     "why",
+    "admin",
+    "audit",
+    "events",
     "ip-filter",
     "demo",
 )
@@ -33,9 +37,25 @@ def _version(wanted: bool) -> None:
 
 
 def _root(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    _shown: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    server: str | None = typer.Option(
+        None, "--server", envvar="HOMEPORT_SERVER", help="Administer the server at this address, with a token."
+    ),
+    token: str | None = typer.Option(
+        None, "--token", envvar="HOMEPORT_TOKEN", help="An administrator's token (see `homeport admin`)."
+    ),
+    ca_file: Path | None = typer.Option(
+        None, "--ca-file", envvar="HOMEPORT_CA_FILE", help="PEM of the authority to trust there."
+    ),
 ) -> None:
     """Hold the options of the program itself."""
+    if server is None:
+        return  # whoever is on the server's machine needs no token
+    from homeport.cli.console import fail, name_server
+
+    if not token:
+        raise fail("--server needs --token, or HOMEPORT_TOKEN.", code=2)
+    name_server(server, token, ca_file)
 
 
 def build(arguments: Sequence[str]) -> typer.Typer:

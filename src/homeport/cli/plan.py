@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 
-from homeport.app.directory import ConnectionInfo
 from homeport.ascode.files import Declarations
 from homeport.ascode.kinds import kinds_of
 from homeport.ascode.plan import Plan
-from homeport.cli.console import DataOption, Output, OutputOption, fail, running_server
+from homeport.cli.console import DataOption, Output, OutputOption, ServerAccess, fail, running_server
 from homeport.cli.declarations import clients, compare, documents, no_paths, print_json, read, show
 
 CHANGES = 2
@@ -53,6 +52,6 @@ def plan(
         raise typer.Exit(CHANGES)
 
 
-async def _make(declarations: Declarations, info: ConnectionInfo, *, prune: bool) -> Plan:
+async def _make(declarations: Declarations, info: ServerAccess, *, prune: bool) -> Plan:
     async with clients(info) as (service, admin):
         return await compare(declarations, kinds_of(service, admin), prune=prune)

@@ -38,10 +38,24 @@ class ServiceCredential:
         return sign(encode_resource(self.host_name), self.key, expiry, self.policy)
 
 
+def parse_endpoint(endpoint: str, token: str) -> ServiceCredential:
+    """Read a service's address, `host`, `host:port` or a URL with these, for a bearer token.
+
+    Raises ConnectionStringError, which does not repeat the token.
+    """
+    authority = endpoint.strip().removeprefix("https://").rstrip("/")
+    if not authority or not authority.isprintable() or any(mark in authority for mark in "/@ ?#"):
+        raise ConnectionStringError("the server's address is not a host name, with or without https:// and a port")
+    token = token.strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise ConnectionStringError("the token is not one: it is empty, or has characters that no token has")
+    return ServiceCredential(authority=authority, token=token)
+
+
 def parse_connection_string(text: str) -> ServiceCredential:
     """Read `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`, or with `SharedAccessSignature` for the last two.
 
-    The host may carry a port. Raises ConnectionStringError.
+    The signature may be a bearer token (`Bearer …`), too. The host may carry a port. Raises ConnectionStringError.
     """
     parts: dict[str, str] = {}
     for item in text.strip().strip(";").split(";"):
@@ -58,8 +72,8 @@ def parse_connection_string(text: str) -> ServiceCredential:
     if not authority or "/" in authority or "@" in authority or not authority.isprintable() or " " in authority:
         raise ConnectionStringError("the connection string needs HostName: a host name, with or without a port")
     if token := parts.get("SharedAccessSignature"):
-        if not token.startswith(SCHEME + " "):
-            raise ConnectionStringError(f"SharedAccessSignature does not begin with '{SCHEME}'")
+        if not token.startswith((SCHEME + " ", "Bearer ")):
+            raise ConnectionStringError(f"SharedAccessSignature begins with neither '{SCHEME}' nor 'Bearer'")
         return ServiceCredential(authority=authority, token=token)
     policy, encoded = parts.get("SharedAccessKeyName"), parts.get("SharedAccessKey")
     if not policy or not encoded:

@@ -20,6 +20,7 @@ from homeport.dps.ports import CaCertificateStore, EnrollmentStore
 from homeport.dps.revocation import CrlKeeper, CrlShelf
 from homeport.dps.revocation.lists import UPLOAD
 from homeport.errors import Code, HomeportError
+from homeport.security.callers import SYSTEM, Caller
 from homeport.security.explain import quoted
 from homeport.security.revocation import RevocationError, authority_key, is_http_url
 from homeport.security.x509 import Certificate, CertificateError, parse_certificate, parse_der
@@ -83,6 +84,7 @@ class CaCertificateService:
         is_verified: bool | None,
         revocation: RevocationSettings | None,
         if_match: str | None,
+        by: Caller = SYSTEM,
     ) -> AuthorityView:
         """Create without `if_match`, replace with it; another certificate has to be verified again.
 
@@ -121,14 +123,21 @@ class CaCertificateService:
         )
         _check_settings(record.revocation)
         if stored is None:
-            await self._certificates.create(record, limit=self._limit)
+            await self._certificates.create(record, limit=self._limit, by=by)
         else:
-            await self._certificates.replace(record, expected_etag=stored.etag if if_match == _ANY else if_match)
+            expected = stored.etag if if_match == _ANY else if_match
+            await self._certificates.replace(record, expected_etag=expected, by=by)
         self._keeper.look_now()
         return await self.get(record.name)
 
     async def change(
-        self, name: str, *, is_verified: bool | None, revocation: RevocationSettings | None, if_match: str | None
+        self,
+        name: str,
+        *,
+        is_verified: bool | None,
+        revocation: RevocationSettings | None,
+        if_match: str | None,
+        by: Caller = SYSTEM,
     ) -> AuthorityView:
         """Verify by the administrator's word, take that back, or change what is asked about revocation."""
         stored = await self._find(name)
@@ -143,28 +152,29 @@ class CaCertificateService:
             ),
             stored,
             if_match,
+            by,
         )
         self._keeper.look_now()
         return await self.get(stored.name)
 
-    async def delete(self, name: str, *, if_match: str | None) -> None:
+    async def delete(self, name: str, *, if_match: str | None, by: Caller = SYSTEM) -> None:
         """Raise NOT_FOUND, PRECONDITION_FAILED, or CA_CERTIFICATE_IN_USE with the names of those that refer to it."""
         stored = await self._find(name)
-        await self._certificates.delete(stored.name, expected_etag=None if if_match == _ANY else if_match)
+        await self._certificates.delete(stored.name, expected_etag=None if if_match == _ANY else if_match, by=by)
         authority = authority_key(parse_der(stored.certificate))
         if all(authority_key(parse_der(other.certificate)) != authority for other in await self._certificates.all()):
             await self._shelf.remove(authority)
 
     # ---------------------------------------------------------------- proof of possession
 
-    async def new_code(self, name: str, *, if_match: str | None) -> AuthorityView:
+    async def new_code(self, name: str, *, if_match: str | None, by: Caller = SYSTEM) -> AuthorityView:
         """Give a fresh verification code: the common name of the certificate that is to prove possession."""
         stored = await self._find(name)
         code = self._random(_CODE_BYTES).hex().upper()
-        await self._replace(replace(stored, verification_code=code), stored, if_match)
+        await self._replace(replace(stored, verification_code=code), stored, if_match, by)
         return await self.get(stored.name)
 
-    async def verify(self, name: str, certificate: str, *, if_match: str | None) -> AuthorityView:
+    async def verify(self, name: str, certificate: str, *, if_match: str | None, by: Caller = SYSTEM) -> AuthorityView:
         """Take a certificate for the verification code, issued by the authority, as proof. Raises INVALID_REQUEST."""
         stored = await self._find(name)
         if stored.verification_code is None:
@@ -188,27 +198,27 @@ class CaCertificateService:
             )
         if problem := judge_leaf(proof, now=self._clock.now()):
             raise HomeportError(Code.INVALID_REQUEST, f"The verification certificate: {problem.explanation}.")
-        await self._replace(replace(stored, is_verified=True, verification_code=None), stored, if_match)
+        await self._replace(replace(stored, is_verified=True, verification_code=None), stored, if_match, by)
         return await self.get(stored.name)
 
     # ---------------------------------------------------------------- revocation lists
 
-    async def put_crl(self, name: str, data: bytes) -> AuthorityView:
+    async def put_crl(self, name: str, data: bytes, *, by: Caller = SYSTEM) -> AuthorityView:
         """Take an authority's CRL, PEM or DER. Raises INVALID_REQUEST if it is not one, or older than the known one."""
         stored = await self._find(name)
         try:
-            await self._shelf.put(data, parse_der(stored.certificate), UPLOAD)
+            await self._shelf.put(data, parse_der(stored.certificate), UPLOAD, told_as=stored.name, by=by)
         except RevocationError as error:
             raise HomeportError(Code.INVALID_REQUEST, f"The CRL cannot be taken: {error}.") from None
         return await self.get(stored.name)
 
-    async def delete_crl(self, name: str) -> None:
+    async def delete_crl(self, name: str, *, by: Caller = SYSTEM) -> None:
         """Forget an authority's CRL. Raises NOT_FOUND."""
         stored = await self._find(name)
         authority = authority_key(parse_der(stored.certificate))
         if await self._shelf.about(authority) is None:
             raise HomeportError(Code.NOT_FOUND, f"There is no CRL of '{stored.name}'.")
-        await self._shelf.remove(authority)
+        await self._shelf.remove(authority, told_as=stored.name, by=by)
 
     # ---------------------------------------------------------------- shared
 
@@ -218,12 +228,12 @@ class CaCertificateService:
             raise HomeportError(Code.NOT_FOUND, f"There is no CA certificate '{name[:128]}'.")
         return found
 
-    async def _replace(self, changed: CaCertificate, stored: CaCertificate, if_match: str | None) -> None:
+    async def _replace(self, changed: CaCertificate, stored: CaCertificate, if_match: str | None, by: Caller) -> None:
         """Replace exactly the version that was read, and that the caller has in mind."""
         if if_match not in {None, _ANY, stored.etag}:
             raise HomeportError(Code.PRECONDITION_FAILED, "Precondition failed: the CA certificate has another etag.")
         record = replace(changed, etag=new_etag(self._random), updated_at=self._clock.now())
-        await self._certificates.replace(record, expected_etag=stored.etag)
+        await self._certificates.replace(record, expected_etag=stored.etag, by=by)
 
     async def _views(self, records: list[CaCertificate]) -> list[AuthorityView]:
         groups = await self._enrollments.groups()

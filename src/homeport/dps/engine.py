@@ -410,6 +410,7 @@ class Engine:
             hubs=await self._stores.hubs.all(),
             device_payload=call.payload,
             tracking_id=call.context.tracking_id,
+            remote_address=call.context.remote_address,
             default_policy=self._default_policy,
             identity_digest=call.digest,
             lease_owner=self._assigner.owner,

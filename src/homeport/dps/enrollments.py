@@ -12,6 +12,7 @@ from homeport.dps.model import Enrollment, EnrollmentGroup, IndividualEnrollment
 from homeport.dps.ports import CaCertificateStore, EnrollmentStore, LinkedHubStore, RegistrationStore
 from homeport.errors import Code, HomeportError
 from homeport.paging import Page
+from homeport.security.callers import SYSTEM, Caller
 
 T = TypeVar("T", IndividualEnrollment, EnrollmentGroup)
 
@@ -57,6 +58,7 @@ class EnrollmentService:
         build: Callable[[IndividualEnrollment | None], IndividualEnrollment],
         *,
         if_match: str | None,
+        by: Caller = SYSTEM,
     ) -> IndividualEnrollment:
         """Create without `if_match`, replace with it. `build` makes the new one from the stored one.
 
@@ -65,18 +67,18 @@ class EnrollmentService:
         if if_match is None:
             created = build(None)
             await self._check(created)
-            await self._enrollments.create_individual(created)
+            await self._enrollments.create_individual(created, by=by)
             return created
         return await self._replace(
             lambda: self.get_individual(registration_id),
             build,
-            lambda changed, etag: self._enrollments.replace_individual(changed, expected_etag=etag),
+            lambda changed, etag: self._enrollments.replace_individual(changed, expected_etag=etag, by=by),
             if_match,
         )
 
-    async def delete_individual(self, registration_id: str, *, if_match: str | None) -> None:
+    async def delete_individual(self, registration_id: str, *, if_match: str | None, by: Caller = SYSTEM) -> None:
         """Raise ENROLLMENT_NOT_FOUND or PRECONDITION_FAILED."""
-        await self._enrollments.delete_individual(registration_id, expected_etag=_expected(if_match))
+        await self._enrollments.delete_individual(registration_id, expected_etag=_expected(if_match), by=by)
 
     async def page_individuals(self, *, after: str | None, limit: int) -> Page[IndividualEnrollment]:
         """Return enrollments in id order."""
@@ -89,24 +91,29 @@ class EnrollmentService:
         return _found(await self._enrollments.get_group(group_id), Code.GROUP_NOT_FOUND)
 
     async def put_group(
-        self, group_id: str, build: Callable[[EnrollmentGroup | None], EnrollmentGroup], *, if_match: str | None
+        self,
+        group_id: str,
+        build: Callable[[EnrollmentGroup | None], EnrollmentGroup],
+        *,
+        if_match: str | None,
+        by: Caller = SYSTEM,
     ) -> EnrollmentGroup:
         """Do for a group what `put_individual` does; the codes are GROUP_EXISTS and GROUP_NOT_FOUND."""
         if if_match is None:
             created = build(None)
             await self._check(created)
-            await self._enrollments.create_group(created)
+            await self._enrollments.create_group(created, by=by)
             return created
         return await self._replace(
             lambda: self.get_group(group_id),
             build,
-            lambda changed, etag: self._enrollments.replace_group(changed, expected_etag=etag),
+            lambda changed, etag: self._enrollments.replace_group(changed, expected_etag=etag, by=by),
             if_match,
         )
 
-    async def delete_group(self, group_id: str, *, if_match: str | None) -> None:
+    async def delete_group(self, group_id: str, *, if_match: str | None, by: Caller = SYSTEM) -> None:
         """Raise GROUP_NOT_FOUND or PRECONDITION_FAILED."""
-        await self._enrollments.delete_group(group_id, expected_etag=_expected(if_match))
+        await self._enrollments.delete_group(group_id, expected_etag=_expected(if_match), by=by)
 
     async def page_groups(self, *, after: str | None, limit: int) -> Page[EnrollmentGroup]:
         """Return groups in id order."""
@@ -122,9 +129,9 @@ class EnrollmentService:
         """Return the record, or None for a device that never registered."""
         return await self._registrations.get(registration_id)
 
-    async def delete_registration(self, registration_id: str, *, if_match: str | None) -> None:
+    async def delete_registration(self, registration_id: str, *, if_match: str | None, by: Caller = SYSTEM) -> None:
         """Forget the record; the hub keeps the device. Raise REGISTRATION_NOT_FOUND or PRECONDITION_FAILED."""
-        await self._registrations.delete(registration_id, expected_etag=_expected(if_match))
+        await self._registrations.delete(registration_id, expected_etag=_expected(if_match), by=by)
 
     async def page_registrations(self, *, group_id: str | None, after: str | None, limit: int) -> Page[Registration]:
         """Return records in id order; of one group, or of all."""

@@ -13,6 +13,7 @@ from homeport.clock import Clock
 from homeport.dps.model import LinkedHub
 from homeport.dps.ports import LinkedHubStore
 from homeport.errors import Code, HomeportError
+from homeport.security.callers import SYSTEM, Caller
 from homeport.security.sas import SasError, decode_key
 from homeport.security.x509 import CertificateError, check_authorities
 
@@ -70,7 +71,7 @@ class HubService:
         """Return every linked hub in name order."""
         return await self._hubs.all()
 
-    async def create(self, name: str, host_names: Sequence[str], share: Share) -> LinkedHub:
+    async def create(self, name: str, host_names: Sequence[str], share: Share, *, by: Caller = SYSTEM) -> LinkedHub:
         """Make a hub here and link it. Raises HUB_EXISTS or INVALID_REQUEST."""
         if self._administration is None:
             raise HomeportError(Code.INVALID_REQUEST, "This server serves no hubs of its own.")
@@ -79,10 +80,16 @@ class HubService:
         hub = share.applied_to(LinkedHub(name=name, host_name=host_names[0], created_at=self._clock.now()))
         await self._check_new(hub)
         primary = await self._administration.create(name, host_names)
-        return await self._link(replace(hub, host_name=primary))
+        return await self._link(replace(hub, host_name=primary), by)
 
     async def link(
-        self, name: str, connection_string: str, share: Share, *, ca_certificates: str | None = None
+        self,
+        name: str,
+        connection_string: str,
+        share: Share,
+        *,
+        ca_certificates: str | None = None,
+        by: Caller = SYSTEM,
     ) -> LinkedHub:
         """Link a hub that runs elsewhere. Raises HUB_EXISTS or INVALID_REQUEST, which never repeats the key."""
         if ca_certificates:
@@ -97,25 +104,25 @@ class HubService:
             )
         )
         await self._check_new(hub)
-        return await self._link(hub)
+        return await self._link(hub, by)
 
-    async def update(self, name: str, share: Share) -> LinkedHub:
+    async def update(self, name: str, share: Share, *, by: Caller = SYSTEM) -> LinkedHub:
         """Change how a hub takes part. Raises NOT_FOUND or INVALID_REQUEST."""
         for hub in await self._hubs.all():
             if hub.name.lower() == name.lower():
                 changed = share.applied_to(hub)
-                await self._hubs.put(changed, create=False)
+                await self._hubs.put(changed, create=False, by=by)
                 await self._bus.publish(HubsChanged(name=hub.name))
                 return changed
         raise HomeportError(Code.NOT_FOUND, "No hub of that name is linked.")
 
-    async def unlink(self, name: str) -> None:
+    async def unlink(self, name: str, *, by: Caller = SYSTEM) -> None:
         """Assign nothing more to a hub; the devices there stay. Raises NOT_FOUND."""
-        await self._hubs.delete(name)
+        await self._hubs.delete(name, by=by)
         await self._bus.publish(HubsChanged(name=name))
 
-    async def _link(self, hub: LinkedHub) -> LinkedHub:
-        await self._hubs.put(hub, create=True)
+    async def _link(self, hub: LinkedHub, by: Caller) -> LinkedHub:
+        await self._hubs.put(hub, create=True, by=by)
         await self._bus.publish(HubsChanged(name=hub.name))
         return hub
 

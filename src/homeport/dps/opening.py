@@ -47,6 +47,7 @@ class Opening:
     hubs: Sequence[LinkedHub]
     device_payload: bytes | None
     tracking_id: str
+    remote_address: str
     default_policy: AllocationPolicy
     identity_digest: str
     lease_owner: str | None
@@ -131,6 +132,7 @@ def _operation(
         step=Step.PROVISION if status is RegistrationStatus.ASSIGNING else Step.DONE,
         deadline=deadline,
         tracking_id=opening.tracking_id,
+        remote_address=opening.remote_address,
         identity_digest=opening.identity_digest,
         **members,
     )

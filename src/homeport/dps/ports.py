@@ -1,6 +1,7 @@
 """What provisioning needs from the world.
 
-A store method is one whole transaction; each suite in tests/contract proves an implementation of these.
+A store method is one whole transaction; what an administrator changes is told in the journal within it, with who
+it was done `by`. Each suite in tests/contract proves an implementation of these.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from homeport.dps.model import (
     StoredCrl,
 )
 from homeport.paging import Page
+from homeport.security.callers import SYSTEM, Caller
 
 
 class EnrollmentStore(Protocol):
@@ -36,30 +38,32 @@ class EnrollmentStore(Protocol):
         """
         ...
 
-    async def create_individual(self, enrollment: IndividualEnrollment) -> None:
+    async def create_individual(self, enrollment: IndividualEnrollment, *, by: Caller = SYSTEM) -> None:
         """Raise HomeportError ENROLLMENT_EXISTS if the id is taken."""
         ...
 
-    async def create_group(self, group: EnrollmentGroup) -> None:
+    async def create_group(self, group: EnrollmentGroup, *, by: Caller = SYSTEM) -> None:
         """Raise HomeportError GROUP_EXISTS if the id is taken."""
         ...
 
-    async def replace_individual(self, enrollment: IndividualEnrollment, *, expected_etag: str | None) -> None:
+    async def replace_individual(
+        self, enrollment: IndividualEnrollment, *, expected_etag: str | None, by: Caller = SYSTEM
+    ) -> None:
         """Replace the stored one. `expected_etag` None accepts any version.
 
         Raise ENROLLMENT_NOT_FOUND, or PRECONDITION_FAILED if the stored etag is another.
         """
         ...
 
-    async def replace_group(self, group: EnrollmentGroup, *, expected_etag: str | None) -> None:
+    async def replace_group(self, group: EnrollmentGroup, *, expected_etag: str | None, by: Caller = SYSTEM) -> None:
         """Like `replace_individual`, with GROUP_NOT_FOUND."""
         ...
 
-    async def delete_individual(self, registration_id: str, *, expected_etag: str | None) -> None:
+    async def delete_individual(self, registration_id: str, *, expected_etag: str | None, by: Caller = SYSTEM) -> None:
         """Raise ENROLLMENT_NOT_FOUND or PRECONDITION_FAILED."""
         ...
 
-    async def delete_group(self, group_id: str, *, expected_etag: str | None) -> None:
+    async def delete_group(self, group_id: str, *, expected_etag: str | None, by: Caller = SYSTEM) -> None:
         """Raise GROUP_NOT_FOUND or PRECONDITION_FAILED."""
         ...
 
@@ -98,7 +102,7 @@ class RegistrationStore(Protocol):
         """Lease open operations whose lease has run out and whose retry time has come, oldest first."""
         ...
 
-    async def delete(self, registration_id: str, *, expected_etag: str | None) -> None:
+    async def delete(self, registration_id: str, *, expected_etag: str | None, by: Caller = SYSTEM) -> None:
         """Raise REGISTRATION_NOT_FOUND or PRECONDITION_FAILED."""
         ...
 
@@ -145,11 +149,11 @@ class LinkedHubStore(Protocol):
         """Return every linked hub in name order."""
         ...
 
-    async def put(self, hub: LinkedHub, *, create: bool) -> None:
+    async def put(self, hub: LinkedHub, *, create: bool, by: Caller = SYSTEM) -> None:
         """Raise HUB_EXISTS when creating over an existing name or host name (compared without case)."""
         ...
 
-    async def delete(self, name: str) -> None:
+    async def delete(self, name: str, *, by: Caller = SYSTEM) -> None:
         """Raise NOT_FOUND if there is none."""
         ...
 
@@ -165,21 +169,25 @@ class CaCertificateStore(Protocol):
         """Return every one, in name order."""
         ...
 
-    async def create(self, certificate: CaCertificate, *, limit: int) -> None:
+    async def create(self, certificate: CaCertificate, *, limit: int, by: Caller = SYSTEM) -> None:
         """Raise CA_CERTIFICATE_EXISTS if the name is taken, INVALID_REQUEST if there are `limit` already."""
         ...
 
-    async def replace(self, certificate: CaCertificate, *, expected_etag: str | None) -> None:
+    async def replace(self, certificate: CaCertificate, *, expected_etag: str | None, by: Caller = SYSTEM) -> None:
         """Raise NOT_FOUND or PRECONDITION_FAILED."""
         ...
 
-    async def delete(self, name: str, *, expected_etag: str | None) -> None:
+    async def delete(self, name: str, *, expected_etag: str | None, by: Caller = SYSTEM) -> None:
         """Raise NOT_FOUND, PRECONDITION_FAILED, or CA_CERTIFICATE_IN_USE if enrollments refer to it."""
         ...
 
 
 class CrlStore(Protocol):
-    """Revocation lists, at most one of an authority."""
+    """Revocation lists, at most one of an authority.
+
+    `told_as` is the name of the CA certificate under which the journal tells of what an administrator did; without
+    it nothing is told: lists that are fetched come and go by themselves.
+    """
 
     async def all(self) -> Sequence[StoredCrl]:
         """Return what is known of every list, without the lists."""
@@ -189,11 +197,11 @@ class CrlStore(Protocol):
         """Return an authority's list in DER."""
         ...
 
-    async def put(self, crl: StoredCrl, der: bytes) -> None:
+    async def put(self, crl: StoredCrl, der: bytes, *, told_as: str | None = None, by: Caller = SYSTEM) -> None:
         """Keep this list instead of the authority's last one."""
         ...
 
-    async def delete(self, authority: str) -> None:
+    async def delete(self, authority: str, *, told_as: str | None = None, by: Caller = SYSTEM) -> None:
         """Forget an authority's list; a missing one is fine."""
         ...
 

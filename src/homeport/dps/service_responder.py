@@ -22,6 +22,7 @@ from homeport.dps.translate_service import (
 )
 from homeport.errors import Code, HomeportError
 from homeport.paging import Page, TokenError, decode_token, encode_token
+from homeport.security.callers import Caller
 from homeport.wire import WireError, decode
 from homeport.wire import dps_service as wire
 
@@ -47,19 +48,20 @@ class ServiceResponder:
         state = unassigned_document(enrollment.registration_id) if record is None else state_document(record)
         return success(200, individual_document(enrollment, secrets=False, state=state), tracking_id)
 
-    async def put_individual(self, registration_id: str, body: bytes, if_match: str | None, tracking_id: str) -> Reply:
+    async def put_individual(self, registration_id: str, body: bytes, if_match: str | None, by: Caller) -> Reply:
         document = read(wire.individual_enrollment, body)
         _same_id(registration_id, document.registration_id, "registrationId")
         enrollment = await self._service.put_individual(
             registration_id,
             lambda stored: individual_of(document, stored=stored, now=self._clock.now(), random=self._random),
             if_match=parse_if_match(if_match),
+            by=by,
         )
-        return success(200, individual_document(enrollment, secrets=True), tracking_id)
+        return success(200, individual_document(enrollment, secrets=True), by.tracking_id)
 
-    async def delete_individual(self, registration_id: str, if_match: str | None, tracking_id: str) -> Reply:
-        await self._service.delete_individual(registration_id, if_match=parse_if_match(if_match))
-        return Reply(status=204, body=b"", tracking_id=tracking_id)
+    async def delete_individual(self, registration_id: str, if_match: str | None, by: Caller) -> Reply:
+        await self._service.delete_individual(registration_id, if_match=parse_if_match(if_match), by=by)
+        return Reply(status=204, body=b"", tracking_id=by.tracking_id)
 
     async def individual_mechanism(self, registration_id: str, tracking_id: str) -> Reply:
         enrollment = await self._service.get_individual(registration_id)
@@ -81,19 +83,20 @@ class ServiceResponder:
     async def get_group(self, group_id: str, tracking_id: str) -> Reply:
         return success(200, group_document(await self._service.get_group(group_id), secrets=False), tracking_id)
 
-    async def put_group(self, group_id: str, body: bytes, if_match: str | None, tracking_id: str) -> Reply:
+    async def put_group(self, group_id: str, body: bytes, if_match: str | None, by: Caller) -> Reply:
         document = read(wire.enrollment_group, body)
         _same_id(group_id, document.enrollment_group_id, "enrollmentGroupId")
         group = await self._service.put_group(
             group_id,
             lambda stored: group_of(document, stored=stored, now=self._clock.now(), random=self._random),
             if_match=parse_if_match(if_match),
+            by=by,
         )
-        return success(200, group_document(group, secrets=True), tracking_id)
+        return success(200, group_document(group, secrets=True), by.tracking_id)
 
-    async def delete_group(self, group_id: str, if_match: str | None, tracking_id: str) -> Reply:
-        await self._service.delete_group(group_id, if_match=parse_if_match(if_match))
-        return Reply(status=204, body=b"", tracking_id=tracking_id)
+    async def delete_group(self, group_id: str, if_match: str | None, by: Caller) -> Reply:
+        await self._service.delete_group(group_id, if_match=parse_if_match(if_match), by=by)
+        return Reply(status=204, body=b"", tracking_id=by.tracking_id)
 
     async def group_mechanism(self, group_id: str, tracking_id: str) -> Reply:
         group = await self._service.get_group(group_id)
@@ -115,9 +118,9 @@ class ServiceResponder:
     async def get_registration(self, registration_id: str, tracking_id: str) -> Reply:
         return success(200, state_document(await self._service.get_registration(registration_id)), tracking_id)
 
-    async def delete_registration(self, registration_id: str, if_match: str | None, tracking_id: str) -> Reply:
-        await self._service.delete_registration(registration_id, if_match=parse_if_match(if_match))
-        return Reply(status=204, body=b"", tracking_id=tracking_id)
+    async def delete_registration(self, registration_id: str, if_match: str | None, by: Caller) -> Reply:
+        await self._service.delete_registration(registration_id, if_match=parse_if_match(if_match), by=by)
+        return Reply(status=204, body=b"", tracking_id=by.tracking_id)
 
     async def query_registrations(self, group_id: str, body: bytes, paging: "Paging", tracking_id: str) -> Reply:
         _check_query_body(body)

@@ -2,5 +2,6 @@
 
 from homeport.portal.app import create_portal
 from homeport.portal.context import About, PortalApi
+from homeport.portal.sessions import Entrance
 
-__all__ = ["About", "PortalApi", "create_portal"]
+__all__ = ["About", "Entrance", "PortalApi", "create_portal"]

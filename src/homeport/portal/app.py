@@ -7,8 +7,20 @@ from aiohttp import web
 
 from homeport.clock import Clock, SystemClock
 from homeport.portal import guard, live
-from homeport.portal.context import PORTAL, About, Portal, PortalApi, portal
-from homeport.portal.pages import attempts, certificates, enrollments, explorer, hubs, overview, registrations, signin
+from homeport.portal.context import PORTAL, About, Enter, Portal, PortalApi, portal
+from homeport.portal.pages import (
+    administrators,
+    attempts,
+    audit,
+    certificates,
+    enrollments,
+    events,
+    explorer,
+    hubs,
+    overview,
+    registrations,
+    signin,
+)
 from homeport.portal.rendering import Templates
 from homeport.portal.sessions import Doorkeeper, Sessions
 
@@ -23,12 +35,13 @@ def create_portal(
     hosts: Iterable[str] = (),
     https: bool = False,
     clock: Clock | None = None,
+    enter: Enter | None = None,
 ) -> web.Application:
     """Return the application; the caller serves it and closes the clients.
 
-    Who has the `token` may sign in. `hosts` are names under which the portal may be reached besides the
-    loopback's; `https` says that browsers reach it over HTTPS (a proxy's work). Live streams end when the
-    application shuts down.
+    Who has the `token` may sign in, as owner with `api`; so may whom `enter` finds for another token. `hosts` are
+    names under which the portal may be reached besides the loopback's; `https` says that browsers reach it over
+    HTTPS (a proxy's work). Live streams end when the application shuts down.
     """
     application = web.Application(
         client_max_size=MAX_FORM_BYTES,
@@ -47,11 +60,25 @@ def create_portal(
         sessions=Sessions(lambda: secrets.token_urlsafe(32)),
         templates=Templates(),
         secure=https,
+        enter=enter,
     )
     application.on_response_prepare.append(guard.add_headers)
     application.on_shutdown.append(live.end_streams)
     application.router.add_get("/static/{name}", _static)
-    for room in (signin, overview, enrollments, registrations, attempts, certificates, hubs, explorer, live):
+    for room in (
+        signin,
+        overview,
+        enrollments,
+        registrations,
+        attempts,
+        certificates,
+        hubs,
+        explorer,
+        audit,
+        events,
+        administrators,
+        live,
+    ):
         application.router.add_routes(room.routes)
     return application
 

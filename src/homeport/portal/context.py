@@ -1,8 +1,8 @@
 """What every page works with: the API's clients, the templates, the session. No page and no route lives here."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiohttp import web
@@ -10,7 +10,7 @@ from aiohttp import web
 from homeport.client.aio import HomeportAdminClient, HubRegistryClient, ProvisioningServiceClient
 from homeport.clock import Clock
 from homeport.portal.rendering import Templates
-from homeport.portal.sessions import Doorkeeper, Session, Sessions
+from homeport.portal.sessions import Doorkeeper, Entrance, Session, Sessions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,10 @@ class About:
     version: str
 
 
+Enter = Callable[[str], Awaitable[Entrance | None]]
+"""Returns whom an administrator's token lets in, None if it is nobody's."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Portal:
     """One portal; held by the application under `PORTAL`."""
@@ -42,6 +46,7 @@ class Portal:
     sessions: Sessions
     templates: Templates
     secure: bool
+    enter: Enter | None = None
     streams: set["StreamHandle"] = field(default_factory=set)
 
     @property
@@ -65,7 +70,9 @@ SESSION = web.RequestKey("SESSION", Session)
 
 
 def portal(request: web.Request) -> Portal:
-    return request.app[PORTAL]
+    """Return the portal; its API is the one that the signed-in administrator's token opens."""
+    here, signed_in = request.app[PORTAL], request.get(SESSION)
+    return here if signed_in is None else replace(here, api=signed_in.who.api)
 
 
 def session(request: web.Request) -> Session:
@@ -83,6 +90,8 @@ def page(request: web.Request, template: str, *, status: int = 200, **values: An
         about=here.about,
         path=request.path,
         session=signed_in,
+        may_enroll=signed_in is not None and signed_in.who.may_enroll,
+        may_configure=signed_in is not None and signed_in.who.may_configure,
         csrf=signed_in.csrf if signed_in else "",
         notice=signed_in.take_notice() if signed_in else None,
         **values,

@@ -15,6 +15,7 @@ from homeport.client.errors import (
     NotFoundError,
     ProvisioningServiceError,
     TransportError,
+    UnauthorizedError,
 )
 from homeport.portal.context import SESSION, page, portal
 
@@ -57,6 +58,8 @@ async def explain_failures(request: web.Request, handler: Handler) -> web.Stream
         return page(request, "error.html", status=error.status, **_words(error.status, error.text))
     except NotFoundError as error:
         return page(request, "error.html", status=404, title="Not found", problem=error)
+    except UnauthorizedError as error:
+        return await _refused(request, error)
     except ProvisioningServiceError as error:
         status = 502 if error.status >= 500 or error.status == 401 else error.status
         return page(request, "error.html", status=status, title="The service refused", problem=error)
@@ -76,6 +79,23 @@ async def explain_failures(request: web.Request, handler: Handler) -> web.Stream
         return page(
             request, "error.html", status=500, title="A fault of the portal", problem=None, tracking_id=tracking_id
         )
+
+
+async def _refused(request: web.Request, error: UnauthorizedError) -> web.StreamResponse:
+    """Tell a role that does not suffice from a token that is worth nothing any more; that ends the session."""
+    signed_in = request.get(SESSION)
+    if signed_in is None:
+        return page(request, "error.html", status=502, title="The service refused", problem=error)
+    here = portal(request)
+    try:
+        me = await here.api.admin.me()
+    except UnauthorizedError:
+        here.sessions.close(signed_in)
+        return web.Response(status=303, headers={"Location": "/login"})
+    except ClientError as worse:
+        return page(request, "error.html", status=502, title="The service does not answer", problem=worse)
+    said = f"You are {signed_in.who.name}, {me.role or 'without a role'}. This needs another role."
+    return page(request, "error.html", status=403, title="Not allowed", problem=None, said=said)
 
 
 def check_host(names: frozenset[str]) -> Middleware:

@@ -30,6 +30,14 @@ class Listing(Generic[T]):
     unfinished: bool = False
 
 
+def token_of(request: web.Request) -> str | None:
+    """Return the continuation that the request's `after` names. Raises HTTPBadRequest."""
+    after = request.query.get("after") or None
+    if after is not None and not _TOKEN.fullmatch(after):
+        raise web.HTTPBadRequest(text="This address names a page that does not exist.")
+    return after
+
+
 async def listing(
     request: web.Request, ask: Callable[[int, str | None], Awaitable[Page[T]]], key: Callable[[T], str]
 ) -> Listing[T]:
@@ -38,9 +46,7 @@ async def listing(
     `ask` fetches one page of the API, of that size and after that continuation.
     """
     prefix = request.query.get("q", "").strip()[:128]
-    after = request.query.get("after") or None
-    if after is not None and not _TOKEN.fullmatch(after):
-        raise web.HTTPBadRequest(text="This address names a page that does not exist.")
+    after = token_of(request)
     first = after is None
     if not prefix:
         page = await ask(SIZE, after)

@@ -5,6 +5,10 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from homeport.portal.context import PortalApi
 
 IDLE = timedelta(hours=12)
 LIFE = timedelta(days=7)
@@ -18,11 +22,32 @@ NewId = Callable[[], str]
 """Returns an unguessable, URL-safe text."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entrance:
+    """Who comes in: an administrator, and the API as that administrator's token opens it."""
+
+    name: str
+    role: str
+    """`reader`, `operator` or `owner`."""
+    api: "PortalApi" = field(repr=False)
+
+    @property
+    def may_enroll(self) -> bool:
+        """Whether to offer what changes enrollments and registrations; the API judges in the end."""
+        return self.role in {"operator", "owner"}
+
+    @property
+    def may_configure(self) -> bool:
+        """Whether to offer what changes hubs, CA certificates, subscriptions and administrators."""
+        return self.role == "owner"
+
+
 @dataclass(slots=True, kw_only=True)
 class Session:
     """One signed-in browser. `notice` and `secrets` wait for the next page that shows them, and are gone then."""
 
     id: str = field(repr=False)
+    who: Entrance
     csrf: str = field(repr=False)
     created_at: datetime
     seen_at: datetime
@@ -47,13 +72,13 @@ class Sessions:
         self._new_id = new_id
         self._open: dict[str, Session] = {}
 
-    def open(self, now: datetime) -> Session:
+    def open(self, now: datetime, who: Entrance) -> Session:
         """Begin a session; the longest unused one makes room when there are too many."""
         for stale in [session for session in self._open.values() if _is_over(session, now)]:
             del self._open[stale.id]
         if len(self._open) >= MAX_SESSIONS:
             del self._open[min(self._open.values(), key=lambda session: session.seen_at).id]
-        session = Session(id=self._new_id(), csrf=self._new_id(), created_at=now, seen_at=now)
+        session = Session(id=self._new_id(), who=who, csrf=self._new_id(), created_at=now, seen_at=now)
         self._open[session.id] = session
         return session
 
@@ -107,14 +132,15 @@ class Doorkeeper:
         over = self._failures - (ATTEMPTS - 1)
         return 0 if over <= 0 else max(1, round(over * REFILL.total_seconds()))
 
-    def admits(self, token: str, now: datetime) -> bool:
-        """Tell whether this is the token; a wrong one counts as a failure."""
+    def admits(self, token: str) -> bool:
+        """Tell whether this is the token."""
         offered = token.strip()
-        right = len(offered) <= MAX_TOKEN and hmac.compare_digest(_digest(offered.encode()), self._digest)
-        if not right:
-            self._forget(now)
-            self._failures += 1
-        return right
+        return len(offered) <= MAX_TOKEN and hmac.compare_digest(_digest(offered.encode()), self._digest)
+
+    def count_failure(self, now: datetime) -> None:
+        """Note that a token was offered that opens nothing."""
+        self._forget(now)
+        self._failures += 1
 
     def _forget(self, now: datetime) -> None:
         if self._counted_at is not None:

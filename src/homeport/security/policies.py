@@ -29,6 +29,8 @@ class DpsRight(StrEnum):
     """What a policy of the provisioning service may allow (contract dps.md 2.5); independent flags."""
 
     SERVICE_CONFIG = "ServiceConfig"
+    SERVICE_CONFIG_READ = "ServiceConfigRead"
+    """Read the configuration, without secrets; Azure has no such right. ServiceConfig includes it."""
     ENROLLMENT_READ = "EnrollmentRead"
     ENROLLMENT_WRITE = "EnrollmentWrite"
     REGISTRATION_STATUS_READ = "RegistrationStatusRead"

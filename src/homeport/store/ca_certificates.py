@@ -7,18 +7,22 @@ from homeport.dps.model import (
     CaReferences,
     EnrollmentGroup,
     IndividualEnrollment,
+    Kind,
     StoredCrl,
     TpmGroupAttestation,
+    change,
 )
 from homeport.errors import Code, HomeportError
+from homeport.security.callers import SYSTEM, Caller
 from homeport.store.cached import CachedTable
 from homeport.store.database import Database, Transaction, Value
 from homeport.store.enrollment_rows import group_of, individual_of
+from homeport.store.journal import SqlJournal
 from homeport.store.rows import Codec, key_of
 
 _ALL = "SELECT data FROM ca_certificates ORDER BY name_key"
 _COUNT = "SELECT count(*) FROM ca_certificates"
-_ETAG = "SELECT etag FROM ca_certificates WHERE name_key = :name_key"
+_GET = "SELECT data FROM ca_certificates WHERE name_key = :name_key"
 _CREATE = """
     INSERT INTO ca_certificates (name_key, etag, data) VALUES (:name_key, :etag, :data)
     ON CONFLICT (name_key) DO NOTHING"""
@@ -32,6 +36,7 @@ _MARKS = ('%"caReferences"%', '%"tpmGroup"%')
 _SHOWN = 10
 
 _CRLS = "SELECT data FROM crls ORDER BY authority"
+_GET_CRL = "SELECT data FROM crls WHERE authority = :authority"
 _READ_CRL = "SELECT der FROM crls WHERE authority = :authority"
 _PUT_CRL = """
     INSERT INTO crls (authority, data, der) VALUES (:authority, :data, :der)
@@ -45,8 +50,9 @@ _crl_codec = Codec(StoredCrl)
 class SqlCaCertificateStore:
     """CaCertificateStore over a Database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, journal: SqlJournal) -> None:
         self._database = database
+        self._journal = journal
         self._certificates = CachedTable(database, "ca_certificates", _load)
         self._groups = CachedTable(database, "enrollment_groups", _nothing)
         """Only to say that they are to be read anew: groups refer to certificates."""
@@ -54,7 +60,7 @@ class SqlCaCertificateStore:
     async def all(self) -> Sequence[CaCertificate]:
         return await self._certificates.content()
 
-    async def create(self, certificate: CaCertificate, *, limit: int) -> None:
+    async def create(self, certificate: CaCertificate, *, limit: int, by: Caller = SYSTEM) -> None:
         async def work(transaction: Transaction) -> None:
             # First, because it is the lock that lets one writer at a time count.
             await self._changed(transaction)
@@ -67,22 +73,29 @@ class SqlCaCertificateStore:
                 raise HomeportError(
                     Code.INVALID_REQUEST, f"There are {limit} CA certificates already: that is the limit."
                 )
+            entry = change(Kind.CA_CERTIFICATE_UPLOADED, _subject(certificate.name), by, after=certificate)
+            await self._journal.append(transaction, entry)
 
         await self._database.write(work)
 
-    async def replace(self, certificate: CaCertificate, *, expected_etag: str | None) -> None:
+    async def replace(self, certificate: CaCertificate, *, expected_etag: str | None, by: Caller = SYSTEM) -> None:
         async def work(transaction: Transaction) -> None:
             await self._changed(transaction)
-            await _check(transaction, certificate.name, expected_etag)
+            before = await _expect(transaction, certificate.name, expected_etag)
             await transaction.execute(_REPLACE, _values(certificate))
+            vouched = before.is_verified and before.certificate == certificate.certificate
+            news = certificate.is_verified and not vouched
+            kind = Kind.CA_CERTIFICATE_VERIFIED if news else Kind.CA_CERTIFICATE_UPDATED
+            entry = change(kind, _subject(certificate.name), by, before=before, after=certificate)
+            await self._journal.append(transaction, entry)
 
         await self._database.write(work)
 
-    async def delete(self, name: str, *, expected_etag: str | None) -> None:
+    async def delete(self, name: str, *, expected_etag: str | None, by: Caller = SYSTEM) -> None:
         async def work(transaction: Transaction) -> None:
             # It stops writers of groups, too, until this is done: nobody comes to refer to it meanwhile.
             await self._changed(transaction)
-            await _check(transaction, name, expected_etag)
+            before = await _expect(transaction, name, expected_etag)
             if users := await _users(transaction, name):
                 more = "" if len(users) <= _SHOWN else f" and {len(users) - _SHOWN} more"
                 raise HomeportError(
@@ -90,6 +103,8 @@ class SqlCaCertificateStore:
                     f"The CA certificate '{name}' is still referred to by {', '.join(users[:_SHOWN])}{more}.",
                 )
             await transaction.execute(_DELETE, {"name_key": key_of(name)})
+            entry = change(Kind.CA_CERTIFICATE_DELETED, _subject(before.name), by, before=before)
+            await self._journal.append(transaction, entry)
 
         await self._database.write(work)
 
@@ -101,8 +116,9 @@ class SqlCaCertificateStore:
 class SqlCrlStore:
     """CrlStore over a Database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, journal: SqlJournal) -> None:
         self._database = database
+        self._journal = journal
         self._crls = CachedTable(database, "crls", _load_crls)
 
     async def all(self) -> Sequence[StoredCrl]:
@@ -112,19 +128,29 @@ class SqlCrlStore:
         row = await self._database.fetch_one(_READ_CRL, {"authority": authority})
         return None if row is None else row[0]
 
-    async def put(self, crl: StoredCrl, der: bytes) -> None:
+    async def put(self, crl: StoredCrl, der: bytes, *, told_as: str | None = None, by: Caller = SYSTEM) -> None:
         async def work(transaction: Transaction) -> None:
             await self._crls.changed(transaction)
+            before = await _crl(transaction, crl.authority)
             await transaction.execute(
                 _PUT_CRL, {"authority": crl.authority, "data": _crl_codec.encode(crl), "der": der}
             )
+            if told_as is not None:
+                entry = change(Kind.CRL_UPLOADED, _subject(told_as), by, before=before, after=crl)
+                await self._journal.append(transaction, entry)
 
         await self._database.write(work)
 
-    async def delete(self, authority: str) -> None:
+    async def delete(self, authority: str, *, told_as: str | None = None, by: Caller = SYSTEM) -> None:
         async def work(transaction: Transaction) -> None:
             await self._crls.changed(transaction)
+            before = await _crl(transaction, authority)
+            if before is None:
+                return
             await transaction.execute(_DELETE_CRL, {"authority": authority})
+            if told_as is not None:
+                entry = change(Kind.CRL_DELETED, _subject(told_as), by, before=before)
+                await self._journal.append(transaction, entry)
 
         await self._database.write(work)
 
@@ -142,12 +168,19 @@ async def _nothing(transaction: Transaction) -> Sequence[None]:
     return ()
 
 
-async def _check(transaction: Transaction, name: str, expected_etag: str | None) -> None:
-    row = await transaction.fetch_one(_ETAG, {"name_key": key_of(name)})
+async def _crl(transaction: Transaction, authority: str) -> StoredCrl | None:
+    row = await transaction.fetch_one(_GET_CRL, {"authority": authority})
+    return None if row is None else _crl_codec.decode(row[0])
+
+
+async def _expect(transaction: Transaction, name: str, expected_etag: str | None) -> CaCertificate:
+    row = await transaction.fetch_one(_GET, {"name_key": key_of(name)})
     if row is None:
         raise HomeportError(Code.NOT_FOUND, f"There is no CA certificate '{name}'.")
-    if expected_etag is not None and row[0] != expected_etag:
+    stored = _codec.decode(row[0])
+    if expected_etag is not None and stored.etag != expected_etag:
         raise HomeportError(Code.PRECONDITION_FAILED, f"The CA certificate '{name}' was changed since it was read.")
+    return stored
 
 
 async def _users(transaction: Transaction, name: str) -> list[str]:
@@ -172,6 +205,10 @@ def _refers(enrollment: EnrollmentGroup | IndividualEnrollment, name: str) -> bo
             return key_of(name) in map(key_of, names)
         case _:
             return False
+
+
+def _subject(name: str) -> str:
+    return f"certificates/{name}"
 
 
 def _values(certificate: CaCertificate) -> dict[str, Value]:

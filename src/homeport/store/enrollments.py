@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
-from homeport.dps.model import Enrollment, EnrollmentGroup, IndividualEnrollment
+from homeport.dps.model import Enrollment, EnrollmentGroup, IndividualEnrollment, Kind, change, device
 from homeport.errors import Code, HomeportError
 from homeport.paging import Page
+from homeport.security.callers import SYSTEM, Caller
 from homeport.store.cached import CachedTable
 from homeport.store.database import Database, Transaction, Value
 from homeport.store.enrollment_rows import encode_enrollment, group_of, individual_of
+from homeport.store.journal import SqlJournal
 from homeport.store.rows import key_of
 
 
@@ -59,8 +61,9 @@ _GROUPS = _Table("enrollment_groups", missing=Code.GROUP_NOT_FOUND, exists=Code.
 class SqlEnrollmentStore:
     """EnrollmentStore over a Database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, journal: SqlJournal) -> None:
         self._database = database
+        self._journal = journal
         self._groups = CachedTable(database, "enrollment_groups", _load_groups)
 
     async def get_individual(self, registration_id: str) -> IndividualEnrollment | None:
@@ -74,39 +77,78 @@ class SqlEnrollmentStore:
     async def groups(self) -> Sequence[EnrollmentGroup]:
         return await self._groups.content()
 
-    async def create_individual(self, enrollment: IndividualEnrollment) -> None:
+    async def create_individual(self, enrollment: IndividualEnrollment, *, by: Caller = SYSTEM) -> None:
         identifier = enrollment.registration_id
-        if not await self._database.execute(_INDIVIDUALS.create, _values(identifier, enrollment)):
-            raise _INDIVIDUALS.taken(identifier)
 
-    async def create_group(self, group: EnrollmentGroup) -> None:
+        async def work(transaction: Transaction) -> None:
+            if not await transaction.execute(_INDIVIDUALS.create, _values(identifier, enrollment)):
+                raise _INDIVIDUALS.taken(identifier)
+            await self._journal.append(
+                transaction, change(Kind.ENROLLMENT_CREATED, device(identifier), by, after=enrollment)
+            )
+
+        await self._database.write(work)
+
+    async def create_group(self, group: EnrollmentGroup, *, by: Caller = SYSTEM) -> None:
         async def work(transaction: Transaction) -> None:
             if not await transaction.execute(_GROUPS.create, _values(group.group_id, group)):
                 raise _GROUPS.taken(group.group_id)
             await self._groups.changed(transaction)
+            await self._journal.append(transaction, change(Kind.GROUP_CREATED, _group(group.group_id), by, after=group))
 
         await self._database.write(work)
 
-    async def replace_individual(self, enrollment: IndividualEnrollment, *, expected_etag: str | None) -> None:
+    async def replace_individual(
+        self, enrollment: IndividualEnrollment, *, expected_etag: str | None, by: Caller = SYSTEM
+    ) -> None:
         identifier = enrollment.registration_id
-        await self._database.write(
-            lambda transaction: _INDIVIDUALS.change(
-                transaction, _INDIVIDUALS.replace, identifier, _values(identifier, enrollment), expected_etag
+        values = _values(identifier, enrollment)
+
+        async def work(transaction: Transaction) -> None:
+            row = await transaction.fetch_one(_INDIVIDUALS.get, {"id_key": key_of(identifier)})
+            await _INDIVIDUALS.change(transaction, _INDIVIDUALS.replace, identifier, values, expected_etag)
+            before = None if row is None else individual_of(*row)
+            kind = _kind(before, enrollment, _INDIVIDUAL_KINDS)
+            entry = change(kind, device(identifier), by, before=before, after=enrollment)
+            await self._journal.append(transaction, entry)
+
+        await self._database.write(work)
+
+    async def replace_group(self, group: EnrollmentGroup, *, expected_etag: str | None, by: Caller = SYSTEM) -> None:
+        values = _values(group.group_id, group)
+
+        async def work(transaction: Transaction) -> None:
+            row = await transaction.fetch_one(_GROUPS.get, {"id_key": key_of(group.group_id)})
+            await _GROUPS.change(transaction, _GROUPS.replace, group.group_id, values, expected_etag)
+            await self._groups.changed(transaction)
+            before = None if row is None else group_of(*row)
+            kind = _kind(before, group, _GROUP_KINDS)
+            await self._journal.append(
+                transaction, change(kind, _group(group.group_id), by, before=before, after=group)
             )
-        )
 
-    async def replace_group(self, group: EnrollmentGroup, *, expected_etag: str | None) -> None:
-        await self._change_group(_GROUPS.replace, group.group_id, _values(group.group_id, group), expected_etag)
+        await self._database.write(work)
 
-    async def delete_individual(self, registration_id: str, *, expected_etag: str | None) -> None:
-        await self._database.write(
-            lambda transaction: _INDIVIDUALS.change(
-                transaction, _INDIVIDUALS.delete, registration_id, {}, expected_etag
+    async def delete_individual(self, registration_id: str, *, expected_etag: str | None, by: Caller = SYSTEM) -> None:
+        async def work(transaction: Transaction) -> None:
+            row = await transaction.fetch_one(_INDIVIDUALS.get, {"id_key": key_of(registration_id)})
+            await _INDIVIDUALS.change(transaction, _INDIVIDUALS.delete, registration_id, {}, expected_etag)
+            before = None if row is None else individual_of(*row)
+            await self._journal.append(
+                transaction, change(Kind.ENROLLMENT_DELETED, device(registration_id), by, before=before)
             )
-        )
 
-    async def delete_group(self, group_id: str, *, expected_etag: str | None) -> None:
-        await self._change_group(_GROUPS.delete, group_id, {}, expected_etag)
+        await self._database.write(work)
+
+    async def delete_group(self, group_id: str, *, expected_etag: str | None, by: Caller = SYSTEM) -> None:
+        async def work(transaction: Transaction) -> None:
+            row = await transaction.fetch_one(_GROUPS.get, {"id_key": key_of(group_id)})
+            await _GROUPS.change(transaction, _GROUPS.delete, group_id, {}, expected_etag)
+            await self._groups.changed(transaction)
+            before = None if row is None else group_of(*row)
+            await self._journal.append(transaction, change(Kind.GROUP_DELETED, _group(group_id), by, before=before))
+
+        await self._database.write(work)
 
     async def page_individuals(self, *, after: str | None, limit: int) -> Page[IndividualEnrollment]:
         rows = await self._database.fetch_all(_INDIVIDUALS.page, {"after": after or "", "limit": limit + 1})
@@ -122,15 +164,6 @@ class SqlEnrollmentStore:
             after=rows[limit - 1][0] if len(rows) > limit else None,
         )
 
-    async def _change_group(
-        self, statement: str, group_id: str, values: dict[str, Value], expected_etag: str | None
-    ) -> None:
-        async def work(transaction: Transaction) -> None:
-            await _GROUPS.change(transaction, statement, group_id, values, expected_etag)
-            await self._groups.changed(transaction)
-
-        await self._database.write(work)
-
 
 async def _load_groups(transaction: Transaction) -> Sequence[EnrollmentGroup]:
     return [group_of(*row) for row in await transaction.fetch_all(_GROUPS.all)]
@@ -143,3 +176,18 @@ def _values(identifier: str, enrollment: Enrollment) -> dict[str, Value]:
         "etag": enrollment.etag,
         "data": encode_enrollment(enrollment),
     }
+
+
+_INDIVIDUAL_KINDS = (Kind.ENROLLMENT_UPDATED, Kind.ENROLLMENT_ENABLED, Kind.ENROLLMENT_DISABLED)
+_GROUP_KINDS = (Kind.GROUP_UPDATED, Kind.GROUP_ENABLED, Kind.GROUP_DISABLED)
+
+
+def _kind(before: Enrollment | None, after: Enrollment, kinds: tuple[Kind, Kind, Kind]) -> Kind:
+    updated, enabled, disabled = kinds
+    if before is None or before.enabled == after.enabled:
+        return updated
+    return enabled if after.enabled else disabled
+
+
+def _group(group_id: str) -> str:
+    return f"enrollmentGroups/{group_id}"

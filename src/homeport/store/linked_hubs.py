@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 
-from homeport.dps.model import LinkedHub
+from homeport.dps.model import Kind, LinkedHub, change
 from homeport.errors import Code, HomeportError
+from homeport.security.callers import SYSTEM, Caller
 from homeport.store.cached import CachedTable
 from homeport.store.database import Database, Transaction, Value
+from homeport.store.journal import SqlJournal
 from homeport.store.rows import Codec, key_of
 
 _ALL = "SELECT data FROM linked_hubs ORDER BY name_key"
+
+_GET = "SELECT data FROM linked_hubs WHERE name_key = :name_key"
 
 _CREATE = """
     INSERT INTO linked_hubs (name_key, host_key, data) VALUES (:name_key, :host_key, :data) ON CONFLICT DO NOTHING"""
@@ -27,14 +31,15 @@ codec = Codec(LinkedHub)
 class SqlLinkedHubStore:
     """LinkedHubStore over a Database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, journal: SqlJournal) -> None:
         self._database = database
+        self._journal = journal
         self._hubs = CachedTable(database, "linked_hubs", _load)
 
     async def all(self) -> Sequence[LinkedHub]:
         return await self._hubs.content()
 
-    async def put(self, hub: LinkedHub, *, create: bool) -> None:
+    async def put(self, hub: LinkedHub, *, create: bool, by: Caller = SYSTEM) -> None:
         """Without `create`, an existing hub of that name is replaced, a new one added."""
         values: dict[str, Value] = {
             "name_key": key_of(hub.name),
@@ -45,23 +50,37 @@ class SqlLinkedHubStore:
         async def work(transaction: Transaction) -> None:
             # First, because it is the lock that lets one writer at a time look at the host names.
             await self._hubs.changed(transaction)
+            before = None
             if create:
                 if not await transaction.execute(_CREATE, values):
                     raise _taken(hub)
             else:
                 if await transaction.fetch_one(_HOST_TAKEN, values) is not None:
                     raise _taken(hub)
+                before = await self._before(transaction, hub.name)
                 await transaction.execute(_PUT, values)
+            kind = Kind.HUB_LINKED if before is None else Kind.HUB_UPDATED
+            await self._journal.append(transaction, change(kind, _subject(hub.name), by, before=before, after=hub))
 
         await self._database.write(work)
 
-    async def delete(self, name: str) -> None:
+    async def delete(self, name: str, *, by: Caller = SYSTEM) -> None:
         async def work(transaction: Transaction) -> None:
+            before = await self._before(transaction, name)
             if not await transaction.execute(_DELETE, {"name_key": key_of(name)}):
                 raise HomeportError(Code.NOT_FOUND, f"There is no linked hub '{name}'.")
             await self._hubs.changed(transaction)
+            await self._journal.append(transaction, change(Kind.HUB_UNLINKED, _subject(name), by, before=before))
 
         await self._database.write(work)
+
+    async def _before(self, transaction: Transaction, name: str) -> LinkedHub | None:
+        row = await transaction.fetch_one(_GET, {"name_key": key_of(name)})
+        return None if row is None else codec.decode(row[0])
+
+
+def _subject(name: str) -> str:
+    return f"hubs/{name}"
 
 
 async def _load(transaction: Transaction) -> Sequence[LinkedHub]:

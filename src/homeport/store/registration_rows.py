@@ -54,6 +54,7 @@ class OperationRow(Struct, kw_only=True, omit_defaults=True):
     success: Substatus | None = None
     attempts: int = 0
     tracking_id: str = ""
+    remote_address: str = ""
     identity_digest: str = ""
 
 
@@ -133,6 +134,7 @@ def registration_of(columns: Row) -> Registration:
             lease_owner=lease_owner,
             lease_until=from_micros(lease_until),
             tracking_id=operation.tracking_id,
+            remote_address=operation.remote_address,
             identity_digest=operation.identity_digest,
         ),
         etag=etag,
@@ -163,6 +165,7 @@ def _row(registration: Registration) -> RegistrationRow:
             success=operation.success,
             attempts=operation.attempts,
             tracking_id=operation.tracking_id,
+            remote_address=operation.remote_address,
             identity_digest=operation.identity_digest,
         ),
         created_at=registration.created_at,

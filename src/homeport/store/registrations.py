@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from homeport.dps.model import Registration
+from homeport.dps.model import Entry, Kind, Registration, device, outcome
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.paging import Page
+from homeport.security.callers import SYSTEM, Caller
 from homeport.store.database import Database, Parameters, Transaction
+from homeport.store.journal import SqlJournal
 from homeport.store.registration_rows import COLUMNS, registration_of, registration_values
 from homeport.store.rows import key_of, to_micros
 
@@ -57,8 +59,9 @@ _DELETE = "DELETE FROM registrations WHERE id_key = :id_key"
 class SqlRegistrationStore:
     """RegistrationStore over a Database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, journal: SqlJournal) -> None:
         self._database = database
+        self._journal = journal
 
     async def get(self, registration_id: str) -> Registration | None:
         row = await self._database.fetch_one(_GET, {"id_key": key_of(registration_id)})
@@ -69,10 +72,13 @@ class SqlRegistrationStore:
     ) -> Registration:
         values = {**registration_values(registration), "expected": expected_etag}
         statement = _CREATE if expected_etag is None else _REOPEN
+        ended = outcome(registration)
 
         async def work(transaction: Transaction) -> Registration:
             opened = await transaction.fetch_one(statement, values)
             if opened is not None:
+                if ended is not None:
+                    await self._journal.append(transaction, ended)
                 same = opened[0] == registration.registration_id
                 return registration if same else replace(registration, registration_id=opened[0])
             row = await transaction.fetch_one(_GET_OPEN, {"id_key": values["id_key"]})
@@ -83,7 +89,21 @@ class SqlRegistrationStore:
         return await self._database.write(work, durable=durable)
 
     async def save(self, registration: Registration, *, lease_owner: str) -> None:
-        if not await self._database.execute(_SAVE, {**registration_values(registration), "saver": lease_owner}):
+        values = {**registration_values(registration), "saver": lease_owner}
+        ended = outcome(registration)
+        if ended is None:
+            changed = await self._database.execute(_SAVE, values)
+        else:
+            told = ended
+
+            async def work(transaction: Transaction) -> int:
+                saved = await transaction.execute(_SAVE, values)
+                if saved:
+                    await self._journal.append(transaction, told)
+                return saved
+
+            changed = await self._database.write(work)
+        if not changed:
             raise ConflictError("The operation is not this process's to continue.")
 
     async def claim(self, *, now: datetime, lease: timedelta, owner: str, limit: int) -> Sequence[Registration]:
@@ -102,17 +122,19 @@ class SqlRegistrationStore:
         """Give up every lease. Only for the sole process of a database, before it begins: all holders are dead."""
         await self._database.execute(_RELEASE)
 
-    async def delete(self, registration_id: str, *, expected_etag: str | None) -> None:
+    async def delete(self, registration_id: str, *, expected_etag: str | None, by: Caller = SYSTEM) -> None:
         key = key_of(registration_id)
 
         async def work(transaction: Transaction) -> None:
+            row = await transaction.fetch_one(_GET, {"id_key": key})
             matching = "" if expected_etag is None else " AND etag = :expected"
             if not await transaction.execute(_DELETE + matching, {"id_key": key, "expected": expected_etag}):
-                if await transaction.fetch_one(_GET, {"id_key": key}) is None:
+                if row is None:
                     raise HomeportError(Code.REGISTRATION_NOT_FOUND, f"'{registration_id}' has no registration.")
                 raise HomeportError(
                     Code.PRECONDITION_FAILED, f"The registration '{registration_id}' was changed since it was read."
                 )
+            await self._journal.append(transaction, _deletion(None if row is None else registration_of(row), by))
 
         await self._database.write(work)
 
@@ -126,3 +148,15 @@ class SqlRegistrationStore:
             items=[registration_of(row[1:]) for row in rows[:limit]],
             after=rows[limit - 1][0] if len(rows) > limit else None,
         )
+
+
+def _deletion(before: Registration | None, by: Caller) -> Entry:
+    assert before is not None, "what was deleted was there a statement ago"
+    home = before.assignment
+    return Entry(
+        kind=Kind.REGISTRATION_DELETED,
+        subject=device(before.registration_id),
+        by=by,
+        etag_before=before.etag,
+        data={"status": before.status.value, "assignedHub": home.hub if home else None},
+    )

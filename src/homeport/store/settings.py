@@ -25,14 +25,14 @@ class SettingsStore:
 
     async def put_if_absent(self, name: str, value: bytes) -> bytes:
         """Store the value unless there is one; return the one that stands, the same to everyone who asks."""
+        return await self._database.write(lambda transaction: self.put_if_absent_in(transaction, name, value))
 
-        async def work(transaction: Transaction) -> bytes:
-            if await transaction.execute(_PUT_IF_ABSENT, {"name": name, "value": value}):
-                return value
-            row = await transaction.fetch_one(_GET, {"name": name})
-            if row is None:
-                raise AssertionError("settings are never deleted")
-            standing: bytes = row[0]
-            return standing
-
-        return await self._database.write(work)
+    async def put_if_absent_in(self, transaction: Transaction, name: str, value: bytes) -> bytes:
+        """Do so as part of a transaction."""
+        if await transaction.execute(_PUT_IF_ABSENT, {"name": name, "value": value}):
+            return value
+        row = await transaction.fetch_one(_GET, {"name": name})
+        if row is None:
+            raise AssertionError("settings are never deleted")
+        standing: bytes = row[0]
+        return standing

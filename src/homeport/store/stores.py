@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from homeport.clock import Clock, SystemClock
+from homeport.store.administrators import SqlAdministratorStore
 from homeport.store.attempts import SqlAttemptStore
 from homeport.store.ca_certificates import SqlCaCertificateStore, SqlCrlStore
 from homeport.store.challenges import SqlChallengeStore
@@ -15,6 +17,7 @@ from homeport.store.enrollments import SqlEnrollmentStore
 from homeport.store.event_log import SqlEventLog
 from homeport.store.hubs import SqlHubStore
 from homeport.store.ip_filter import SqlIpFilterStore
+from homeport.store.journal import SqlJournal
 from homeport.store.linked_hubs import SqlLinkedHubStore
 from homeport.store.messages import SqlFeedbackStore, SqlMessageStore
 from homeport.store.migration import check, migrate
@@ -22,6 +25,7 @@ from homeport.store.postgres import PostgresDatabase
 from homeport.store.registrations import SqlRegistrationStore
 from homeport.store.settings import SettingsStore
 from homeport.store.sqlite import SqliteDatabase
+from homeport.store.subscriptions import SqlSubscriptionStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,31 +34,39 @@ class Stores:
 
     database: Database
     settings: SettingsStore
+    journal: SqlJournal
     enrollments: SqlEnrollmentStore
     registrations: SqlRegistrationStore
     challenges: SqlChallengeStore
     attempts: SqlAttemptStore
     linked_hubs: SqlLinkedHubStore
+    administrators: SqlAdministratorStore
+    subscriptions: SqlSubscriptionStore
     hubs: SqlHubStore
     ca_certificates: SqlCaCertificateStore
     crls: SqlCrlStore
     ip_filter: SqlIpFilterStore
 
     @classmethod
-    def over(cls, database: Database) -> "Stores":
-        """Build every store over the database; needs its event loop."""
+    def over(cls, database: Database, clock: Clock | None = None) -> "Stores":
+        """Build every store over the database; needs its event loop. The journal's times are the clock's."""
+        settings = SettingsStore(database)
+        journal = SqlJournal(database, settings, clock or SystemClock())
         return cls(
             database=database,
-            settings=SettingsStore(database),
-            enrollments=SqlEnrollmentStore(database),
-            registrations=SqlRegistrationStore(database),
+            settings=settings,
+            journal=journal,
+            enrollments=SqlEnrollmentStore(database, journal),
+            registrations=SqlRegistrationStore(database, journal),
             challenges=SqlChallengeStore(database),
             attempts=SqlAttemptStore(database),
-            linked_hubs=SqlLinkedHubStore(database),
+            administrators=SqlAdministratorStore(database, journal),
+            subscriptions=SqlSubscriptionStore(database, journal),
+            linked_hubs=SqlLinkedHubStore(database, journal),
             hubs=SqlHubStore(database),
-            ca_certificates=SqlCaCertificateStore(database),
-            crls=SqlCrlStore(database),
-            ip_filter=SqlIpFilterStore(database),
+            ca_certificates=SqlCaCertificateStore(database, journal),
+            crls=SqlCrlStore(database, journal),
+            ip_filter=SqlIpFilterStore(database, journal),
         )
 
     def devices(self, hub: str) -> SqlDeviceStore:
@@ -74,8 +86,9 @@ class Stores:
         return SqlEventLog(self.database, hub, partitions=partitions)
 
     async def close(self) -> None:
-        """Write what was recorded, and close the database."""
+        """Write what was recorded, chain the journal, and close the database."""
         await self.attempts.flush()
+        await self.journal.close()
         await self.database.close()
 
 

@@ -15,10 +15,12 @@ from homeport.dps.model import (
     TpmGroupAttestation,
 )
 from homeport.errors import Code, HomeportError
+from homeport.security.callers import Caller, CallerKind, Role
 from homeport.store import Stores
 from tests.contract.store.samples import NOW, challenge, group, individual
 
 LIMIT = 3
+ANNA = Caller(kind=CallerKind.ADMINISTRATOR, name="anna", role=Role.OWNER)
 
 
 def authority(name: str, etag: str = "e1", **changes: Any) -> CaCertificate:
@@ -143,3 +145,63 @@ async def test_a_challenge_keeps_the_certificates_it_came_with(stores: Stores) -
     pending = replace(challenge("dev"), endorsement_chain=(b"\xff", b"\0"))
     await stores.challenges.put(pending)
     assert await stores.challenges.get("dev", now=NOW) == pending
+
+
+async def told(stores: Stores) -> list[tuple[str, str, str, Any]]:
+    await stores.journal.flush()
+    documents = [recorded.document for recorded in await stores.journal.read(after=0, limit=99)]
+    return [
+        (one["kind"], one["subject"], one["by"]["name"], one["data"].get("changes", {}))
+        for one in documents
+        if one["subject"].startswith("certificates/")
+    ]
+
+
+async def test_what_administrators_change_is_told(stores: Stores) -> None:
+    store = stores.ca_certificates
+    new = authority("Root", is_verified=False)
+    await store.create(new, limit=LIMIT, by=ANNA)
+    coded = replace(new, verification_code="C0DE", etag="e2")
+    await store.replace(coded, expected_etag="e1", by=ANNA)
+    proven = replace(coded, is_verified=True, verification_code=None, etag="e3")
+    await store.replace(proven, expected_etag="e2", by=ANNA)
+    asked = RevocationSettings(policy=RevocationPolicy.OFF, crl_url="https://ca.example/crl?sig=secret")
+    await store.replace(replace(proven, revocation=asked, etag="e4"), expected_etag="e3", by=ANNA)
+    await store.replace(replace(proven, certificate=b"other", etag="e5"), expected_etag="e4", by=ANNA)
+    await store.delete("ROOT", expected_etag=None, by=ANNA)
+    for refusal in (store.delete("root", expected_etag=None, by=ANNA), store.replace(new, expected_etag=None, by=ANNA)):
+        await refused(refusal)
+    entries = await told(stores)
+    assert [(kind, subject, name) for kind, subject, name, _ in entries] == [
+        (kind, "certificates/Root", "anna")
+        for kind in (
+            "caCertificate.uploaded",
+            "caCertificate.updated",
+            "caCertificate.verified",
+            "caCertificate.updated",
+            "caCertificate.verified",
+            "caCertificate.deleted",
+        )
+    ]
+    uploaded, coded_entry, verified, settings, exchanged, _ = (changes for *_, changes in entries)
+    assert uploaded["certificate"]["after"]["bytes"] == len(new.certificate)
+    assert coded_entry == {"verificationCode": {"secret": True}}
+    assert verified == {"isVerified": {"before": False, "after": True}, "verificationCode": {"secret": True}}
+    assert settings["revocation.policy"] == {"before": "prefer", "after": "off"}
+    assert settings["revocation.crlUrl"] == {"after": "https://ca.example/crl"}
+    assert exchanged["certificate"]["before"] != exchanged["certificate"]["after"]
+
+
+async def test_lists_that_administrators_bring_are_told_and_those_that_are_fetched_are_not(stores: Stores) -> None:
+    await stores.crls.put(crl(source="http://ca.example/"), b"list")
+    await stores.crls.delete("a1")
+    assert await told(stores) == []
+    await stores.crls.put(crl(), b"list", told_as="Root", by=ANNA)
+    await stores.crls.delete("a1", told_as="Root", by=ANNA)
+    await stores.crls.delete("a1", told_as="Root", by=ANNA)
+    entries = await told(stores)
+    assert [(kind, subject, name) for kind, subject, name, _ in entries] == [
+        ("crl.uploaded", "certificates/Root", "anna"),
+        ("crl.deleted", "certificates/Root", "anna"),
+    ]
+    assert entries[0][3]["digest"] == {"after": "d1"}

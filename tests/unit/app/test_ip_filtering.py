@@ -11,6 +11,7 @@ import pytest
 
 from homeport.app.ip_filtering import LiveIpFilter
 from homeport.errors import Code, HomeportError
+from homeport.security.callers import SYSTEM, Caller
 from homeport.security.ip_filter import Action, Door, Rule
 
 DENY = Rule(name="nobody", action=Action.DENY, network="192.0.2.0/24", door=Door.DEVICES)
@@ -28,8 +29,8 @@ class Store:
             raise HomeportError(Code.UNAVAILABLE, "out of reach")
         return self.version, self.rules
 
-    async def put(self, rules: Sequence[Rule], *, expected: int | None) -> int:
-        del expected
+    async def put(self, rules: Sequence[Rule], *, expected: int | None, by: Caller = SYSTEM) -> int:
+        del expected, by
         self.rules, self.version = rules, self.version + 1
         return self.version
 

@@ -85,7 +85,9 @@ def clock() -> Clock:
 async def stranger(service: Standin, clock: Clock) -> AsyncIterator[Visitor]:
     """Somebody who has not signed in."""
     about = About(id_scope="0ne00000A1B", global_endpoint="dps.example.com", version="9.9")
-    application = create_portal(service.api(), token=TOKEN, about=about, hosts=["portal.example.com"], clock=clock)
+    application = create_portal(
+        service.api(), token=TOKEN, about=about, hosts=["portal.example.com"], clock=clock, enter=service.enter
+    )
     async with TestClient(TestServer(application)) as client:
         yield Visitor(client)
 

@@ -17,7 +17,7 @@ import httpx
 
 from homeport.client import NO_RETRY
 from homeport.client.aio import HomeportAdminClient, HubRegistryClient, ProvisioningServiceClient
-from homeport.portal import PortalApi
+from homeport.portal import Entrance, PortalApi
 
 NOW = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
 KEY = base64.b64encode(bytes(range(32))).decode()
@@ -43,6 +43,10 @@ class Standin:
         self.hubs: dict[str, dict[str, Any]] = {}
         self.certificates: dict[str, dict[str, Any]] = {}
         self.expiring: list[dict[str, Any]] = []
+        self.administrators: dict[str, dict[str, Any]] = {}
+        """By token."""
+        self.audit: list[dict[str, Any]] = []
+        self.broken_at: int | None = None
         self.devices: dict[str, dict[str, dict[str, Any]]] = {}
         self.messages: dict[str, list[dict[str, Any]]] = {}
         self.listeners: list[asyncio.Queue[tuple[str, dict[str, Any]]]] = []
@@ -59,6 +63,19 @@ class Standin:
             admin=HomeportAdminClient.create_from_connection_string(OWNER, **made),
             hubs=lambda: self.served,
         )
+
+    async def enter(self, token: str) -> Entrance | None:
+        """Let administrators in, each with clients of their own."""
+        who = self.administrators.get(token)
+        if who is None:
+            return None
+        made: dict[str, Any] = {"retry": NO_RETRY, "transport": self.transport, "verify": False}
+        api = PortalApi(
+            service=ProvisioningServiceClient.create_from_token("localhost", token, **made),
+            admin=HomeportAdminClient.create_from_token("localhost", token, **made),
+            hubs=lambda: self.served,
+        )
+        return Entrance(name=who["name"], role=who["role"], api=api)
 
     def add_hub(self, name: str, host: str, *, local: bool = True, weight: int = 1) -> None:
         self.hubs[name] = {
@@ -133,7 +150,11 @@ class Standin:
     async def answer(self, request: httpx.Request) -> httpx.Response:
         if self.down:
             raise httpx.ConnectError("connection refused", request=request)
-        assert request.headers["Authorization"].startswith("SharedAccessSignature ")
+        assert request.headers["Authorization"].startswith(("SharedAccessSignature ", "Bearer "))
+        if request.headers["Authorization"].startswith("Bearer "):
+            who = self.administrators.get(request.headers["Authorization"].removeprefix("Bearer "))
+            if who is None or (who["role"] == "reader" and request.method in {"PUT", "PATCH", "DELETE"}):
+                return _refuse(401002, "Unauthorized")
         parts = [unquote(part) for part in request.url.raw_path.decode().partition("?")[0].split("/") if part]
         host = request.url.host
         match request.method, parts:
@@ -183,6 +204,29 @@ class Standin:
                 return _page(request, list(self.registrations.values()))
             case _, ["certificates" | "expiring", *_]:
                 return self._certificates(request, parts)
+            case "GET", ["me"]:
+                who = self.administrators[request.headers["Authorization"].removeprefix("Bearer ")]
+                return _json({"kind": "administrator", "rights": [], **who})
+            case "GET", ["administrators"]:
+                return _json(list(self.administrators.values()))
+            case "PUT", ["administrators", name]:
+                token = f"hpt_{name}"
+                self.administrators[token] = {"name": name, "role": json.loads(request.content)["role"]}
+                return _json({**self.administrators[token], "token": token})
+            case "DELETE", ["administrators", name]:
+                self.administrators = {t: who for t, who in self.administrators.items() if who["name"] != name}
+                return httpx.Response(204)
+            case "GET", ["audit"]:
+                kind = request.url.params.get("kind", "")
+                return _page(request, [e for e in self.audit if e["entry"]["kind"].startswith(kind)])
+            case "GET", ["audit", number]:
+                return _json(self.audit[int(number) - 1])
+            case "POST", ["audit", "verify"]:
+                head = {"seq": 1, "hash": "00", "anchorSeq": 0, "anchorHash": "00", "signature": "", "publicKey": ""}
+                broken = {} if self.broken_at is None else {"brokenAt": self.broken_at, "reason": "it was changed"}
+                return _json({"ok": self.broken_at is None, "entries": len(self.audit), "head": head, **broken})
+            case "GET", ["eventSubscriptions"]:
+                return _json([])
             case "GET", ["hubs"]:
                 return _json(list(self.hubs.values()))
             case "PUT", ["hubs", name]:
@@ -209,10 +253,10 @@ class Standin:
                 return _json(list(self.certificates.values()))
             case "PUT", ["certificates", name]:
                 if name in self.certificates:
-                    return _refuse(409205, f"The CA certificate '{name}' exists already.")
+                    return _refuse(409213, f"The CA certificate '{name}' exists already.")
                 self.add_certificate(name, isVerified=document["isVerified"])
             case "DELETE", ["certificates", name] if self.certificates[name]["groups"]:
-                return _refuse(409206, f"The CA certificate '{name}' is still referred to.")
+                return _refuse(409214, f"The CA certificate '{name}' is still referred to.")
             case "DELETE", ["certificates", name]:
                 del self.certificates[name]
                 return httpx.Response(204)

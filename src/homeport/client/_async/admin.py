@@ -1,6 +1,6 @@
-"""The client of what only Homeport has: attempts and their reasons, all registrations, linked hubs (`/homeport/`).
+"""The client of what only Homeport has: attempts with their reasons, hubs, the IP filter (`/homeport/`).
 
-Certificate authorities are in `certificates`.
+Certificate authorities are in `certificates`, audit, events and administrators in `journal`.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -10,6 +10,7 @@ import msgspec
 
 from homeport.client._async.certificates import CertificateCalls
 from homeport.client._async.http import only, segment
+from homeport.client._async.journal import JournalClient
 from homeport.client.admin_models import (
     Attempt,
     IpFilter,
@@ -31,8 +32,8 @@ class _IpFilterTest(msgspec.Struct):
     decisions: list[IpFilterDecision]
 
 
-class HomeportAdminClient(CertificateCalls):
-    """Administration beside Azure's API; made of the provisioning service's connection string.
+class HomeportAdminClient(CertificateCalls, JournalClient):
+    """Administration beside Azure's API; made of the service's connection string or an administrator's token.
 
     Every method raises ProvisioningServiceError or TransportError.
     """

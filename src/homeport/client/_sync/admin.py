@@ -1,7 +1,7 @@
 # Made by scripts/unasync.py: change its twin in _async instead.
-"""The client of what only Homeport has: attempts and their reasons, all registrations, linked hubs (`/homeport/`).
+"""The client of what only Homeport has: attempts with their reasons, hubs, the IP filter (`/homeport/`).
 
-Certificate authorities are in `certificates`.
+Certificate authorities are in `certificates`, audit, events and administrators in `journal`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,6 +11,7 @@ import msgspec
 
 from homeport.client._sync.certificates import CertificateCalls
 from homeport.client._sync.http import only, segment
+from homeport.client._sync.journal import JournalClient
 from homeport.client.admin_models import (
     Attempt,
     IpFilter,
@@ -32,8 +33,8 @@ class _IpFilterTest(msgspec.Struct):
     decisions: list[IpFilterDecision]
 
 
-class HomeportAdminClient(CertificateCalls):
-    """Administration beside Azure's API; made of the provisioning service's connection string.
+class HomeportAdminClient(CertificateCalls, JournalClient):
+    """Administration beside Azure's API; made of the service's connection string or an administrator's token.
 
     Every method raises ProvisioningServiceError or TransportError.
     """

@@ -166,6 +166,14 @@ class HttpSession:
         except httpx.HTTPError as error:
             raise transport_error(f"GET from {self._authority}", error) from error
 
+    def pause_after(self, failures: int) -> bool:
+        """Wait as the retry policy says after so many failures in a row; False if it gives up."""
+        delay = self._retry.delay(failures, None, random.random())  # noqa: S311  # spreads load, keeps no secret
+        if delay is None:
+            return False
+        self._pause(delay)
+        return True
+
     def _headers(self, headers: Mapping[str, str] | None, body: bytes | None) -> dict[str, str]:
         sent = dict(headers or {})
         if body is not None:

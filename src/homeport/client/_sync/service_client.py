@@ -10,7 +10,7 @@ import msgspec
 from homeport.client._sync.backend import HttpTransport, Pause, pause
 from homeport.client._sync.http import HttpSession, only
 from homeport.client.answers import decode
-from homeport.client.connection_string import parse_connection_string
+from homeport.client.connection_string import parse_connection_string, parse_endpoint
 from homeport.client.models import Page
 from homeport.client.retry import RetryPolicy
 from homeport.client.trust import CaFile, tls_context
@@ -61,6 +61,39 @@ class ServiceClient:
                 timeout=timeout,
                 retry=retry or RetryPolicy(),
                 authorization=lambda: credential.authorization(world.now()),
+                query={"api-version": cls.API_VERSION},
+                pause=pause,
+                transport=transport,
+            ),
+        )
+
+    @classmethod
+    def create_from_token(
+        cls,
+        endpoint: str,
+        token: str,
+        *,
+        ca_file: CaFile = None,
+        verify: bool = True,
+        timeout: float = 30.0,
+        retry: RetryPolicy | None = None,
+        pause: Pause = pause,
+        transport: HttpTransport | None = None,
+    ) -> Self:
+        """Make a client of a service's address (`host`, `host:port` or `https://host:port`) and a bearer token.
+
+        Homeport's administrators have such tokens; Azure's are those of Microsoft Entra ID. The other arguments are
+        as for `create_from_connection_string`. Raises ConnectionStringError for what cannot be one of the two.
+        """
+        credential = parse_endpoint(endpoint, token)
+        return cls(
+            credential.host_name,
+            HttpSession(
+                credential.authority,
+                context=tls_context(ca_file, verify=verify),
+                timeout=timeout,
+                retry=retry or RetryPolicy(),
+                authorization=lambda: f"Bearer {credential.token}",
                 query={"api-version": cls.API_VERSION},
                 pause=pause,
                 transport=transport,

@@ -11,6 +11,7 @@ from homeport.dps.reply import Reply, success
 from homeport.dps.service_responder import read
 from homeport.dps.translate_certificates import ca_certificate_document, expiring_document, revocation_settings
 from homeport.errors import Code, HomeportError
+from homeport.security.callers import Caller
 from homeport.security.expiry import THRESHOLDS
 from homeport.wire import dps_certificates as wire
 from homeport.wire import format_time
@@ -31,7 +32,7 @@ class CertificatesResponder:
     async def get(self, name: str, tracking_id: str) -> Reply:
         return self._one(await self._certificates.get(name), tracking_id)
 
-    async def put(self, name: str, body: bytes, if_match: str | None, tracking_id: str) -> Reply:
+    async def put(self, name: str, body: bytes, if_match: str | None, by: Caller) -> Reply:
         """Create; with If-Match, replace."""
         document = read(wire.ca_certificate_upload, body)
         expected = parse_if_match(if_match)
@@ -44,10 +45,11 @@ class CertificatesResponder:
             is_verified=document.is_verified if isinstance(document.is_verified, bool) else None,
             revocation=revocation_settings(document.revocation, stored),
             if_match=expected,
+            by=by,
         )
-        return self._one(view, tracking_id)
+        return self._one(view, by.tracking_id)
 
-    async def patch(self, name: str, body: bytes, if_match: str | None, tracking_id: str) -> Reply:
+    async def patch(self, name: str, body: bytes, if_match: str | None, by: Caller) -> Reply:
         """Change whether it counts as verified, or what is asked about revocation."""
         document = read(wire.ca_certificate_change, body)
         stored = (await self._certificates.get(name)).record
@@ -56,28 +58,31 @@ class CertificatesResponder:
             is_verified=document.is_verified if isinstance(document.is_verified, bool) else None,
             revocation=revocation_settings(document.revocation, stored.revocation),
             if_match=parse_if_match(if_match),
+            by=by,
         )
-        return self._one(view, tracking_id)
+        return self._one(view, by.tracking_id)
 
-    async def delete(self, name: str, if_match: str | None, tracking_id: str) -> Reply:
-        await self._certificates.delete(name, if_match=parse_if_match(if_match))
-        return Reply(status=204, body=b"", tracking_id=tracking_id)
+    async def delete(self, name: str, if_match: str | None, by: Caller) -> Reply:
+        await self._certificates.delete(name, if_match=parse_if_match(if_match), by=by)
+        return Reply(status=204, body=b"", tracking_id=by.tracking_id)
 
-    async def new_code(self, name: str, if_match: str | None, tracking_id: str) -> Reply:
-        return self._one(await self._certificates.new_code(name, if_match=parse_if_match(if_match)), tracking_id)
+    async def new_code(self, name: str, if_match: str | None, by: Caller) -> Reply:
+        view = await self._certificates.new_code(name, if_match=parse_if_match(if_match), by=by)
+        return self._one(view, by.tracking_id)
 
-    async def verify(self, name: str, body: bytes, if_match: str | None, tracking_id: str) -> Reply:
+    async def verify(self, name: str, body: bytes, if_match: str | None, by: Caller) -> Reply:
         document = read(wire.verification, body)
-        view = await self._certificates.verify(name, document.certificate, if_match=parse_if_match(if_match))
-        return self._one(view, tracking_id)
+        expected = parse_if_match(if_match)
+        view = await self._certificates.verify(name, document.certificate, if_match=expected, by=by)
+        return self._one(view, by.tracking_id)
 
-    async def put_crl(self, name: str, body: bytes, tracking_id: str) -> Reply:
+    async def put_crl(self, name: str, body: bytes, by: Caller) -> Reply:
         """Take the body, PEM or DER as it is, for the authority's revocation list."""
-        return self._one(await self._certificates.put_crl(name, body), tracking_id)
+        return self._one(await self._certificates.put_crl(name, body, by=by), by.tracking_id)
 
-    async def delete_crl(self, name: str, tracking_id: str) -> Reply:
-        await self._certificates.delete_crl(name)
-        return Reply(status=204, body=b"", tracking_id=tracking_id)
+    async def delete_crl(self, name: str, by: Caller) -> Reply:
+        await self._certificates.delete_crl(name, by=by)
+        return Reply(status=204, body=b"", tracking_id=by.tracking_id)
 
     async def expiring(self, days: str | None, tracking_id: str) -> Reply:
         """Answer with what ends within so many days, 60 if not said: more are not kept track of."""

@@ -7,6 +7,7 @@ from homeport.dps.reply import Reply, success
 from homeport.dps.service_responder import read
 from homeport.dps.translate_service import hub_document
 from homeport.errors import Code, HomeportError
+from homeport.security.callers import Caller
 from homeport.wire import dps_admin as wire
 
 
@@ -23,32 +24,36 @@ class HubsResponder:
                 return success(200, hub_document(hub), tracking_id)
         raise HomeportError(Code.NOT_FOUND, "No hub of that name is linked.")
 
-    async def put(self, name: str, body: bytes, tracking_id: str) -> Reply:
+    async def put(self, name: str, body: bytes, by: Caller) -> Reply:
         """Create a hub here (`hostNames`) or link one elsewhere (`connectionString`)."""
         document = read(wire.hub_creation, body)
         share = _share(document)
         hosts, connection = document.host_names, document.connection_string
         if isinstance(hosts, list) and not isinstance(connection, str):
-            hub = await self._hubs.create(name, hosts, share)
+            hub = await self._hubs.create(name, hosts, share, by=by)
         elif isinstance(connection, str) and not isinstance(hosts, list):
             authorities = document.ca_certificates
             hub = await self._hubs.link(
-                name, connection, share, ca_certificates=authorities if isinstance(authorities, str) else None
+                name,
+                connection,
+                share,
+                ca_certificates=authorities if isinstance(authorities, str) else None,
+                by=by,
             )
         else:
             raise HomeportError(
                 Code.INVALID_REQUEST,
                 "Give either hostNames, for a hub of this server, or the connectionString of one elsewhere.",
             )
-        return success(200, hub_document(hub), tracking_id)
+        return success(200, hub_document(hub), by.tracking_id)
 
-    async def patch(self, name: str, body: bytes, tracking_id: str) -> Reply:
-        hub = await self._hubs.update(name, _share(read(wire.hub_change, body)))
-        return success(200, hub_document(hub), tracking_id)
+    async def patch(self, name: str, body: bytes, by: Caller) -> Reply:
+        hub = await self._hubs.update(name, _share(read(wire.hub_change, body)), by=by)
+        return success(200, hub_document(hub), by.tracking_id)
 
-    async def delete(self, name: str, tracking_id: str) -> Reply:
-        await self._hubs.unlink(name)
-        return Reply(status=204, body=b"", tracking_id=tracking_id)
+    async def delete(self, name: str, by: Caller) -> Reply:
+        await self._hubs.unlink(name, by=by)
+        return Reply(status=204, body=b"", tracking_id=by.tracking_id)
 
 
 def _share(document: wire.HubCreation | wire.HubChange) -> Share:

@@ -6,6 +6,7 @@ from typing import Protocol
 from homeport.dps.reply import Reply, success
 from homeport.dps.service_responder import read
 from homeport.errors import Code, HomeportError
+from homeport.security.callers import SYSTEM, Caller
 from homeport.security.ip_filter import Action, Door, IpFilter, Rule, RuleError, check_rules, read_address
 from homeport.wire import ip_filter as wire
 
@@ -17,7 +18,7 @@ class IpFilterStore(Protocol):
 
     async def get(self) -> tuple[int, Sequence[Rule]]: ...
 
-    async def put(self, rules: Sequence[Rule], *, expected: int | None) -> int:
+    async def put(self, rules: Sequence[Rule], *, expected: int | None, by: Caller = SYSTEM) -> int:
         """Replace all rules and return the new version.
 
         `expected` None accepts any. Raise HomeportError PRECONDITION_FAILED if the stored version is another.
@@ -36,7 +37,7 @@ class IpFilterResponder:
         version, rules = await self._store.get()
         return success(200, _document(version, rules), tracking_id)
 
-    async def put(self, body: bytes, if_match: str | None, *, caller: str, force: bool, tracking_id: str) -> Reply:
+    async def put(self, body: bytes, if_match: str | None, *, caller: Caller, force: bool) -> Reply:
         """Replace the rules. Without `force`, rules that lock the caller or this machine's administrators out are 400.
 
         The portal and the command line come from this machine.
@@ -47,10 +48,10 @@ class IpFilterResponder:
         except RuleError as error:
             raise HomeportError(Code.INVALID_REQUEST, str(error)) from None
         if not force:
-            _refuse_lock_out(rules, caller)
-        version = await self._store.put(rules, expected=_expected(if_match))
+            _refuse_lock_out(rules, caller.remote_address)
+        version = await self._store.put(rules, expected=_expected(if_match), by=caller)
         await self._changed()
-        return success(200, _document(version, rules), tracking_id)
+        return success(200, _document(version, rules), caller.tracking_id)
 
     async def test(self, address: str, tracking_id: str) -> Reply:
         """Answer with what the rules do with an address."""

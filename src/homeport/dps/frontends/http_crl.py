@@ -37,11 +37,12 @@ class CrlFrontEnd:
         tracking_id = new_guid(self._random)
         name = _name(raw_path(request)) or ""
         try:
-            self._authorization.demand(request, peer, DpsRight.SERVICE_CONFIG, tracking_id)
+            asked = await self._authorization.ask(request, peer, tracking_id)
+            asked.demand(DpsRight.SERVICE_CONFIG)
             body = await _read(request)
         except HomeportError as error:
             return respond(failure(error, tracking_id, self._clock), request)
-        reply = await answer(self._responder.put_crl(name, body, tracking_id), tracking_id, self._clock)
+        reply = await answer(self._responder.put_crl(name, body, asked.caller), tracking_id, self._clock)
         return respond(reply, request)
 
 

@@ -12,6 +12,7 @@ from homeport.dps.reply import Reply
 from homeport.dps.service_responder import Paging, ServiceResponder
 from homeport.errors import Code, HomeportError
 from homeport.net.stream import Peer
+from homeport.security.callers import Caller
 from homeport.security.policies import DpsRight
 from homeport.wire.versions import is_api_version
 
@@ -47,21 +48,22 @@ class ServiceFrontEnd:
 
     async def _answer(self, request: web.BaseRequest, peer: Peer, body: bytes, tracking_id: str) -> Reply:
         target = Target.of(request)
-        calls = self._calls(request, target, body, tracking_id)
+        asked = await self._authorization.ask(request, peer, tracking_id)
+        calls = self._calls(request, target, body, asked.caller)
         if not calls:
             raise HomeportError(Code.NOT_FOUND, "There is no such operation.")
         call = calls.get(request.method)
         if call is None:
             raise HomeportError(Code.METHOD_NOT_ALLOWED, f"The methods here are {', '.join(sorted(calls))}.")
         right, run = call
-        self._authorization.demand(request, peer, right, tracking_id)
+        asked.demand(right)
         if not is_api_version(target.parameters.get("api-version", "")):
             raise HomeportError(Code.INVALID_REQUEST, "The api-version is missing or not of the form YYYY-MM-DD.")
         return await run()
 
-    def _calls(self, request: web.BaseRequest, target: Target, body: bytes, tracking_id: str) -> Mapping[str, _Call]:
+    def _calls(self, request: web.BaseRequest, target: Target, body: bytes, caller: Caller) -> Mapping[str, _Call]:
         """Return the operations of one address by method, each with the right it needs (contract dps.md 2.5, 8.1)."""
-        responder = self._responder
+        responder, tracking_id = self._responder, caller.tracking_id
         if_match = request.headers.get("If-Match")
 
         def paging() -> Paging:
@@ -73,8 +75,8 @@ class ServiceFrontEnd:
             case ["enrollments", name]:
                 return {
                     "GET": (_READ, lambda: responder.get_individual(name, tracking_id)),
-                    "PUT": (_WRITE, lambda: responder.put_individual(name, body, if_match, tracking_id)),
-                    "DELETE": (_WRITE, lambda: responder.delete_individual(name, if_match, tracking_id)),
+                    "PUT": (_WRITE, lambda: responder.put_individual(name, body, if_match, caller)),
+                    "DELETE": (_WRITE, lambda: responder.delete_individual(name, if_match, caller)),
                 }
             case ["enrollments", name, word] if word.lower() == "attestationmechanism":
                 return {"POST": (_WRITE, lambda: responder.individual_mechanism(name, tracking_id))}
@@ -83,15 +85,15 @@ class ServiceFrontEnd:
             case ["enrollmentgroups", name]:
                 return {
                     "GET": (_READ, lambda: responder.get_group(name, tracking_id)),
-                    "PUT": (_WRITE, lambda: responder.put_group(name, body, if_match, tracking_id)),
-                    "DELETE": (_WRITE, lambda: responder.delete_group(name, if_match, tracking_id)),
+                    "PUT": (_WRITE, lambda: responder.put_group(name, body, if_match, caller)),
+                    "DELETE": (_WRITE, lambda: responder.delete_group(name, if_match, caller)),
                 }
             case ["enrollmentgroups", name, word] if word.lower() == "attestationmechanism":
                 return {"POST": (_WRITE, lambda: responder.group_mechanism(name, tracking_id))}
             case ["registrations", name]:
                 return {
                     "GET": (_STATUS_READ, lambda: responder.get_registration(name, tracking_id)),
-                    "DELETE": (_STATUS_WRITE, lambda: responder.delete_registration(name, if_match, tracking_id)),
+                    "DELETE": (_STATUS_WRITE, lambda: responder.delete_registration(name, if_match, caller)),
                 }
             case ["registrations", name, word] if word.lower() == "query":
                 return {

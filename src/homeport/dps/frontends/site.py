@@ -6,10 +6,12 @@ from homeport.clock import Clock
 from homeport.dps.admission import Admission
 from homeport.dps.frontends.admin import AdminFrontEnd, AdminResource
 from homeport.dps.frontends.amqp import DeviceAmqpFrontEnd
-from homeport.dps.frontends.authorization import Authorization
+from homeport.dps.frontends.authorization import Authorization, FindAdministrator
+from homeport.dps.frontends.events import EventsFrontEnd
 from homeport.dps.frontends.http_device import DeviceFrontEnd
 from homeport.dps.frontends.http_service import ServiceFrontEnd
 from homeport.dps.frontends.mqtt import DeviceMqttFrontEnd
+from homeport.dps.journal import Journal
 from homeport.dps.responder import DeviceResponder
 from homeport.dps.service_responder import ServiceResponder
 from homeport.net.screening import Screen
@@ -30,13 +32,25 @@ def dps_site(
     http: tuple[HttpFrontEnd, ...] = (),
     admission: Admission | None = None,
     screen: Screen | None = None,
+    administrators: FindAdministrator | None = None,
+    journal: Journal | None = None,
+    source: str = "",
 ) -> Site:
     """Make the site of one provisioning service; `http` are further front-ends under the same names.
 
-    `admission` is for administrators; the devices' responder has its own. `screen` is the IP filter.
+    `admission` is for administrators; the devices' responder has its own. `screen` is the IP filter. `administrators`
+    finds whose a bearer token is; `journal`, with the `source` of its events, is what live streams tell.
     """
     screen = screen or Screen()
-    authorization = Authorization(policies=lambda: policies, hosts=lambda: names, clock=clock, admission=admission)
+    authorization = Authorization(
+        policies=lambda: policies,
+        hosts=lambda: names,
+        clock=clock,
+        admission=admission,
+        administrators=administrators,
+    )
+    if journal is not None:
+        http = (EventsFrontEnd(journal, authorization, source=source, clock=clock, random=random), *http)
     return Site(
         names=frozenset(names),
         http=(

@@ -1,5 +1,6 @@
 """The nouns of device provisioning as values. No serialization, no transport, no SQL (contract dps.md 3, 8, 9)."""
 
+from homeport.dps.model.administrator import Administrator
 from homeport.dps.model.attempt import Attempt, Check, Outcome
 from homeport.dps.model.attestation import (
     Attestation,
@@ -18,6 +19,7 @@ from homeport.dps.model.ca_certificate import (
     RevocationSettings,
     StoredCrl,
 )
+from homeport.dps.model.changes import change, device, outcome
 from homeport.dps.model.document import JsonObject
 from homeport.dps.model.enrollment import (
     AllocationPolicy,
@@ -28,6 +30,16 @@ from homeport.dps.model.enrollment import (
     IndividualEnrollment,
     ProvisioningStatus,
     ReprovisionPolicy,
+)
+from homeport.dps.model.events import (
+    DEFAULT_MAX_ATTEMPTS,
+    TYPE_PREFIX,
+    DeadLetter,
+    Filter,
+    Mode,
+    Progress,
+    Standing,
+    Subscription,
 )
 from homeport.dps.model.evidence import (
     CallContext,
@@ -48,6 +60,7 @@ from homeport.dps.model.hub import (
     TwinContent,
     TwinWrite,
 )
+from homeport.dps.model.journal import Entry, Kind, Recorded, Wanted, document_of
 from homeport.dps.model.registration import (
     Assignment,
     Failure,
@@ -60,6 +73,9 @@ from homeport.dps.model.registration import (
 )
 
 __all__ = [
+    "DEFAULT_MAX_ATTEMPTS",
+    "TYPE_PREFIX",
+    "Administrator",
     "AllocationPolicy",
     "Assignment",
     "Attempt",
@@ -72,23 +88,30 @@ __all__ = [
     "Check",
     "ClientCertificates",
     "CustomAllocation",
+    "DeadLetter",
     "DeviceClaim",
     "DeviceSpec",
     "Enrollment",
     "EnrollmentGroup",
     "EnrollmentRef",
+    "Entry",
     "Evidence",
     "Failure",
+    "Filter",
     "HubCredential",
     "HubDevice",
     "IndividualEnrollment",
     "JsonObject",
+    "Kind",
     "LinkedHub",
+    "Mode",
     "NoEvidence",
     "Operation",
     "Outcome",
     "PendingChallenge",
+    "Progress",
     "ProvisioningStatus",
+    "Recorded",
     "Registration",
     "RegistrationStatus",
     "ReprovisionPolicy",
@@ -97,8 +120,10 @@ __all__ = [
     "SasCredential",
     "SasEvidence",
     "SigningCertificates",
+    "Standing",
     "Step",
     "StoredCrl",
+    "Subscription",
     "Substatus",
     "SymmetricKeyAttestation",
     "ThumbprintCredential",
@@ -107,5 +132,10 @@ __all__ = [
     "TpmGroupAttestation",
     "TwinContent",
     "TwinWrite",
+    "Wanted",
     "X509Attestation",
+    "change",
+    "device",
+    "document_of",
+    "outcome",
 ]

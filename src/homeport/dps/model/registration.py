@@ -76,8 +76,15 @@ class Operation:
     lease_until: datetime | None = None
     tracking_id: str = ""
     """The tracking id of the register call that opened the operation."""
+    remote_address: str = ""
+    """Where that call came from."""
     identity_digest: str = ""
     """Digest of the credential the device proved itself with: calls that proved the same may share the outcome."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether the device gives up another home for its target."""
+        return self.leaves is not None and self.leaves != self.target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

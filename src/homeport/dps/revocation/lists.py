@@ -9,6 +9,7 @@ from datetime import datetime
 from homeport.clock import Clock
 from homeport.dps.model import StoredCrl
 from homeport.dps.ports import CrlStore
+from homeport.security.callers import SYSTEM, Caller
 from homeport.security.crl import Crl, is_older, read_crl
 from homeport.security.revocation import RevocationError, authority_key
 from homeport.security.x509 import Certificate, CertificateError, parse_der
@@ -50,8 +51,13 @@ class CrlShelf:
                 crl = await self._load(about)
         return crl
 
-    async def put(self, data: bytes, issuer: Certificate, source: str) -> StoredCrl:
-        """Check a list and keep it; it counts from now on. Raises RevocationError, also for an older one."""
+    async def put(
+        self, data: bytes, issuer: Certificate, source: str, *, told_as: str | None = None, by: Caller = SYSTEM
+    ) -> StoredCrl:
+        """Check a list and keep it; it counts from now on. Raises RevocationError, also for an older one.
+
+        `told_as`: see `CrlStore`.
+        """
         now = self._clock.now()
         crl = await asyncio.to_thread(read_crl, data, issuer, now=now)
         authority = authority_key(issuer)
@@ -59,13 +65,13 @@ class CrlShelf:
         if known is not None and is_older(crl, known):
             raise RevocationError(f"{crl.label} is older than the one that is known, {known.label}")
         about = _about(crl, issuer, source, now)
-        await self._store.put(about, crl.der)
+        await self._store.put(about, crl.der, told_as=told_as, by=by)
         self._read[authority] = (about.digest, crl)
         return about
 
-    async def remove(self, authority: str) -> None:
+    async def remove(self, authority: str, *, told_as: str | None = None, by: Caller = SYSTEM) -> None:
         """Forget an authority's list."""
-        await self._store.delete(authority)
+        await self._store.delete(authority, told_as=told_as, by=by)
         self._read.pop(authority, None)
 
     async def _load(self, about: StoredCrl) -> Crl | None:

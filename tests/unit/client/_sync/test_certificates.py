@@ -101,7 +101,7 @@ def test_refusals(server_context: ssl.SSLContext, ca_file: Path) -> None:
             path=f"{PATH}/factory{VERSION}",
             status=409,
             body={
-                "errorCode": 409206,
+                "errorCode": 409214,
                 "message": "The CA certificate 'factory' is still referred to by the group 'x'.",
             },
         ),

@@ -1,6 +1,8 @@
 """Administrators over HTTPS, beside Azure's API (`/homeport/…`): one front-end, a module for each noun."""
 
+from homeport.dps.frontends.admin.administrators import AdministratorsResource
 from homeport.dps.frontends.admin.attempts import AttemptsResource
+from homeport.dps.frontends.admin.audit import AuditResource
 from homeport.dps.frontends.admin.certificates import CertificatesResource
 from homeport.dps.frontends.admin.export import ExportResource
 from homeport.dps.frontends.admin.frontend import AdminFrontEnd
@@ -8,16 +10,20 @@ from homeport.dps.frontends.admin.hubs import HubsResource
 from homeport.dps.frontends.admin.ip_filter import IpFilterResource
 from homeport.dps.frontends.admin.registrations import RegistrationsResource
 from homeport.dps.frontends.admin.resource import AdminRequest, AdminResource, Calls
+from homeport.dps.frontends.admin.subscriptions import SubscriptionsResource
 
 __all__ = [
     "AdminFrontEnd",
     "AdminRequest",
     "AdminResource",
+    "AdministratorsResource",
     "AttemptsResource",
+    "AuditResource",
     "Calls",
     "CertificatesResource",
     "ExportResource",
     "HubsResource",
     "IpFilterResource",
     "RegistrationsResource",
+    "SubscriptionsResource",
 ]

@@ -41,6 +41,7 @@ class AdminFrontEnd:
     async def _answer(self, request: web.BaseRequest, peer: Peer, body: bytes, tracking_id: str) -> Reply:
         target = Target.of(request)
         collection = target.segments[1].lower()
+        asked = await self._authorization.ask(request, peer, tracking_id)
         calls = self._resources[collection].calls(
             AdminRequest(
                 path=(collection, *target.segments[2:]),
@@ -48,7 +49,7 @@ class AdminFrontEnd:
                 headers={name.lower(): value for name, value in request.headers.items()},
                 body=body,
                 tracking_id=tracking_id,
-                remote_address=peer.remote.host,
+                caller=asked.caller,
             )
         )
         if not calls:
@@ -57,5 +58,5 @@ class AdminFrontEnd:
         if call is None:
             raise HomeportError(Code.METHOD_NOT_ALLOWED, f"The methods here are {', '.join(sorted(calls))}.")
         right, run = call
-        self._authorization.demand(request, peer, right, tracking_id)
+        asked.demand(right)
         return await run()

@@ -2,7 +2,7 @@ from homeport.dps.administration import HubsResponder
 from homeport.dps.frontends.admin.resource import AdminRequest, Calls
 from homeport.security.policies import DpsRight
 
-_CONFIG = DpsRight.SERVICE_CONFIG
+_CONFIG, _READ = DpsRight.SERVICE_CONFIG, DpsRight.SERVICE_CONFIG_READ
 
 
 class HubsResource:
@@ -14,16 +14,16 @@ class HubsResource:
         self._responder = responder
 
     def calls(self, request: AdminRequest) -> Calls:
-        responder, body, tracking_id = self._responder, request.body, request.tracking_id
+        responder, body, caller = self._responder, request.body, request.caller
         match request.path:
             case ["hubs"]:
-                return {"GET": (_CONFIG, lambda: responder.list(tracking_id))}
+                return {"GET": (_READ, lambda: responder.list(caller.tracking_id))}
             case ["hubs", name]:
                 return {
-                    "GET": (_CONFIG, lambda: responder.get(name, tracking_id)),
-                    "PUT": (_CONFIG, lambda: responder.put(name, body, tracking_id)),
-                    "PATCH": (_CONFIG, lambda: responder.patch(name, body, tracking_id)),
-                    "DELETE": (_CONFIG, lambda: responder.delete(name, tracking_id)),
+                    "GET": (_READ, lambda: responder.get(name, caller.tracking_id)),
+                    "PUT": (_CONFIG, lambda: responder.put(name, body, caller)),
+                    "PATCH": (_CONFIG, lambda: responder.patch(name, body, caller)),
+                    "DELETE": (_CONFIG, lambda: responder.delete(name, caller)),
                 }
             case _:
                 return {}

@@ -25,9 +25,8 @@ class IpFilterResource:
                         lambda: responder.put(
                             request.body,
                             request.headers.get("if-match"),
-                            caller=request.remote_address,
+                            caller=request.caller,
                             force=force,
-                            tracking_id=tracking_id,
                         ),
                     ),
                 }

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from homeport.dps.reply import Reply
 from homeport.dps.service_responder import Paging
+from homeport.security.callers import Caller
 from homeport.security.policies import DpsRight
 
 Calls = Mapping[str, tuple[DpsRight, Callable[[], Awaitable[Reply]]]]
@@ -25,7 +26,8 @@ class AdminRequest:
     headers: Mapping[str, str]
     body: bytes
     tracking_id: str
-    remote_address: str = ""
+    caller: Caller
+    """Who asks. Whatever changes something is handed it, for the journal; its rights are checked before it runs."""
 
     def paging(self) -> Paging:
         """Read page size and continuation. Raises HomeportError INVALID_REQUEST."""
