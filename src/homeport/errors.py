@@ -15,6 +15,8 @@ class Code(IntEnum):
     """The registration id (or group id) is not 1-128 of the allowed characters, or two places name different ids."""
     INVALID_QUERY = 400005
     """The query text is outside the documented grammar."""
+    QUOTA_EXCEEDED = 400006
+    """There are as many of these as the service takes."""
     CUSTOM_ALLOCATION_FAILED = 400207
     """The enrollment asks for custom allocation, which gave no hub."""
     NO_HUB = 400208
@@ -45,6 +47,10 @@ class Code(IntEnum):
     """Two changes of one thing at the same time; the other one was first."""
     HUB_EXISTS = 409204
     """A linked hub with that name or host name exists."""
+    POLICY_EXISTS = 409205
+    """A shared access policy of that name exists."""
+    LAST_ADMINISTRATOR = 409206
+    """The change would leave no shared access policy with the right ServiceConfig."""
     CA_CERTIFICATE_EXISTS = 409213
     """A CA certificate with that name exists; with If-Match it is replaced."""
     CA_CERTIFICATE_IN_USE = 409214

@@ -57,6 +57,9 @@ MAKE_ENROLLMENT = ("PUT", f"/enrollments/dev-1{VERSION}", ENROLLMENT)
 MAKE_GROUP = ("PUT", f"/enrollmentGroups/line{VERSION}", GROUP)
 MAKE_HUB = ("PUT", "/homeport/hubs/two", {"hostNames": ["127.0.0.9"]})
 MAKE_ADMINISTRATOR = ("PUT", "/homeport/administrators/anna", {"role": "reader"})
+MAKE_POLICY = ("PUT", "/homeport/policies/ci", {"rights": ["RegistrationStatusRead"]})
+BULK = {"mode": "create", "enrollments": [ENROLLMENT]}
+BULK_GROUPS = {"mode": "create", "enrollmentGroups": [GROUP]}
 MAKE_SUBSCRIPTION = ("PUT", "/homeport/eventSubscriptions/hook", {"url": HOOK, "types": ["nothing"]})
 
 LATE = datetime(2100, 1, 1, tzinfo=UTC)
@@ -135,6 +138,23 @@ CHANGES = {
     "administrators POST ['administrators', name, 'token']": Change(
         path="/homeport/administrators/anna/token", kind="administrator.updated", first=(MAKE_ADMINISTRATOR,)
     ),
+    "http_service POST ['enrollments']": Change(path=f"/enrollments{VERSION}", body=BULK, kind="enrollment.created"),
+    "http_service POST ['enrollmentgroups']": Change(
+        path=f"/enrollmentGroups{VERSION}", body=BULK_GROUPS, kind="enrollmentGroup.created"
+    ),
+    "policies PUT ['policies', name]": Change(path=MAKE_POLICY[1], body=MAKE_POLICY[2], kind="policy.created"),
+    "policies PATCH ['policies', name]": Change(
+        path="/homeport/policies/ci", body={"rights": ["EnrollmentRead"]}, kind="policy.updated", first=(MAKE_POLICY,)
+    ),
+    "policies DELETE ['policies', name]": Change(
+        path="/homeport/policies/ci", kind="policy.deleted", first=(MAKE_POLICY,)
+    ),
+    "policies POST ['policies', name, 'regenerate']": Change(
+        path="/homeport/policies/ci/regenerate", body={"key": "primary"}, kind="policy.updated", first=(MAKE_POLICY,)
+    ),
+    "policies POST ['policies', name, 'swap']": Change(
+        path="/homeport/policies/ci/swap", kind="policy.updated", first=(MAKE_POLICY,)
+    ),
     "subscriptions PUT [_, name]": Change(
         path=MAKE_SUBSCRIPTION[1], body=MAKE_SUBSCRIPTION[2], kind="eventSubscription.created"
     ),
@@ -153,6 +173,8 @@ CHANGES_NOTHING = {
     "http_service POST ['registrations', name, word]": "a query",
     "http_service POST ['enrollments', name, word]": "tells the keys",
     "http_service POST ['enrollmentgroups', name, word]": "tells the keys",
+    "registrations POST ['registrations', word]": "a query",
+    "policies POST ['policies', name, 'keys']": "tells the keys",
     "audit POST ['audit', 'verify']": "reads",
     "subscriptions POST [_, name, 'test']": "sends an event to a webhook that was chosen before",
 }
@@ -345,7 +367,7 @@ async def test_events_are_streamed_from_where_a_reader_left(operator: Operator) 
     await operator.ask(*MAKE_ENROLLMENT)
     await operator.ask(*MAKE_GROUP)
     server = operator._server
-    url = f"http://127.0.0.1:{server._port}/homeport/events?after=1&types=enrollment.*,enrollmentGroup.created"
+    url = f"http://127.0.0.1:{server._port}/homeport/events?after=2&types=enrollment.*,enrollmentGroup.created"
     async with server._session.get(url, headers=operator._headers) as response:
         assert response.headers["Content-Type"] == "text/event-stream"
         lines = []
@@ -353,7 +375,7 @@ async def test_events_are_streamed_from_where_a_reader_left(operator: Operator) 
             lines.append(line.decode().strip())
             if sum(each.startswith("data:") for each in lines) == 2:
                 break
-    assert [line for line in lines if line.startswith("id:")] == ["id: 2", "id: 3"]
+    assert [line for line in lines if line.startswith("id:")] == ["id: 3", "id: 4"]
     assert "event: io.homeport.enrollment.created" in lines
     refused = await server.ask("GET", "/homeport/events?after=x", None, operator._headers)
     assert refused.status == 400

@@ -292,7 +292,9 @@ async def test_a_bad_group_is_refused(server: Server, attestation: dict[str, Any
         ("GET", "/enrollments/dev-1", 400),
         ("PUT", f"/enrollments/de*v{VERSION}", 400),
         ("PATCH", f"/enrollments/dev-1{VERSION}", 405),
-        ("POST", f"/enrollments{VERSION}", 404),
+        ("GET", f"/enrollments{VERSION}", 405),
+        ("GET", f"/registrations/{VERSION}", 405),
+        ("DELETE", f"/enrollmentGroups/{VERSION}", 405),
         ("GET", f"/enrollments/dev-1/x{VERSION}", 404),
         ("GET", f"/registrations/dev-1{VERSION}", 404),
     ],
@@ -357,7 +359,9 @@ async def test_listings_come_in_pages(server: Server, path: str, kind: str) -> N
 @pytest.mark.parametrize(
     ("query", "position"),
     [
-        ("SELECT * FROM enrollments WHERE iotHubHostName='x'", 27),
+        ("SELECT * FROM enrollments WHERE", 32),
+        ("SELECT * FROM enrollments WHERE iotHubHostName=x", 48),
+        ("SELECT * WHERE initialTwin.tags.a = 1 AND attestation.symmetricKey.primaryKey = 'x'", 43),
         ("SELECT id", 8),
         ("DROP", 1),
         ("SELECT", 7),

@@ -12,6 +12,7 @@ from homeport.bus import LocalBus
 from homeport.dps.administration import (
     AttemptsResponder,
     CertificatesResponder,
+    CountsResponder,
     ExportResponder,
     HubsResponder,
     RegistrationsResponder,
@@ -25,6 +26,7 @@ from homeport.dps.frontends.admin import (
     AdminResource,
     AttemptsResource,
     CertificatesResource,
+    CountsResource,
     ExportResource,
     HubsResource,
     RegistrationsResource,
@@ -288,6 +290,7 @@ def process(
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hubs)),
             CertificatesResource(CertificatesResponder(certificates, expiry, clock)),
+            CountsResource(CountsResponder(database.enrollments, database.registrations, clock)),
             ExportResource(ExportResponder(enrollments)),
         ),
         enrollments=enrollments,

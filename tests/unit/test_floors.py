@@ -50,7 +50,7 @@ IMPURE = {
 # Pure with all that they import, in whatever room.
 PURE = (
     "errors", "paging", "proto", "security", "wire",
-    "dps.model", "dps.attestation", "dps.allocation", "dps.reprovisioning",
+    "dps.model", "dps.attestation", "dps.allocation", "dps.query", "dps.reprovisioning",
     "hub.identifiers", "hub.message_lock", "hub.model", "hub.twin_patch", "hub.query",
 )  # fmt: skip
 

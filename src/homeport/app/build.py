@@ -24,6 +24,7 @@ from homeport.bus import LocalBus
 from homeport.clock import Clock, SystemClock
 from homeport.dps.assigner import Assigner
 from homeport.dps.hubs import HubService, Share
+from homeport.dps.policies import CurrentPolicies, seed_policies
 from homeport.errors import Code, HomeportError
 from homeport.hub.frontends.http_admin import TelemetryFrontEnd
 from homeport.hub.frontends.site import hub_site
@@ -74,6 +75,9 @@ async def build(
     async with contextlib.AsyncExitStack() as stack:
         stores = await stack.enter_async_context(open_stores(config.database or directory.database_file))
         identity = await load_or_create(stores.settings, now=clock.now(), random=random)
+        await seed_policies(stores.policies, identity.policies, now=clock.now(), random=random)
+        policies = CurrentPolicies(stores.policies, clock)
+        await policies.refresh()
         bus = LocalBus()
         hubs = Hubs(
             store=stores.hubs,
@@ -131,7 +135,7 @@ async def build(
             crl_site(
                 addresses.host_names,
                 trusted,
-                identity.policies,
+                policies,
                 guard,
                 journal.administrators.find,
                 clock=clock,
@@ -149,6 +153,7 @@ async def build(
             guard,
             trusted,
             journal,
+            policies=policies,
             bus=bus,
             clock=clock,
             random=random,
@@ -166,7 +171,9 @@ async def build(
             host_names=addresses.host_names,
             admin_host=addresses.admin_host,
             hubs=lambda: (served.hub for served in hubs),
+            policies=policies,
         )
+        policies.when_changed(presence.policies_changed)
         yield Parts(
             addresses=addresses,
             clock=clock,
@@ -179,6 +186,7 @@ async def build(
                 assigner.run,
                 hubs.run,
                 presence.keep_fresh,
+                policies.keep_fresh,
                 *guard.background,
                 *service.background,
                 *trusted.background,

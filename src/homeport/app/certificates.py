@@ -10,13 +10,13 @@ from homeport.clock import Clock
 from homeport.dps.administration import CertificatesResponder
 from homeport.dps.ca_certificates import CaCertificateService
 from homeport.dps.expiry import ExpiryWatch
-from homeport.dps.frontends.authorization import Authorization, FindAdministrator
+from homeport.dps.frontends.authorization import Authorization, FindAdministrator, Policies
 from homeport.dps.frontends.http_crl import MAX_UPLOAD, CrlFrontEnd
 from homeport.dps.ports import RevocationFetcher
 from homeport.dps.revocation import CrlKeeper, CrlShelf, Responders, Revocation
 from homeport.net.sites import Site
 from homeport.security.ip_filter import Door
-from homeport.security.policies import DpsRight, Random, SharedAccessPolicy
+from homeport.security.policies import Random
 from homeport.store import Stores
 
 
@@ -55,7 +55,7 @@ def authorities(
 def crl_site(
     names: Sequence[str],
     parts: Authorities,
-    policies: Sequence[SharedAccessPolicy[DpsRight]],
+    policies: Policies,
     guard: Protection,
     administrators: FindAdministrator,
     *,
@@ -64,7 +64,7 @@ def crl_site(
 ) -> Site:
     """Make the site that takes revocation lists; it goes before the provisioning service's, whose names it shares."""
     authorization = Authorization(
-        policies=lambda: policies,
+        policies=policies,
         hosts=lambda: names,
         clock=clock,
         admission=guard.admission,

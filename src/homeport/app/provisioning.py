@@ -10,6 +10,7 @@ from homeport.app.certificates import Authorities
 from homeport.app.config import Config
 from homeport.app.identity import ServiceIdentity
 from homeport.app.journal import JournaledAttempts, JournalParts
+from homeport.app.openapi import OpenApiFrontEnd
 from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
 from homeport.app.protection import Protection
 from homeport.bus import LocalBus
@@ -17,9 +18,11 @@ from homeport.clock import Clock
 from homeport.dps import engine as dps
 from homeport.dps.administration import (
     AttemptsResponder,
+    CountsResponder,
     ExportResponder,
     HubsResponder,
     IpFilterResponder,
+    PoliciesResponder,
     RegistrationsResponder,
 )
 from homeport.dps.assigner import Assigner
@@ -27,13 +30,16 @@ from homeport.dps.enrollments import EnrollmentService
 from homeport.dps.frontends.admin import (
     AttemptsResource,
     CertificatesResource,
+    CountsResource,
     ExportResource,
     HubsResource,
     IpFilterResource,
+    PoliciesResource,
     RegistrationsResource,
 )
 from homeport.dps.frontends.site import dps_site
 from homeport.dps.hubs import HubService
+from homeport.dps.policies import CurrentPolicies, PolicyService
 from homeport.dps.responder import DeviceResponder
 from homeport.dps.service_responder import ServiceResponder
 from homeport.errors import HomeportError
@@ -62,6 +68,7 @@ def provisioning(
     trusted: Authorities,
     journal: JournalParts,
     *,
+    policies: CurrentPolicies,
     bus: LocalBus,
     clock: Clock,
     random: Random,
@@ -111,16 +118,18 @@ def provisioning(
             HubsResource(HubsResponder(hub_service)),
             CertificatesResource(trusted.responder),
             *journal.resources,
+            PoliciesResource(PoliciesResponder(PolicyService(stores.policies, policies, clock, random))),
+            CountsResource(CountsResponder(stores.enrollments, stores.registrations, clock)),
             ExportResource(ExportResponder(enrollments)),
             IpFilterResource(IpFilterResponder(stores.ip_filter, guard.ip_filter.refresh)),
         ),
-        policies=identity.policies,
+        policies=policies,
         clock=clock,
         random=random,
         administrators=journal.administrators.find,
         journal=stores.journal,
         source=journal.source,
-        http=(OperationsFrontEnd(metrics, is_healthy, lambda: guard.is_shedding),),
+        http=(OperationsFrontEnd(metrics, is_healthy, lambda: guard.is_shedding), OpenApiFrontEnd()),
         admission=guard.admission,
         screen=guard.screen,
     )

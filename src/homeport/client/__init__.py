@@ -67,6 +67,9 @@ from homeport.client.journal_models import (
 from homeport.client.models import (
     AllocationPolicy,
     AttestationMechanism,
+    BulkError,
+    BulkMode,
+    BulkResult,
     CustomAllocationDefinition,
     DeviceCapabilities,
     EnrollmentGroup,
@@ -77,6 +80,7 @@ from homeport.client.models import (
     RegistrationState,
     ReprovisionPolicy,
 )
+from homeport.client.policy_models import AccessPolicy, Counts
 from homeport.client.registration import RegistrationResult
 from homeport.client.retry import NO_RETRY, RetryPolicy
 from homeport.client.security import (
@@ -90,6 +94,7 @@ from homeport.client.tpm import TpmSecurityProvider
 
 __all__ = [
     "NO_RETRY",
+    "AccessPolicy",
     "Administrator",
     "AllocationPolicy",
     "Attempt",
@@ -98,6 +103,9 @@ __all__ = [
     "AuditHead",
     "AuditVerdict",
     "BadRequestError",
+    "BulkError",
+    "BulkMode",
+    "BulkResult",
     "CaCertificate",
     "Check",
     "ClientError",
@@ -105,6 +113,7 @@ __all__ = [
     "ConflictError",
     "ConnectionChange",
     "ConnectionStringError",
+    "Counts",
     "CrlInformation",
     "CustomAllocationDefinition",
     "DeadLetter",

@@ -233,6 +233,10 @@ class Enrollment(_Document, kw_only=True):
     iot_hubs: list[str] | None = None
     """Host names of linked hubs; None or empty means all."""
     custom_allocation_definition: CustomAllocationDefinition | None = None
+    namespace_name: str | None = None
+    certificate_authority_name: str | None = None
+    certificate_policy_name: str | None = None
+    """These three say who issues certificates; services of api-version 2026-11-01 and later know them."""
 
 
 class IndividualEnrollment(Enrollment, kw_only=True):
@@ -258,3 +262,28 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     items: Sequence[T]
     continuation: str | None
     """What to ask the next page with; None on the last one."""
+
+
+class BulkMode(StrEnum):
+    """What a bulk request does with its items."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    UPDATE_IF_MATCH_ETAG = "updateIfMatchETag"
+    DELETE = "delete"
+
+
+class BulkError(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """Why an item failed."""
+
+    registration_id: str | None = None
+    enrollment_group_id: str | None = None
+    error_code: int | None = None
+    error_status: str | None = None
+
+
+class BulkResult(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """What became of a bulk request."""
+
+    is_successful: bool
+    errors: Sequence[BulkError] = ()

@@ -4,21 +4,26 @@ A store method is one whole transaction; what an administrator changes is told i
 it was done `by`. Each suite in tests/contract proves an implementation of these.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from homeport.dps.model import (
+    AccessPolicy,
     Attempt,
     CaCertificate,
+    Count,
+    Cursor,
     DeviceSpec,
     EnrollmentGroup,
+    Found,
     HubDevice,
     IndividualEnrollment,
     LinkedHub,
     PendingChallenge,
     Registration,
     StoredCrl,
+    Walk,
 )
 from homeport.paging import Page
 from homeport.security.callers import SYSTEM, Caller
@@ -73,6 +78,19 @@ class EnrollmentStore(Protocol):
 
     async def page_groups(self, *, after: str | None, limit: int) -> Page[EnrollmentGroup]: ...
 
+    async def walk_individuals(
+        self, walk: Walk, *, after: Cursor | None, limit: int, with_registrations: bool
+    ) -> Sequence[Found[tuple[IndividualEnrollment, Registration | None]]]:
+        """Return the next `limit` steps of a walk, fewer only at its end; the cost grows with `limit` alone.
+
+        `with_registrations` adds the registration of the same id, whichever enrollment it came through.
+        """
+        ...
+
+    async def count_individuals(self) -> Sequence[Count]:
+        """Count by attestation and provisioning status, in portions: changes meanwhile may or may not count."""
+        ...
+
 
 class RegistrationStore(Protocol):
     """Registration records and the operations in them."""
@@ -108,6 +126,14 @@ class RegistrationStore(Protocol):
 
     async def page(self, *, group_id: str | None, after: str | None, limit: int) -> Page[Registration]:
         """Return registrations in order of their lower-cased id; of one group, or of all when `group_id` is None."""
+        ...
+
+    async def walk(self, walk: Walk, *, after: Cursor | None, limit: int) -> Sequence[Found[Registration]]:
+        """Return the next `limit` steps of a walk, fewer only at its end; the cost grows with `limit` alone."""
+        ...
+
+    async def count(self) -> Sequence[Count]:
+        """Count by the hub's host name in lower case, empty for none, and by status; like `count_individuals`."""
         ...
 
 
@@ -214,6 +240,23 @@ class RevocationFetcher(Protocol):
         ...
 
     async def post(self, url: str, body: bytes, content_type: str, *, limit: int, seconds: float) -> bytes: ...
+
+
+class PolicyStore(Protocol):
+    """Shared access policies, by name without case."""
+
+    async def all(self) -> Sequence[AccessPolicy]:
+        """Return every policy in name order; the same object as before if none has changed."""
+        ...
+
+    async def edit(
+        self, edit: Callable[[Sequence[AccessPolicy]], Sequence[AccessPolicy]], *, by: Caller = SYSTEM
+    ) -> Sequence[AccessPolicy]:
+        """Replace the policies by what `edit` makes of them, in one transaction, and return that.
+
+        `edit` may be called more than once; what it raises reaches the caller, and nothing is changed.
+        """
+        ...
 
 
 class HubUnavailableError(Exception):

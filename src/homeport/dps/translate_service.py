@@ -26,10 +26,11 @@ from homeport.dps.model import (
     ReprovisionPolicy,
 )
 from homeport.dps.translate_attestation import attestation_document, group_attestation, individual_attestation
+from homeport.dps.translate_issuer import issuer_members, issuer_of
 from homeport.errors import Code, HomeportError
 from homeport.wire import dps_admin, format_time
 from homeport.wire import dps_service as wire
-from homeport.wire.versions import is_api_version
+from homeport.wire.versions import NEWEST_VERSION, is_api_version
 
 E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
@@ -39,7 +40,12 @@ _MAX_URL = 2048
 
 
 def individual_of(
-    document: wire.IndividualEnrollment, *, stored: IndividualEnrollment | None, now: datetime, random: Random
+    document: wire.IndividualEnrollment,
+    *,
+    stored: IndividualEnrollment | None,
+    now: datetime,
+    random: Random,
+    api_version: str,
 ) -> IndividualEnrollment:
     """Read an enrollment; what may be left out on an update comes from the stored one. Raises HomeportError."""
     device_id = _given(document.device_id) or None
@@ -50,12 +56,17 @@ def individual_of(
         device_id=device_id,
         optional_device_information=_given(document.optional_device_information),
         attestation=individual_attestation(document.attestation, stored.attestation if stored else None, random),
-        **_common(document, stored, now, random),
+        **_common(document, stored, now, random, api_version),
     )
 
 
 def group_of(
-    document: wire.EnrollmentGroup, *, stored: EnrollmentGroup | None, now: datetime, random: Random
+    document: wire.EnrollmentGroup,
+    *,
+    stored: EnrollmentGroup | None,
+    now: datetime,
+    random: Random,
+    api_version: str,
 ) -> EnrollmentGroup:
     """Read an enrollment group, like `individual_of`."""
     return EnrollmentGroup(
@@ -63,12 +74,16 @@ def group_of(
             stored.group_id if stored else check_registration_id(document.enrollment_group_id, "EnrollmentGroupId")
         ),
         attestation=group_attestation(document.attestation, stored.attestation if stored else None, random),
-        **_common(document, stored, now, random),
+        **_common(document, stored, now, random, api_version),
     )
 
 
 def individual_document(
-    enrollment: IndividualEnrollment, *, secrets: bool, state: wire.DeviceRegistrationState | UnsetType = UNSET
+    enrollment: IndividualEnrollment,
+    *,
+    secrets: bool,
+    api_version: str = NEWEST_VERSION,
+    state: wire.DeviceRegistrationState | UnsetType = UNSET,
 ) -> wire.IndividualEnrollment:
     """Write an enrollment; symmetric keys only with `secrets`."""
     return wire.IndividualEnrollment(
@@ -77,15 +92,17 @@ def individual_document(
         registration_state=state,
         optional_device_information=_shown(_plain(enrollment.optional_device_information)),
         attestation=attestation_document(enrollment.attestation, secrets=secrets),
+        **issuer_members(enrollment, api_version),
         **_common_document(enrollment),
     )
 
 
-def group_document(group: EnrollmentGroup, *, secrets: bool) -> wire.EnrollmentGroup:
+def group_document(group: EnrollmentGroup, *, secrets: bool, api_version: str = NEWEST_VERSION) -> wire.EnrollmentGroup:
     """Write an enrollment group; symmetric keys only with `secrets`."""
     return wire.EnrollmentGroup(
         enrollment_group_id=group.group_id,
         attestation=attestation_document(group.attestation, secrets=secrets),
+        **issuer_members(group, api_version),
         **_common_document(group),
     )
 
@@ -152,6 +169,7 @@ def _common(
     stored: Enrollment | None,
     now: datetime,
     random: Random,
+    api_version: str,
 ) -> dict[str, Any]:
     policy = _enumeration(AllocationPolicy, _given(document.allocation_policy), "allocationPolicy")
     custom = _custom_allocation(_given(document.custom_allocation_definition))
@@ -177,6 +195,7 @@ def _common(
         "initial_twin": _initial_twin(_given(document.initial_twin)),
         "iot_edge": None if capabilities is None else capabilities.iot_edge,
         "custom_allocation": custom,
+        **issuer_of(document, stored, api_version),
         "created_at": stored.created_at if stored else now,
         "updated_at": now,
     }

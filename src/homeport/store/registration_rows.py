@@ -100,6 +100,9 @@ def registration_values(registration: Registration) -> dict[str, Value]:
         "retry_at": to_micros(operation.retry_at),
         "lease_owner": operation.lease_owner,
         "lease_until": to_micros(operation.lease_until),
+        "status": registration.status.value,
+        "hub_key": "" if registration.assignment is None else key_of(registration.assignment.hub),
+        "updated_at": to_micros(registration.updated_at),
         "data": _codec.encode(_row(registration)),
     }
 

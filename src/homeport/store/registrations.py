@@ -4,31 +4,35 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from homeport.dps.model import Entry, Kind, Registration, device, outcome
+from homeport.dps.model import Count, Cursor, Entry, Found, Index, Kind, Registration, Walk, device, outcome
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.paging import Page
 from homeport.security.callers import SYSTEM, Caller
+from homeport.store.counting import count_registrations
 from homeport.store.database import Database, Parameters, Transaction
 from homeport.store.journal import SqlJournal
 from homeport.store.registration_rows import COLUMNS, registration_of, registration_values
 from homeport.store.rows import key_of, to_micros
+from homeport.store.walking import FINISHED_UNUSUALLY, WITH_HUB, Place, cursor_of, joined, steps
 
 _GET = f"SELECT {COLUMNS} FROM registrations WHERE id_key = :id_key"
 _GET_OPEN = f"{_GET} AND is_open = 1"
 
 _CREATE = """
     INSERT INTO registrations (
-        id_key, id, group_key, etag, operation_id, is_open, deadline, retry_at, lease_owner, lease_until, data
+        id_key, id, group_key, etag, operation_id, is_open, deadline, retry_at, lease_owner, lease_until, status,
+        hub_key, updated_at, data
     ) VALUES (
         :id_key, :id, :group_key, :etag, :operation_id, :is_open, :deadline, :retry_at, :lease_owner, :lease_until,
-        :data
+        :status, :hub_key, :updated_at, :data
     ) ON CONFLICT (id_key) DO NOTHING RETURNING id"""
 
 # The spelling of the first registration stays.
 _SET = """
     UPDATE registrations SET
         group_key = :group_key, etag = :etag, operation_id = :operation_id, is_open = :is_open, deadline = :deadline,
-        retry_at = :retry_at, lease_owner = :lease_owner, lease_until = :lease_until, data = :data"""
+        retry_at = :retry_at, lease_owner = :lease_owner, lease_until = :lease_until, status = :status,
+        hub_key = :hub_key, updated_at = :updated_at, data = :data"""
 
 _REOPEN = f"{_SET} WHERE id_key = :id_key AND is_open = 0 AND etag = :expected RETURNING id"
 
@@ -54,6 +58,16 @@ _PAGE_OF_GROUP = f"""
     WHERE group_key = :group_key AND id_key > :after ORDER BY id_key LIMIT :limit"""
 
 _DELETE = "DELETE FROM registrations WHERE id_key = :id_key"
+
+_PLACES = {
+    Index.GROUP: Place(table="registrations", column="group_key"),
+    Index.REGISTRATION_STATUS: FINISHED_UNUSUALLY,
+    Index.HUB: WITH_HUB,
+}
+_REGISTRATION = (
+    ", ".join(f"state.{column}" for column in COLUMNS.split(", ")),
+    "LEFT JOIN registrations AS state ON state.id_key = step.id_key",
+)
 
 
 class SqlRegistrationStore:
@@ -148,6 +162,19 @@ class SqlRegistrationStore:
             items=[registration_of(row[1:]) for row in rows[:limit]],
             after=rows[limit - 1][0] if len(rows) > limit else None,
         )
+
+    async def walk(self, walk: Walk, *, after: Cursor | None, limit: int) -> Sequence[Found[Registration]]:
+        found = steps(walk, "registrations", _PLACES, after=after, limit=limit)
+        if found is None:
+            return []
+        rows = await self._database.fetch_all(*joined(found, *_REGISTRATION))
+        return [
+            Found(cursor=cursor_of(walk, row[0], row[1]), item=None if row[2] is None else registration_of(row[2:]))
+            for row in rows
+        ]
+
+    async def count(self) -> Sequence[Count]:
+        return await count_registrations(self._database)
 
 
 def _deletion(before: Registration | None, by: Caller) -> Entry:

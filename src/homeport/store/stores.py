@@ -21,6 +21,7 @@ from homeport.store.journal import SqlJournal
 from homeport.store.linked_hubs import SqlLinkedHubStore
 from homeport.store.messages import SqlFeedbackStore, SqlMessageStore
 from homeport.store.migration import check, migrate
+from homeport.store.policies import SqlPolicyStore
 from homeport.store.postgres import PostgresDatabase
 from homeport.store.registrations import SqlRegistrationStore
 from homeport.store.settings import SettingsStore
@@ -46,6 +47,7 @@ class Stores:
     ca_certificates: SqlCaCertificateStore
     crls: SqlCrlStore
     ip_filter: SqlIpFilterStore
+    policies: SqlPolicyStore
 
     @classmethod
     def over(cls, database: Database, clock: Clock | None = None) -> "Stores":
@@ -67,6 +69,7 @@ class Stores:
             ca_certificates=SqlCaCertificateStore(database, journal),
             crls=SqlCrlStore(database, journal),
             ip_filter=SqlIpFilterStore(database, journal),
+            policies=SqlPolicyStore(database, journal),
         )
 
     def devices(self, hub: str) -> SqlDeviceStore:

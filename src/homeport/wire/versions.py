@@ -14,6 +14,12 @@ LAST_VERSION_WITHOUT_REPROVISIONING = "2018-04-01"
 FIRST_VERSION_WITH_CERTIFICATE_REQUESTS = "2025-07-01"
 """`csr` in the register body (contract dps.md 13.1)."""
 
+FIRST_VERSION_WITH_ISSUERS = "2026-11-01"
+"""`namespaceName`, `certificateAuthorityName` and `certificatePolicyName` of enrollments (contract dps.md 13.1)."""
+
+NEWEST_VERSION = FIRST_VERSION_WITH_ISSUERS
+"""The newest stable api-version: documents of it leave nothing out."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientPattern:
@@ -54,6 +60,11 @@ def keeps_hub_without_policy(api_version: str) -> bool:
 def knows_certificate_requests(api_version: str) -> bool:
     """Tell whether `csr` means something in this api-version; in older ones it is an unknown member."""
     return api_version[:10] >= FIRST_VERSION_WITH_CERTIFICATE_REQUESTS
+
+
+def knows_issuers(api_version: str) -> bool:
+    """Tell whether enrollments of this api-version say who issues certificates; in older ones nobody is told."""
+    return api_version[:10] >= FIRST_VERSION_WITH_ISSUERS
 
 
 def hears_assigning_first(api_version: str, client_version: str | None) -> bool:

@@ -7,7 +7,9 @@ need.
 import asyncio
 import base64
 import json
+import re
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +24,8 @@ from homeport.portal import Entrance, PortalApi
 NOW = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
 KEY = base64.b64encode(bytes(range(32))).decode()
 OWNER = f"HostName=localhost;SharedAccessKeyName=provisioningserviceowner;SharedAccessKey={KEY}"
+
+LARGEST_PAGE = 10_000
 
 
 def stamp(at: datetime) -> str:
@@ -200,10 +204,19 @@ class Standin:
             case "GET", ["attempts", tracking_id]:
                 found = next((a for a in self.attempts if a["trackingId"] == tracking_id), None)
                 return _json(found) if found else _refuse(404000, "No such attempt.")
-            case "GET", ["registrations"]:
-                return _page(request, list(self.registrations.values()))
+            case "POST", ["registrations", "query"]:
+                return _found(request, list(self.registrations.values()), "registrationId")
             case _, ["certificates" | "expiring", *_]:
                 return self._certificates(request, parts)
+            case "GET", ["counts"]:
+                return _json(
+                    {
+                        "enrollments": _counts(self.enrollments, "provisioningStatus"),
+                        "enrollmentGroups": _counts(self.groups, "provisioningStatus"),
+                        "registrations": _counts(self.registrations, "status") | {"byHub": {}},
+                        "countedDateTimeUtc": stamp(NOW),
+                    }
+                )
             case "GET", ["me"]:
                 who = self.administrators[request.headers["Authorization"].removeprefix("Bearer ")]
                 return _json({"kind": "administrator", "rights": [], **who})
@@ -305,7 +318,7 @@ class Standin:
         match request.method, parts:
             case "POST", ["query"]:
                 shown = [_without_secrets(e) for _, e in sorted(kept.items(), key=lambda item: item[0].lower())]
-                return _page(request, shown)
+                return _found(request, shown, key)
             case "POST", [name, "attestationmechanism"] if name in kept:
                 return _json(kept[name]["attestation"])
             case "GET", [name] if name in kept:
@@ -393,10 +406,29 @@ def _json(document: Any) -> httpx.Response:
 
 
 def _page(request: httpx.Request, items: list[Any]) -> httpx.Response:
-    size = int(request.headers.get("x-ms-max-item-count", "100"))
+    size = min(int(request.headers.get("x-ms-max-item-count", "100")), LARGEST_PAGE)
     start = int(request.headers.get("x-ms-continuation", "0"))
     more = {"x-ms-continuation": str(start + size)} if len(items) > start + size else {}
     return httpx.Response(200, json=items[start : start + size], headers=more)
+
+
+def _found(request: httpx.Request, items: list[Any], key: str) -> httpx.Response:
+    """Answer a query as far as the portal asks without being told more: everything, or the beginning of an id."""
+    text = json.loads(request.content)["query"]
+    if text in {"", "SELECT *"}:
+        return _page(request, items)
+    match = re.fullmatch(rf"SELECT \* WHERE STARTSWITH\({key}, '([^']*)'\)", text)
+    if match is None:
+        return _refuse(400005, "Expected WHERE at position 10, found '<'.")
+    return _page(request, [item for item in items if item[key].lower().startswith(match[1].lower())])
+
+
+def _counts(kept: dict[str, dict[str, Any]], member: str) -> dict[str, Any]:
+    return {
+        "total": len(kept),
+        "byAttestation": {},
+        "byStatus": dict(Counter(item.get(member) or "enabled" for item in kept.values())),
+    }
 
 
 def _refuse(code: int, message: str) -> httpx.Response:

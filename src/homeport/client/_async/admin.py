@@ -1,6 +1,6 @@
-"""The client of what only Homeport has: attempts with their reasons, hubs, the IP filter (`/homeport/`).
+"""The client of what only Homeport has: attempts with their reasons, hubs, numbers, the IP filter (`/homeport/`).
 
-Certificate authorities are in `certificates`, audit, events and administrators in `journal`.
+Certificate authorities are in `certificates`, policies in `policies`; audit, events and administrators in `journal`.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -11,6 +11,7 @@ import msgspec
 from homeport.client._async.certificates import CertificateCalls
 from homeport.client._async.http import only, segment
 from homeport.client._async.journal import JournalClient
+from homeport.client._async.policies import PolicyClient
 from homeport.client.admin_models import (
     Attempt,
     IpFilter,
@@ -21,6 +22,7 @@ from homeport.client.admin_models import (
 )
 from homeport.client.answers import decode
 from homeport.client.models import EnrollmentGroup, IndividualEnrollment, Page
+from homeport.client.policy_models import Counts
 
 _HUBS = "/homeport/hubs"
 _IP_FILTER = "/homeport/ipFilter"
@@ -32,7 +34,7 @@ class _IpFilterTest(msgspec.Struct):
     decisions: list[IpFilterDecision]
 
 
-class HomeportAdminClient(CertificateCalls, JournalClient):
+class HomeportAdminClient(CertificateCalls, JournalClient, PolicyClient):
     """Administration beside Azure's API; made of the service's connection string or an administrator's token.
 
     Every method raises ProvisioningServiceError or TransportError.
@@ -62,17 +64,21 @@ class HomeportAdminClient(CertificateCalls, JournalClient):
 
     # --- registrations ----------------------------------------------------------------------------------------
 
-    def registrations(self, *, page_size: int | None = None) -> AsyncIterator[Registration]:
-        """Yield the registrations of all devices, by id."""
-        return self._every(_REGISTRATIONS, Registration, method="GET", page_size=page_size)
+    def registrations(self, query: str = "", *, page_size: int | None = None) -> AsyncIterator[Registration]:
+        """Yield the registrations of all devices, or those that a query asks for."""
+        return self._every(f"{_REGISTRATIONS}/query", Registration, query=query, page_size=page_size)
 
     async def page_registrations(
-        self, *, page_size: int | None = None, continuation: str | None = None
+        self, query: str = "", *, page_size: int | None = None, continuation: str | None = None
     ) -> Page[Registration]:
-        """Return one page, by id; `continuation` is that of the page before."""
+        """Return one page; `continuation` is that of the page before, of the same query."""
         return await self._page(
-            _REGISTRATIONS, Registration, method="GET", page_size=page_size, continuation=continuation
+            f"{_REGISTRATIONS}/query", Registration, query=query, page_size=page_size, continuation=continuation
         )
+
+    async def counts(self) -> Counts:
+        """Return how many enrollments, groups and registrations there are."""
+        return await self._get("/homeport/counts", Counts)
 
     # --- export -----------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 # Made by scripts/unasync.py: change its twin in _async instead.
-"""The client of what only Homeport has: attempts with their reasons, hubs, the IP filter (`/homeport/`).
+"""The client of what only Homeport has: attempts with their reasons, hubs, numbers, the IP filter (`/homeport/`).
 
-Certificate authorities are in `certificates`, audit, events and administrators in `journal`.
+Certificate authorities are in `certificates`, policies in `policies`; audit, events and administrators in `journal`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,6 +12,7 @@ import msgspec
 from homeport.client._sync.certificates import CertificateCalls
 from homeport.client._sync.http import only, segment
 from homeport.client._sync.journal import JournalClient
+from homeport.client._sync.policies import PolicyClient
 from homeport.client.admin_models import (
     Attempt,
     IpFilter,
@@ -22,6 +23,7 @@ from homeport.client.admin_models import (
 )
 from homeport.client.answers import decode
 from homeport.client.models import EnrollmentGroup, IndividualEnrollment, Page
+from homeport.client.policy_models import Counts
 
 _HUBS = "/homeport/hubs"
 _IP_FILTER = "/homeport/ipFilter"
@@ -33,7 +35,7 @@ class _IpFilterTest(msgspec.Struct):
     decisions: list[IpFilterDecision]
 
 
-class HomeportAdminClient(CertificateCalls, JournalClient):
+class HomeportAdminClient(CertificateCalls, JournalClient, PolicyClient):
     """Administration beside Azure's API; made of the service's connection string or an administrator's token.
 
     Every method raises ProvisioningServiceError or TransportError.
@@ -63,15 +65,21 @@ class HomeportAdminClient(CertificateCalls, JournalClient):
 
     # --- registrations ----------------------------------------------------------------------------------------
 
-    def registrations(self, *, page_size: int | None = None) -> Iterator[Registration]:
-        """Yield the registrations of all devices, by id."""
-        return self._every(_REGISTRATIONS, Registration, method="GET", page_size=page_size)
+    def registrations(self, query: str = "", *, page_size: int | None = None) -> Iterator[Registration]:
+        """Yield the registrations of all devices, or those that a query asks for."""
+        return self._every(f"{_REGISTRATIONS}/query", Registration, query=query, page_size=page_size)
 
     def page_registrations(
-        self, *, page_size: int | None = None, continuation: str | None = None
+        self, query: str = "", *, page_size: int | None = None, continuation: str | None = None
     ) -> Page[Registration]:
-        """Return one page, by id; `continuation` is that of the page before."""
-        return self._page(_REGISTRATIONS, Registration, method="GET", page_size=page_size, continuation=continuation)
+        """Return one page; `continuation` is that of the page before, of the same query."""
+        return self._page(
+            f"{_REGISTRATIONS}/query", Registration, query=query, page_size=page_size, continuation=continuation
+        )
+
+    def counts(self) -> Counts:
+        """Return how many enrollments, groups and registrations there are."""
+        return self._get("/homeport/counts", Counts)
 
     # --- export -----------------------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 # Made by scripts/unasync.py: change its twin in _async instead.
 """The administrator's client of a provisioning service, ours or Azure's (contract dps.md 8)."""
 
-from collections.abc import Iterator
-from typing import ClassVar, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -12,6 +12,8 @@ from homeport.client.answers import decode
 from homeport.client.errors import NotFoundError
 from homeport.client.models import (
     AttestationMechanism,
+    BulkMode,
+    BulkResult,
     Enrollment,
     EnrollmentGroup,
     IndividualEnrollment,
@@ -110,6 +112,16 @@ class ProvisioningServiceClient(ServiceClient):
         path = f"{_INDIVIDUAL}/query"
         return self._page(path, IndividualEnrollment, query=query, page_size=page_size, continuation=continuation)
 
+    def run_bulk_individual_enrollments(
+        self, enrollments: Sequence[IndividualEnrollment], mode: BulkMode | str
+    ) -> BulkResult:
+        """Create, update or delete at most 10 enrollments, each for itself; the result names those that failed.
+
+        An update or a deletion goes by the enrollment's own etag. The service updates nothing that exists without
+        one; it deletes without one whatever is there.
+        """
+        return self._bulk(_INDIVIDUAL, {"enrollments": enrollments, "mode": mode})
+
     # --- enrollment groups ------------------------------------------------------------------------------------
 
     def create_or_update_enrollment_group(
@@ -141,6 +153,10 @@ class ProvisioningServiceClient(ServiceClient):
         path = f"{_GROUP}/query"
         return self._page(path, EnrollmentGroup, query=query, page_size=page_size, continuation=continuation)
 
+    def run_bulk_enrollment_groups(self, groups: Sequence[EnrollmentGroup], mode: BulkMode | str) -> BulkResult:
+        """Do for groups what `run_bulk_individual_enrollments` does."""
+        return self._bulk(_GROUP, {"enrollmentGroups": groups, "mode": mode})
+
     # --- registration states ----------------------------------------------------------------------------------
 
     def get_registration_state(self, registration_id: str) -> RegistrationState:
@@ -151,18 +167,20 @@ class ProvisioningServiceClient(ServiceClient):
         """Forget a registration: the device then registers as if for the first time. Its hub is not touched."""
         self._delete(f"{_REGISTRATION}/{segment(registration_id)}", etag)
 
-    def query_registration_states(self, group_id: str, *, page_size: int | None = None) -> Iterator[RegistrationState]:
+    def query_registration_states(
+        self, group_id: str, query: str = _ALL, *, page_size: int | None = None
+    ) -> Iterator[RegistrationState]:
         """Yield the registrations made through a group; further pages are asked for when they are reached."""
         return self._every(
-            f"{_REGISTRATION}/{segment(group_id)}/query", RegistrationState, query=_ALL, page_size=page_size
+            f"{_REGISTRATION}/{segment(group_id)}/query", RegistrationState, query=query, page_size=page_size
         )
 
     def page_registration_states(
-        self, group_id: str, *, page_size: int | None = None, continuation: str | None = None
+        self, group_id: str, query: str = _ALL, *, page_size: int | None = None, continuation: str | None = None
     ) -> Page[RegistrationState]:
         """Return one page; `continuation` is that of the page before."""
         path = f"{_REGISTRATION}/{segment(group_id)}/query"
-        return self._page(path, RegistrationState, query=_ALL, page_size=page_size, continuation=continuation)
+        return self._page(path, RegistrationState, query=query, page_size=page_size, continuation=continuation)
 
     # --- the requests -----------------------------------------------------------------------------------------
 
@@ -184,6 +202,10 @@ class ProvisioningServiceClient(ServiceClient):
             repeatable=if_match == _ANY,
         )
         return decode(response.content, type(enrollment))
+
+    def _bulk(self, path: str, document: dict[str, Any]) -> BulkResult:
+        response = self._session.send("POST", path, body=msgspec.json.encode(document), repeatable=False)
+        return decode(response.content, BulkResult)
 
     def _delete(self, path: str, etag: str | None) -> None:
         self._session.send("DELETE", path, headers=only({"If-Match": etag}), repeatable=True)

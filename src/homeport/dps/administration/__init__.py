@@ -7,9 +7,11 @@ from homeport.dps.administration.administrators import AdministratorsResponder
 from homeport.dps.administration.attempts import AttemptsResponder
 from homeport.dps.administration.audit import AuditResponder
 from homeport.dps.administration.certificates import CertificatesResponder
+from homeport.dps.administration.counts import CountsResponder
 from homeport.dps.administration.export import ExportResponder
 from homeport.dps.administration.hubs import HubsResponder
 from homeport.dps.administration.ip_filter import IpFilterResponder, IpFilterStore
+from homeport.dps.administration.policies import PoliciesResponder
 from homeport.dps.administration.registrations import RegistrationsResponder
 from homeport.dps.administration.subscriptions import SubscriptionsResponder
 
@@ -18,10 +20,12 @@ __all__ = [
     "AttemptsResponder",
     "AuditResponder",
     "CertificatesResponder",
+    "CountsResponder",
     "ExportResponder",
     "HubsResponder",
     "IpFilterResponder",
     "IpFilterStore",
+    "PoliciesResponder",
     "RegistrationsResponder",
     "SubscriptionsResponder",
 ]

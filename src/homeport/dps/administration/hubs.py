@@ -3,8 +3,8 @@
 from msgspec import UnsetType
 
 from homeport.dps.hubs import HubService, Share
+from homeport.dps.listing import read
 from homeport.dps.reply import Reply, success
-from homeport.dps.service_responder import read
 from homeport.dps.translate_service import hub_document
 from homeport.errors import Code, HomeportError
 from homeport.security.callers import Caller

@@ -42,7 +42,7 @@ from homeport.dps.model import (
     SymmetricKeyAttestation,
     TpmAttestation,
     TpmEvidence,
-    TpmGroupAttestation,
+    attestation_kind,
 )
 from homeport.security.explain import quoted
 from homeport.security.sas import SasError, SasToken, is_for_registration, parse_token
@@ -196,15 +196,7 @@ def verify(
 
 def kind_of(enrollment: IndividualEnrollment | EnrollmentGroup) -> AttestationKind:
     """Name the mechanism an enrollment wants."""
-    match enrollment.attestation:
-        case TpmAttestation() | TpmGroupAttestation():
-            return AttestationKind.TPM
-        case SymmetricKeyAttestation():
-            return AttestationKind.SYMMETRIC_KEY
-        case ClientCertificates() | SigningCertificates() | CaReferences():
-            return AttestationKind.X509
-        case _:
-            assert_never(enrollment.attestation)
+    return attestation_kind(enrollment.attestation)
 
 
 def _verify_by_groups(

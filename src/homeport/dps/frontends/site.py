@@ -6,7 +6,7 @@ from homeport.clock import Clock
 from homeport.dps.admission import Admission
 from homeport.dps.frontends.admin import AdminFrontEnd, AdminResource
 from homeport.dps.frontends.amqp import DeviceAmqpFrontEnd
-from homeport.dps.frontends.authorization import Authorization, FindAdministrator
+from homeport.dps.frontends.authorization import Authorization, FindAdministrator, Policies
 from homeport.dps.frontends.events import EventsFrontEnd
 from homeport.dps.frontends.http_device import DeviceFrontEnd
 from homeport.dps.frontends.http_service import ServiceFrontEnd
@@ -17,7 +17,7 @@ from homeport.dps.service_responder import ServiceResponder
 from homeport.net.screening import Screen
 from homeport.net.sites import HttpFrontEnd, Site
 from homeport.security.ip_filter import Door
-from homeport.security.policies import DpsRight, Random, SharedAccessPolicy
+from homeport.security.policies import Random
 
 
 def dps_site(
@@ -26,7 +26,7 @@ def dps_site(
     devices: DeviceResponder,
     service: ServiceResponder,
     admin: Sequence[AdminResource],
-    policies: Sequence[SharedAccessPolicy[DpsRight]],
+    policies: Policies,
     clock: Clock,
     random: Random,
     http: tuple[HttpFrontEnd, ...] = (),
@@ -43,7 +43,7 @@ def dps_site(
     """
     screen = screen or Screen()
     authorization = Authorization(
-        policies=lambda: policies,
+        policies=policies,
         hosts=lambda: names,
         clock=clock,
         admission=admission,

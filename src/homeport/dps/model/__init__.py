@@ -12,6 +12,7 @@ from homeport.dps.model.attestation import (
     TpmAttestation,
     TpmGroupAttestation,
     X509Attestation,
+    attestation_kind,
 )
 from homeport.dps.model.ca_certificate import (
     CaCertificate,
@@ -61,6 +62,7 @@ from homeport.dps.model.hub import (
     TwinWrite,
 )
 from homeport.dps.model.journal import Entry, Kind, Recorded, Wanted, document_of
+from homeport.dps.model.policy import AccessPolicy
 from homeport.dps.model.registration import (
     Assignment,
     Failure,
@@ -71,10 +73,12 @@ from homeport.dps.model.registration import (
     Step,
     Substatus,
 )
+from homeport.dps.model.scan import Count, Cursor, Found, Index, ScanOrder, Walk
 
 __all__ = [
     "DEFAULT_MAX_ATTEMPTS",
     "TYPE_PREFIX",
+    "AccessPolicy",
     "Administrator",
     "AllocationPolicy",
     "Assignment",
@@ -87,6 +91,8 @@ __all__ = [
     "CertificateEvidence",
     "Check",
     "ClientCertificates",
+    "Count",
+    "Cursor",
     "CustomAllocation",
     "DeadLetter",
     "DeviceClaim",
@@ -98,8 +104,10 @@ __all__ = [
     "Evidence",
     "Failure",
     "Filter",
+    "Found",
     "HubCredential",
     "HubDevice",
+    "Index",
     "IndividualEnrollment",
     "JsonObject",
     "Kind",
@@ -119,6 +127,7 @@ __all__ = [
     "RevocationSettings",
     "SasCredential",
     "SasEvidence",
+    "ScanOrder",
     "SigningCertificates",
     "Standing",
     "Step",
@@ -132,8 +141,10 @@ __all__ = [
     "TpmGroupAttestation",
     "TwinContent",
     "TwinWrite",
+    "Walk",
     "Wanted",
     "X509Attestation",
+    "attestation_kind",
     "change",
     "device",
     "document_of",

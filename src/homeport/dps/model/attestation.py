@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import assert_never
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,3 +68,16 @@ class AttestationKind(StrEnum):
     TPM = "tpm"
     X509 = "x509"
     SYMMETRIC_KEY = "symmetricKey"
+
+
+def attestation_kind(attestation: Attestation) -> AttestationKind:
+    """Name the mechanism."""
+    match attestation:
+        case TpmAttestation() | TpmGroupAttestation():
+            return AttestationKind.TPM
+        case SymmetricKeyAttestation():
+            return AttestationKind.SYMMETRIC_KEY
+        case ClientCertificates() | SigningCertificates() | CaReferences():
+            return AttestationKind.X509
+        case _:
+            assert_never(attestation)

@@ -54,6 +54,10 @@ class Enrollment:
     initial_twin: JsonObject | None = None
     iot_edge: bool | None = None
     custom_allocation: CustomAllocation | None = None
+    namespace_name: str | None = None
+    certificate_authority_name: str | None = None
+    certificate_policy_name: str | None = None
+    """Who issues certificates to its devices, and how (contract dps.md 13.1)."""
     created_at: datetime
     updated_at: datetime
 

@@ -8,7 +8,7 @@ from homeport.client import IndividualEnrollment, NotFoundError
 from homeport.client.admin_models import Attempt
 from homeport.portal.context import page, portal, see
 from homeport.portal.forms import is_disabled
-from homeport.portal.paging import listing
+from homeport.portal.paging import searching
 from homeport.portal.rendering import segment
 
 routes = web.RouteTableDef()
@@ -19,12 +19,13 @@ _SHOWN_ATTEMPTS = 20
 @routes.get("/registrations")
 async def index(request: web.Request) -> web.Response:
     admin = portal(request).api.admin
-    found = await listing(
+    found = await searching(
         request,
-        lambda size, after: admin.page_registrations(page_size=size, continuation=after),
-        lambda state: state.registration_id or "",
+        lambda query, size, after: admin.page_registrations(query, page_size=size, continuation=after),
+        "registrationId",
     )
-    return page(request, "registrations.html", found=found)
+    counts = (await admin.counts()).registrations
+    return page(request, "registrations.html", found=found, counts=counts)
 
 
 @routes.get("/registrations/{id}")

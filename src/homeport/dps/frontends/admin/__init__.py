@@ -4,10 +4,12 @@ from homeport.dps.frontends.admin.administrators import AdministratorsResource
 from homeport.dps.frontends.admin.attempts import AttemptsResource
 from homeport.dps.frontends.admin.audit import AuditResource
 from homeport.dps.frontends.admin.certificates import CertificatesResource
+from homeport.dps.frontends.admin.counts import CountsResource
 from homeport.dps.frontends.admin.export import ExportResource
 from homeport.dps.frontends.admin.frontend import AdminFrontEnd
 from homeport.dps.frontends.admin.hubs import HubsResource
 from homeport.dps.frontends.admin.ip_filter import IpFilterResource
+from homeport.dps.frontends.admin.policies import PoliciesResource
 from homeport.dps.frontends.admin.registrations import RegistrationsResource
 from homeport.dps.frontends.admin.resource import AdminRequest, AdminResource, Calls
 from homeport.dps.frontends.admin.subscriptions import SubscriptionsResource
@@ -21,9 +23,11 @@ __all__ = [
     "AuditResource",
     "Calls",
     "CertificatesResource",
+    "CountsResource",
     "ExportResource",
     "HubsResource",
     "IpFilterResource",
+    "PoliciesResource",
     "RegistrationsResource",
     "SubscriptionsResource",
 ]
