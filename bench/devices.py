@@ -39,8 +39,8 @@ class Service:
     id_scope: str
     connection_string: str = field(repr=False)
 
-    def put_group(self, name: str, attestation: dict[str, Any]) -> None:
-        """Create an enrollment group through the service API (contract dps.md 8.1)."""
+    def put_group(self, name: str, attestation: dict[str, Any], **members: Any) -> None:
+        """Create an enrollment group through the service API (contract dps.md 8.1); `members` are of its document."""
         fields = dict(part.split("=", 1) for part in self.connection_string.split(";"))
         token = sas.sign(
             sas.encode_resource(fields["HostName"]),
@@ -52,7 +52,7 @@ class Service:
             f"https://{self.https[0]}:{self.https[1]}/enrollmentGroups/{name}",
             params={"api-version": API_VERSION},
             headers={"Authorization": token, "Host": fields["HostName"]},
-            json={"enrollmentGroupId": name, "attestation": attestation},
+            json={"enrollmentGroupId": name, "attestation": attestation, **members},
             verify=False,
             timeout=10,
         )
@@ -65,12 +65,12 @@ class KeyGroup:
 
     mechanism = "sas"
 
-    def __init__(self, service: Service, name: str, *, tls: str) -> None:
+    def __init__(self, service: Service, name: str, *, tls: str, **members: Any) -> None:
         self._service = service
         self._key = os.urandom(32)
         self.context: SSL.Context = client_context(tls)
         key = base64.b64encode(self._key).decode()
-        service.put_group(name, {"type": "symmetricKey", "symmetricKey": {"primaryKey": key}})
+        service.put_group(name, {"type": "symmetricKey", "symmetricKey": {"primaryKey": key}}, **members)
 
     def device_key(self, name: str) -> bytes:
         return hmac.digest(self._key, name.encode(), "sha256")
@@ -90,6 +90,16 @@ class KeyGroup:
             )
             for name in names
         ]
+
+
+class AskedGroup(KeyGroup):
+    """Devices of a symmetric-key group whose hub a webhook chooses (contract dps.md 9.3)."""
+
+    mechanism = "sas-webhook"
+
+    def __init__(self, service: Service, name: str, *, tls: str, webhook: str) -> None:
+        definition = {"webhookUrl": webhook, "apiVersion": API_VERSION}
+        super().__init__(service, name, tls=tls, allocationPolicy="custom", customAllocationDefinition=definition)
 
 
 class CertificateGroup:

@@ -453,6 +453,8 @@ async def test_hubs_are_linked_weighed_and_unlinked(server: Server) -> None:
         "hostName": "far.example",
         "allocationWeight": 7,
         "applyAllocationPolicy": True,
+        "draining": False,
+        "devices": 0,
         "local": False,
         "createdDateTimeUtc": "2024-06-01T12:00:00.0000000Z",
     }

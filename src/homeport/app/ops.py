@@ -3,7 +3,7 @@
 Both answer without credentials, so they say nothing about devices and hold no names.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import cache
 
 from aiohttp import web
@@ -51,6 +51,13 @@ class Metrics:
             ("kind", "within_days"),
             registry=self.registry,
         )
+        self._hubs = Gauge(
+            "homeport_linked_hubs",
+            "Linked hubs by how they were when last looked at.",
+            ("state",),
+            registry=self.registry,
+        )
+
         # `labels` takes a lock and builds strings at every call; both sets of label values are small and ours.
         self._attempts_of = cache(self._attempts.labels)
         self._refusals_of = cache(self._refusals.labels)
@@ -66,6 +73,15 @@ class Metrics:
         for kind in HolderKind:
             for days in (0, *(limit.days for limit in THRESHOLDS)):
                 self._expiring.labels(kind.value, str(days)).set(scan.counts.get((kind, days), 0))
+
+    def watch_hubs(self, count: Callable[[], Iterable[tuple[str, int]]]) -> None:
+        """Ask `count` for the linked hubs in each state whenever the metrics are read."""
+
+        def number(state: str) -> Callable[[], float]:
+            return lambda: float(dict(count())[state])
+
+        for state, _ in count():
+            self._hubs.labels(state).set_function(number(state))
 
     def render(self) -> bytes:
         """Return the text format that Prometheus reads."""

@@ -9,6 +9,7 @@ from homeport.app.addresses import Addresses
 from homeport.app.certificates import Authorities
 from homeport.app.config import Config
 from homeport.app.identity import ServiceIdentity
+from homeport.app.issuing import Issuing
 from homeport.app.journal import JournaledAttempts, JournalParts
 from homeport.app.openapi import OpenApiFrontEnd
 from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
@@ -17,6 +18,7 @@ from homeport.bus import LocalBus
 from homeport.clock import Clock
 from homeport.dps import engine as dps
 from homeport.dps.administration import (
+    AllocationResponder,
     AttemptsResponder,
     CountsResponder,
     ExportResponder,
@@ -25,9 +27,11 @@ from homeport.dps.administration import (
     PoliciesResponder,
     RegistrationsResponder,
 )
+from homeport.dps.allocation_service import AllocationService
 from homeport.dps.assigner import Assigner
 from homeport.dps.enrollments import EnrollmentService
 from homeport.dps.frontends.admin import (
+    AllocationResource,
     AttemptsResource,
     CertificatesResource,
     CountsResource,
@@ -42,6 +46,8 @@ from homeport.dps.hubs import HubService
 from homeport.dps.policies import CurrentPolicies, PolicyService
 from homeport.dps.responder import DeviceResponder
 from homeport.dps.service_responder import ServiceResponder
+from homeport.dps.signing_keys import SigningKeyService
+from homeport.dps.what_if import WhatIf
 from homeport.errors import HomeportError
 from homeport.net.sites import Site
 from homeport.security.policies import Random
@@ -63,12 +69,14 @@ def provisioning(
     identity: ServiceIdentity,
     assigner: Assigner,
     hub_service: HubService,
+    issuing: Issuing,
     metrics: Metrics,
     guard: Protection,
     trusted: Authorities,
     journal: JournalParts,
     *,
     policies: CurrentPolicies,
+    signing_keys: SigningKeyService,
     bus: LocalBus,
     clock: Clock,
     random: Random,
@@ -89,6 +97,7 @@ def provisioning(
         bus=bus,
         clock=clock,
         random=random,
+        issuer=issuing.issuer,
         patience=config.register_budget,
         time_limit=timedelta(seconds=config.operation_deadline),
         revocation=trusted.revocation,
@@ -117,6 +126,23 @@ def provisioning(
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hub_service)),
             CertificatesResource(trusted.responder),
+            *issuing.resources,
+            AllocationResource(
+                AllocationResponder(
+                    AllocationService(
+                        enrollments=stores.enrollments,
+                        registrations=stores.registrations,
+                        settings=stores.allocation,
+                        hubs=stores.linked_hubs,
+                    ),
+                    WhatIf(
+                        enrollments=stores.enrollments,
+                        registrations=stores.registrations,
+                        hubs=stores.linked_hubs,
+                    ),
+                    signing_keys,
+                )
+            ),
             *journal.resources,
             PoliciesResource(PoliciesResponder(PolicyService(stores.policies, policies, clock, random))),
             CountsResource(CountsResponder(stores.enrollments, stores.registrations, clock)),
@@ -130,6 +156,7 @@ def provisioning(
         journal=stores.journal,
         source=journal.source,
         http=(OperationsFrontEnd(metrics, is_healthy, lambda: guard.is_shedding), OpenApiFrontEnd()),
+        public=issuing.http,
         admission=guard.admission,
         screen=guard.screen,
     )

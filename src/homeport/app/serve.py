@@ -15,6 +15,7 @@ from pathlib import Path
 
 from homeport.app.build import Parts, build
 from homeport.app.config import Config
+from homeport.app.custom_allocators import CustomAllocationError
 from homeport.app.directory import DataDirectory, DirectoryError
 from homeport.app.notify import notify
 from homeport.net.amqp_server import AmqpServer
@@ -78,7 +79,7 @@ def _explain(error: BaseException) -> CannotStartError | None:
             return CannotStartError(
                 f"{error} The options are --https-port, --mqtt-port, --amqp-port, --portal-port and --bind."
             )
-        case DirectoryError() | DatabaseError() | SchemaError():
+        case DirectoryError() | DatabaseError() | SchemaError() | CustomAllocationError():
             return CannotStartError(str(error))
         case _:
             return None

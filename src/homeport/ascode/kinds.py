@@ -141,7 +141,7 @@ class HubKind:
     section = "hubs"
     noun = "hub"
 
-    _SHARE = ("allocationWeight", "applyAllocationPolicy")
+    _SHARE = ("allocationWeight", "applyAllocationPolicy", "draining", "maxDevices", "region")
     _MADE_WITH = ("hostNames", "connectionString", "caCertificates")
 
     def __init__(self, client: HomeportAdminClient) -> None:
@@ -155,7 +155,15 @@ class HubKind:
         hosts = document.get("hostNames", [])
         if not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts):
             found.append("hostNames is not a list of names")
-        for member, kind in (("allocationWeight", int), ("applyAllocationPolicy", bool), ("connectionString", str)):
+        kinds = {
+            "allocationWeight": int,
+            "applyAllocationPolicy": bool,
+            "draining": bool,
+            "maxDevices": int,
+            "region": str,
+            "connectionString": str,
+        }
+        for member, kind in kinds.items():
             if member in document and type(document[member]) is not kind:
                 found.append(f"{member} has the wrong type")
         return found
@@ -165,6 +173,9 @@ class HubKind:
         return {
             "allocationWeight": document.get("allocationWeight", 1),
             "applyAllocationPolicy": document.get("applyAllocationPolicy", True),
+            "draining": document.get("draining", False),
+            "maxDevices": document.get("maxDevices", 0),
+            "region": document.get("region", ""),
             "local": "hostNames" in document,
         }
 
@@ -188,8 +199,8 @@ class HubKind:
                 allocation_weight=weight,
                 ca_certificates=document.get("caCertificates"),
             )
-        if not document.get("applyAllocationPolicy", True):
-            await self._client.update_hub(name, apply_allocation_policy=False)
+        if any(member in document for member in self._SHARE if member != "allocationWeight"):
+            await self.update(name, document, None)
 
     async def update(self, name: str, document: JsonObject, etag: str | None) -> None:
         del etag
@@ -198,6 +209,9 @@ class HubKind:
             name,
             allocation_weight=wanted["allocationWeight"],
             apply_allocation_policy=wanted["applyAllocationPolicy"],
+            draining=wanted["draining"],
+            max_devices=wanted["maxDevices"],
+            region=wanted["region"],
         )
 
     async def delete(self, name: str, etag: str | None) -> None:
@@ -211,6 +225,9 @@ class HubKind:
         return {
             "allocationWeight": hub.allocation_weight,
             "applyAllocationPolicy": hub.apply_allocation_policy,
+            "draining": hub.draining,
+            "maxDevices": hub.max_devices or 0,
+            "region": hub.region or "",
             "local": hub.local,
         }
 

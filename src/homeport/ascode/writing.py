@@ -67,6 +67,12 @@ def _authority(one: CaCertificate) -> JsonObject:
 
 def _hub(hub: LinkedHub) -> JsonObject:
     document: JsonObject = {"allocationWeight": hub.allocation_weight}
+    if hub.draining:
+        document["draining"] = True
+    if hub.max_devices is not None:
+        document["maxDevices"] = hub.max_devices
+    if hub.region is not None:
+        document["region"] = hub.region
     if not hub.apply_allocation_policy:
         document["applyAllocationPolicy"] = False
     if hub.local:

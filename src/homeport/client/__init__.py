@@ -10,11 +10,22 @@ from homeport.client._sync.provisioning import ProvisioningServiceClient
 from homeport.client.admin_models import (
     Attempt,
     Check,
+    HubHealth,
     IpFilter,
     IpFilterDecision,
     IpFilterRule,
     LinkedHub,
     Registration,
+)
+from homeport.client.allocation_models import (
+    AddressRange,
+    AllocationComparison,
+    AllocationExplanation,
+    AllocationSettings,
+    ComparisonTotals,
+    Region,
+    RegionLatency,
+    WebhookSigningKeys,
 )
 from homeport.client.certificate_models import (
     CaCertificate,
@@ -23,6 +34,7 @@ from homeport.client.certificate_models import (
     ExpiryReport,
     RevocationSettings,
 )
+from homeport.client.certificates import certificate_request, new_device_key
 from homeport.client.device_connection import (
     TpmSasTokenProvider,
     connect_with_azure_iot_device,
@@ -52,6 +64,13 @@ from homeport.client.hub_models import (
     RegistryStatistics,
     ServiceStatistics,
     Twin,
+)
+from homeport.client.issuing_models import (
+    CertificateAuthority,
+    CertificatePolicy,
+    IssuedCertificate,
+    MasterKey,
+    RevocationList,
 )
 from homeport.client.journal_models import (
     Administrator,
@@ -95,8 +114,12 @@ from homeport.client.tpm import TpmSecurityProvider
 __all__ = [
     "NO_RETRY",
     "AccessPolicy",
+    "AddressRange",
     "Administrator",
+    "AllocationComparison",
+    "AllocationExplanation",
     "AllocationPolicy",
+    "AllocationSettings",
     "Attempt",
     "AttestationMechanism",
     "AuditEntry",
@@ -107,9 +130,12 @@ __all__ = [
     "BulkMode",
     "BulkResult",
     "CaCertificate",
+    "CertificateAuthority",
+    "CertificatePolicy",
     "Check",
     "ClientError",
     "CloudEvent",
+    "ComparisonTotals",
     "ConflictError",
     "ConnectionChange",
     "ConnectionStringError",
@@ -125,13 +151,16 @@ __all__ = [
     "ExpiryReport",
     "HomeportAdminClient",
     "HubEvent",
+    "HubHealth",
     "HubRegistryClient",
     "IndividualEnrollment",
     "InitialTwin",
     "IpFilter",
     "IpFilterDecision",
     "IpFilterRule",
+    "IssuedCertificate",
     "LinkedHub",
+    "MasterKey",
     "Me",
     "NewToken",
     "NotFoundError",
@@ -141,6 +170,8 @@ __all__ = [
     "ProvisioningServiceClient",
     "ProvisioningServiceError",
     "ProvisioningStatus",
+    "Region",
+    "RegionLatency",
     "Registration",
     "RegistrationError",
     "RegistrationResult",
@@ -149,6 +180,7 @@ __all__ = [
     "RegistryStatistics",
     "ReprovisionPolicy",
     "RetryPolicy",
+    "RevocationList",
     "RevocationSettings",
     "SecurityProviderError",
     "ServiceStatistics",
@@ -165,8 +197,11 @@ __all__ = [
     "UnauthorizedError",
     "UnexpectedAnswerError",
     "UntrustedServerError",
+    "WebhookSigningKeys",
     "X509SecurityProvider",
+    "certificate_request",
     "connect_with_azure_iot_device",
     "derive_device_key",
     "make_azure_iot_device_client",
+    "new_device_key",
 ]

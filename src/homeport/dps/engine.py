@@ -3,7 +3,7 @@
 Authentication comes first in each; every register call, and every refusal, leaves one record that says why.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,12 +11,13 @@ from typing import assert_never
 
 from homeport.bus import Bus, RegistrationOpened
 from homeport.clock import Clock
-from homeport.dps.allocation import by_host
+from homeport.dps.allocation import open_hosts
 from homeport.dps.assigner import Assigner
 from homeport.dps.attempts import Recorder, RefusedError
 from homeport.dps.attestation import (
     UNAUTHORIZED,
     Attested,
+    ChainProof,
     Challenge,
     Findings,
     IssuedChallenge,
@@ -30,15 +31,17 @@ from homeport.dps.attestation import (
     read,
     verify,
 )
+from homeport.dps.fleet import read_fleet
 from homeport.dps.identifiers import Random
+from homeport.dps.issuing.issuance import Issuer, Terms, refuse_revoked
 from homeport.dps.model import (
-    AllocationPolicy,
     CallContext,
     CaReferences,
+    CertificateEvidence,
     DeviceClaim,
     Evidence,
+    Fleet,
     NoEvidence,
-    Operation,
     Outcome,
     Registration,
     RegistrationStatus,
@@ -46,7 +49,7 @@ from homeport.dps.model import (
     TpmAttestation,
     TpmEvidence,
 )
-from homeport.dps.opening import Opening, identity_digest, open_registration
+from homeport.dps.opening import Opening, identity_digest, must_last_at_once, open_registration, room_for, target_hub
 from homeport.dps.ports import (
     AttemptStore,
     CaCertificateStore,
@@ -59,6 +62,7 @@ from homeport.dps.possession import refuse_without_possession
 from homeport.dps.revocation import Revocation
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.security.explain import quoted
+from homeport.security.x509_request import CertificateRequest
 from homeport.wire.versions import hears_assigning_first
 
 _ROUNDS = 8
@@ -102,8 +106,12 @@ class _Call:
     attested: Attested
     digest: str
     payload: bytes | None
+    leaf: bytes | None
+    """The certificate the device came with, DER."""
     context: CallContext
     findings: Findings
+    terms: Terms | None
+    """What the certificate request it came with is granted."""
     waits: Callable[[], None]
 
 
@@ -123,7 +131,7 @@ class Engine:
         bus: Bus,
         clock: Clock,
         random: Random,
-        default_policy: AllocationPolicy = AllocationPolicy.HASHED,
+        issuer: Issuer | None = None,
         patience: float = 2.0,
         time_limit: timedelta = timedelta(minutes=10),
         revocation: Revocation | None = None,
@@ -134,7 +142,7 @@ class Engine:
         self._bus = bus
         self._clock = clock
         self._random = random
-        self._default_policy = default_policy
+        self._issuer = issuer
         self._patience = patience
         self._time_limit = time_limit
         self._revocation = revocation
@@ -146,13 +154,15 @@ class Engine:
         evidence: Evidence,
         payload: bytes | None,
         context: CallContext,
+        request: CertificateRequest | None = None,
         *,
         waits: Callable[[], None] = lambda: None,
     ) -> Registered | ChallengeIssued:
-        """Prove the device, give it a home, and wait a little for the hub.
+        """Prove the device, give it a home, and wait a little for the hub; with a `request`, issue a certificate.
 
         `waits` is called when what is left is to wait for a hub elsewhere, which costs no processor time here.
-        Raises RefusedError, and HomeportError CONFLICT if registrations with different credentials race.
+        Raises RefusedError, and HomeportError CONFLICT if registrations with different credentials race,
+        CERTIFICATE_REFUSED if the request cannot be granted, UNAVAILABLE if its authority cannot sign now.
         """
         with self._record(claim, evidence, context) as attempt:
             findings = attempt.findings
@@ -169,10 +179,12 @@ class Engine:
                         _Call(
                             claim=claim,
                             attested=verdict,
-                            digest=identity_digest(verdict.identity),
+                            digest=identity_digest(verdict.identity, request.key_digest if request else None),
                             payload=payload,
+                            leaf=evidence.chain[0] if isinstance(evidence, CertificateEvidence) else None,
                             context=context,
                             findings=findings,
+                            terms=await self._terms(request, verdict, findings),
                             waits=waits,
                         )
                     )
@@ -239,6 +251,19 @@ class Engine:
                 attempt.findings.failed("registration", "the device has never registered")
                 raise HomeportError(Code.REGISTRATION_NOT_FOUND, "Registration not found.")
             return registration
+
+    async def candidates(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Sequence[str]:
+        """Return the hubs this device could be assigned to, so that it can measure. Raises RefusedError."""
+        with self._record(claim, evidence, context) as attempt:
+            verdict = await self._judge(claim, evidence, attempt.findings)
+            if isinstance(verdict, Refused):
+                raise RefusedError(verdict)
+            if not isinstance(verdict, Attested):
+                raise HomeportError(Code.UNAUTHORIZED, UNAUTHORIZED)
+            current = await self._stores.registrations.get(claim.registration_id)
+            home = current.assignment if current else None
+            fleet = await read_fleet(self._stores.hubs)
+            return open_hosts(verdict.enrollment, fleet, home.hub if home else None)
 
     def record_refusal(
         self,
@@ -333,6 +358,10 @@ class Engine:
             trust = await self._current_trust()
             del findings.checks[so_far:]
             verdict = judge()
+        if self._issuer is not None and isinstance(verdict, Attested) and isinstance(proof, ChainProof):
+            revoked = await self._issuer.revocation_of(proof.chain[0])
+            if revoked is not None:
+                return refuse_revoked(revoked, findings)
         if self._revocation is not None and isinstance(verdict, Attested | Challenge) and verdict.path:
             refused = await self._revocation.check(verdict.path, trust, findings)
             return refused or verdict
@@ -345,6 +374,14 @@ class Engine:
             # A change of CA certificates gives the groups anew, too (CaCertificateStore).
             self._trust = Trust(groups, await self._stores.certificates.all(), before=self._trust)
         return self._trust
+
+    async def _terms(self, request: CertificateRequest | None, attested: Attested, findings: Findings) -> Terms | None:
+        """Ask what the request is granted; a disabled enrollment grants nothing, and says so itself."""
+        if request is None or not attested.enrollment.enabled:
+            return None
+        if self._issuer is None:
+            raise HomeportError(Code.CERTIFICATE_REFUSED, "This server issues no certificates.")
+        return await self._issuer.terms(request, attested.enrollment, findings)
 
     # ---------------------------------------------------------------- where does it go
 
@@ -377,17 +414,22 @@ class Engine:
                 if current.status is RegistrationStatus.ASSIGNING:
                     findings.failed("operation", "one for another credential of this device is still open")
                     raise ConflictError
-            wanted = await self._decide(call, current)
-            durable = await self._must_last_at_once(wanted.operation)
+            fleet = await read_fleet(self._stores.hubs)
+            wanted = await self._certified(call, current, self._decide(call, current, fleet))
+            target = target_hub(wanted.operation, fleet)
+            durable = must_last_at_once(wanted.operation, target)
             try:
                 stored = await registrations.open(
-                    wanted, expected_etag=current.etag if current else None, durable=durable
+                    wanted,
+                    expected_etag=current.etag if current else None,
+                    durable=durable,
+                    room=room_for(current, target),
                 )
             except ConflictError:
                 stored = None
             if stored is not None and stored.operation.id == wanted.operation.id:
                 if durable:
-                    # For a hub elsewhere. One of our own is work for this processor, and part of the call's turn.
+                    # For a hub elsewhere, or a webhook. One of our own is work for this processor: part of the turn.
                     call.waits()
                 return await self._carry(stored, patience)
             del findings.checks[so_far:]
@@ -397,21 +439,30 @@ class Engine:
 
     async def _turn_away(self, call: _Call, current: Registration | None) -> Registration:
         """Answer a genuine device of a disabled enrollment; an operation that is still open stays what is stored."""
-        wanted = await self._decide(call, current)
+        wanted = self._decide(call, current, await read_fleet(self._stores.hubs))
         with suppress(ConflictError):
             await self._stores.registrations.open(wanted, expected_etag=current.etag if current else None)
         return wanted
 
-    async def _decide(self, call: _Call, current: Registration | None) -> Registration:
+    async def _certified(self, call: _Call, current: Registration | None, wanted: Registration) -> Registration:
+        """Sign the certificate that was asked for, as part of the operation that is about to be opened."""
+        if self._issuer is None or wanted.status is not RegistrationStatus.ASSIGNING:
+            return wanted
+        if call.terms is None:
+            await self._issuer.note_revoked(current, call.findings)
+            return wanted
+        return await self._issuer.certify(wanted, call.terms, current, call.findings)
+
+    def _decide(self, call: _Call, current: Registration | None, fleet: Fleet) -> Registration:
         opening = Opening(
             claim=call.claim,
             attested=call.attested,
             current=current,
-            hubs=await self._stores.hubs.all(),
+            fleet=fleet,
             device_payload=call.payload,
-            tracking_id=call.context.tracking_id,
             remote_address=call.context.remote_address,
-            default_policy=self._default_policy,
+            leaf=call.leaf,
+            tracking_id=call.context.tracking_id,
             identity_digest=call.digest,
             lease_owner=self._assigner.owner,
             lease=self._assigner.lease,
@@ -423,17 +474,6 @@ class Engine:
             random=self._random,
             findings=call.findings,
         )
-
-    async def _must_last_at_once(self, operation: Operation) -> bool:
-        """Tell whether the opened operation must be on disk before anything else happens.
-
-        A first assignment to a hub of our own need not: nothing outside this database follows from it before the
-        outcome is written, and that write is durable.
-        """
-        if operation.status is not RegistrationStatus.ASSIGNING or operation.target is None or operation.leaves:
-            return True
-        hub = by_host(await self._stores.hubs.all(), operation.target.hub)
-        return hub is None or hub.connection_string is not None
 
     async def _carry(self, registration: Registration, patience: float) -> Registration:
         if registration.status is not RegistrationStatus.ASSIGNING:

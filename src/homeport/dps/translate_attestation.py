@@ -260,13 +260,14 @@ def _slot(document: wire.CertificateWithInfo | UnsetType | None, kept: bytes | N
 def _certificates(attestation: ClientCertificates | SigningCertificates) -> wire.Certificates:
     """Show a single certificate in both places, as the hosted service does."""
     return wire.Certificates(
-        primary=wire.CertificateWithInfo(info=_info(attestation.primary)),
-        secondary=wire.CertificateWithInfo(info=_info(attestation.secondary or attestation.primary)),
+        primary=wire.CertificateWithInfo(info=certificate_info(attestation.primary)),
+        secondary=wire.CertificateWithInfo(info=certificate_info(attestation.secondary or attestation.primary)),
     )
 
 
 @lru_cache(maxsize=1024)
-def _info(der: bytes) -> wire.CertificateInfo:
+def certificate_info(der: bytes) -> wire.CertificateInfo:
+    """Write what a certificate says, in place of the certificate (contract dps.md 6.3)."""
     info: CertificateInfo = parse_der(der).info
     return wire.CertificateInfo(
         subject_name=info.subject_name,

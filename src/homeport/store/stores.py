@@ -7,7 +7,9 @@ from pathlib import Path
 
 from homeport.clock import Clock, SystemClock
 from homeport.store.administrators import SqlAdministratorStore
+from homeport.store.allocation_settings import SqlAllocationSettingsStore
 from homeport.store.attempts import SqlAttemptStore
+from homeport.store.authorities import SqlAuthorityStore, SqlCertificatePolicyStore
 from homeport.store.ca_certificates import SqlCaCertificateStore, SqlCrlStore
 from homeport.store.challenges import SqlChallengeStore
 from homeport.store.database import Database
@@ -17,6 +19,7 @@ from homeport.store.enrollments import SqlEnrollmentStore
 from homeport.store.event_log import SqlEventLog
 from homeport.store.hubs import SqlHubStore
 from homeport.store.ip_filter import SqlIpFilterStore
+from homeport.store.issued_certificates import SqlIssuedCertificateStore
 from homeport.store.journal import SqlJournal
 from homeport.store.linked_hubs import SqlLinkedHubStore
 from homeport.store.messages import SqlFeedbackStore, SqlMessageStore
@@ -41,11 +44,15 @@ class Stores:
     challenges: SqlChallengeStore
     attempts: SqlAttemptStore
     linked_hubs: SqlLinkedHubStore
+    allocation: SqlAllocationSettingsStore
     administrators: SqlAdministratorStore
     subscriptions: SqlSubscriptionStore
     hubs: SqlHubStore
     ca_certificates: SqlCaCertificateStore
     crls: SqlCrlStore
+    authorities: SqlAuthorityStore
+    certificate_policies: SqlCertificatePolicyStore
+    issued_certificates: SqlIssuedCertificateStore
     ip_filter: SqlIpFilterStore
     policies: SqlPolicyStore
 
@@ -65,9 +72,13 @@ class Stores:
             administrators=SqlAdministratorStore(database, journal),
             subscriptions=SqlSubscriptionStore(database, journal),
             linked_hubs=SqlLinkedHubStore(database, journal),
+            allocation=SqlAllocationSettingsStore(database, journal),
             hubs=SqlHubStore(database),
             ca_certificates=SqlCaCertificateStore(database, journal),
             crls=SqlCrlStore(database, journal),
+            authorities=SqlAuthorityStore(database, journal),
+            certificate_policies=SqlCertificatePolicyStore(database, journal),
+            issued_certificates=SqlIssuedCertificateStore(database, journal),
             ip_filter=SqlIpFilterStore(database, journal),
             policies=SqlPolicyStore(database, journal),
         )

@@ -65,6 +65,8 @@ class RegistrationResult(WireStruct, frozen=True, kw_only=True):
     last_updated_date_time_utc: str | UnsetType = UNSET
     etag: str | UnsetType = UNSET
     payload: Raw | UnsetType = UNSET
+    issued_certificate_chain: list[str] | UnsetType = UNSET
+    """Base64 of DER, the device's certificate first, the root last (contract dps.md 13.1)."""
 
 
 class OperationStatus(WireStruct, frozen=True, kw_only=True):

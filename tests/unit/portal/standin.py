@@ -253,6 +253,10 @@ class Standin:
             case "PATCH", ["hubs", name]:
                 self.hubs[name] |= json.loads(request.content)
                 return _json(self.hubs[name])
+            case "POST", ["hubs", name, "check"] if name in self.hubs:
+                health = {"state": "unreachable", "detail": "no <answer>", "checkedDateTimeUtc": "2024-06-01T12:00:00Z"}
+                self.hubs[name] |= {"health": health}
+                return _json(self.hubs[name])
             case "DELETE", ["hubs", name]:
                 return httpx.Response(204) if self.hubs.pop(name, None) else _refuse(404000, "No such hub.")
         return _refuse(404000, "No such path.")

@@ -45,7 +45,7 @@ async def test_pages_offer_what_the_role_may_do(
     assert f"the-{role}" in page
     assert ('href="/administrators"' in page) == configures
     page = await stranger.read("/hubs")
-    assert ('href="/new/hub"' in page, "/unlink" in page, "/weight" in page) == (configures,) * 3
+    assert ('href="/new/hub"' in page, "/allocation" in page) == (configures,) * 2
     page = await stranger.read("/certificates")
     assert ('href="/new/certificate"' in page) == configures
     assert 'href="/certificates/Root"' in page

@@ -54,6 +54,7 @@ __all__ = [
     "INVALID_CERTIFICATE",
     "UNAUTHORIZED",
     "Attested",
+    "ChainProof",
     "Challenge",
     "Findings",
     "Identity",
