@@ -22,7 +22,6 @@ class Hook(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        self._received += data
         while (request := self._request()) is not None:
             answer = json.dumps({"iotHubHostName": json.loads(request)["linkedHubs"][0]}).encode()
             head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(answer)}\r\n\r\n"

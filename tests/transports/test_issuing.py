@@ -25,6 +25,7 @@ from homeport.dps.model import (
     SasCredential,
     SigningCertificates,
     ThumbprintCredential,
+    Wanted,
 )
 from homeport.dps.ports import HubUnavailableError
 from homeport.errors import Code, HomeportError
@@ -32,6 +33,7 @@ from homeport.security.x509 import parse_der
 from homeport.security.x509_issue import RevocationReason
 from homeport.security.x509_request import CertificateRequest, parse_request
 from tests.issuing import device_key, request, request_der
+from tests.transports.test_custom_allocation import CUSTOM
 from tests.transports.world import EPOCH, KEY, OTHER_KEY, World, claim, context, evidence, new_world, process
 
 DAY = timedelta(days=1)
@@ -128,6 +130,30 @@ async def test_the_certificate_is_for_the_device_and_the_hub_accepts_it(world: W
     (issued,) = await issued_to(world, "dev-1")
     assert (issued.ref.thumbprint, issued.hub, issued.device_id) == (thumbprint, "alpha.example", "Dev-1")
     assert POLICY in (await why(world, "dev-1"))["certificate request"]
+
+
+async def test_the_hub_that_a_webhook_names_accepts_it() -> None:
+    async with new_world(hubs=("alpha", "beta")) as world:
+        await prepared(world)
+        await world.enroll("dev-1", certificate_policy_name=POLICY, **CUSTOM)
+        world.allocator.answer = b'{"iotHubHostName": "beta.example"}'
+        registration = await register(world, csr=request("dev-1"))
+        assert registration.status is RegistrationStatus.ASSIGNED
+        thumbprint = parse_der(chain_of(registration)[0]).info.sha256_thumbprint
+        assert accepted(world, "beta.example") == ThumbprintCredential(primary=thumbprint, secondary=thumbprint)
+        assert [each.hub for each in await issued_to(world)] == ["beta.example"]
+
+
+async def test_without_a_hub_there_is_no_certificate() -> None:
+    async with new_world(hubs=("alpha",)) as world:
+        await prepared(world)
+        await world.enroll("dev-1", certificate_policy_name=POLICY, **CUSTOM)
+        world.allocator.answer = b'{"iotHubHostName": "nowhere.example"}'
+        registration = await register(world, csr=request("dev-1"))
+        assert registration.status is RegistrationStatus.FAILED
+        assert await issued_to(world) == []
+        entries = await world.database.journal.page(Wanted(kind="certificate."), after=None, limit=10)
+        assert entries.items == []
 
 
 async def test_without_a_request_nothing_changes(world: World) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
 
-from homeport.bus import Bus, RegistrationOpened
+from homeport.bus import Bus
 from homeport.clock import Clock
 from homeport.dps.allocation import open_hosts
 from homeport.dps.assigner import Assigner
@@ -21,6 +21,7 @@ from homeport.dps.attestation import (
     Challenge,
     Findings,
     IssuedChallenge,
+    Proof,
     Refused,
     TokenProof,
     TpmProof,
@@ -33,14 +34,13 @@ from homeport.dps.attestation import (
 )
 from homeport.dps.fleet import read_fleet
 from homeport.dps.identifiers import Random
-from homeport.dps.issuing.issuance import Issuer, Terms, refuse_revoked
+from homeport.dps.issuing.issuance import Issuer, refuse_revoked
 from homeport.dps.model import (
     CallContext,
     CaReferences,
     CertificateEvidence,
     DeviceClaim,
     Evidence,
-    Fleet,
     NoEvidence,
     Outcome,
     Registration,
@@ -49,7 +49,7 @@ from homeport.dps.model import (
     TpmAttestation,
     TpmEvidence,
 )
-from homeport.dps.opening import Opening, identity_digest, must_last_at_once, open_registration, room_for, target_hub
+from homeport.dps.opening import identity_digest
 from homeport.dps.ports import (
     AttemptStore,
     CaCertificateStore,
@@ -59,16 +59,14 @@ from homeport.dps.ports import (
     RegistrationStore,
 )
 from homeport.dps.possession import refuse_without_possession
+from homeport.dps.registering import RegisterCall, Registering
 from homeport.dps.revocation import Revocation
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.security.explain import quoted
 from homeport.security.x509_request import CertificateRequest
-from homeport.wire.versions import hears_assigning_first
 
 _ROUNDS = 8
 """How often a record that keeps changing under us is read and decided anew before the device is sent away."""
-
-
 _LATEST = 8
 
 
@@ -98,23 +96,6 @@ class Stores:
     certificates: CaCertificateStore
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Call:
-    """One register call of a device that has proven itself."""
-
-    claim: DeviceClaim
-    attested: Attested
-    digest: str
-    payload: bytes | None
-    leaf: bytes | None
-    """The certificate the device came with, DER."""
-    context: CallContext
-    findings: Findings
-    terms: Terms | None
-    """What the certificate request it came with is granted."""
-    waits: Callable[[], None]
-
-
 class Engine:
     """Answers devices. `patience` is how many seconds a register call may wait for its hub before it says `assigning`.
 
@@ -138,15 +119,22 @@ class Engine:
     ) -> None:
         self.id_scope = id_scope
         self._stores = stores
-        self._assigner = assigner
-        self._bus = bus
         self._clock = clock
         self._random = random
         self._issuer = issuer
-        self._patience = patience
-        self._time_limit = time_limit
         self._revocation = revocation
         self._trust = Trust()
+        self._registering = Registering(
+            registrations=stores.registrations,
+            hubs=stores.hubs,
+            assigner=assigner,
+            issuer=issuer,
+            bus=bus,
+            clock=clock,
+            random=random,
+            patience=patience,
+            time_limit=time_limit,
+        )
 
     async def register(
         self,
@@ -166,17 +154,23 @@ class Engine:
         """
         with self._record(claim, evidence, context) as attempt:
             findings = attempt.findings
-            verdict = await self._judge(claim, evidence, findings)
-            match verdict:
-                case Refused():
-                    raise RefusedError(verdict)
-                case Challenge():
-                    await self._stores.challenges.put(verdict.pending)
-                    attempt.challenged()
-                    return ChallengeIssued(blob=verdict.blob)
-                case Attested():
-                    registration = await self._register(
-                        _Call(
+            proof = self._read(claim, evidence, findings)
+            if isinstance(proof, Refused):
+                raise RefusedError(proof)
+            so_far = len(findings.checks)
+            for _ in range(_ROUNDS):
+                # Before the enrollment is: then whoever registers in between has changed what is to be replaced.
+                current = await self._stores.registrations.get(claim.registration_id)
+                verdict = await self._verify(proof, claim, evidence, findings)
+                match verdict:
+                    case Refused():
+                        raise RefusedError(verdict)
+                    case Challenge():
+                        await self._stores.challenges.put(verdict.pending)
+                        attempt.challenged()
+                        return ChallengeIssued(blob=verdict.blob)
+                    case Attested():
+                        call = RegisterCall(
                             claim=claim,
                             attested=verdict,
                             digest=identity_digest(verdict.identity, request.key_digest if request else None),
@@ -184,14 +178,18 @@ class Engine:
                             leaf=evidence.chain[0] if isinstance(evidence, CertificateEvidence) else None,
                             context=context,
                             findings=findings,
-                            terms=await self._terms(request, verdict, findings),
+                            request=request,
                             waits=waits,
                         )
-                    )
-                    attempt.registered(registration)
-                    return Registered(registration=registration)
-                case _:
-                    assert_never(verdict)
+                        registration = await self._registering.register(call, current)
+                        if registration is not None:
+                            attempt.registered(registration)
+                            return Registered(registration=registration)
+                    case _:
+                        assert_never(verdict)
+                del findings.checks[so_far:]
+            findings.failed("operation", "the registration kept changing while it was decided")
+            raise ConflictError
 
     async def authenticate(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> None:
         """Let a connection in whose first request is still to come. Raises RefusedError; each request is judged anew.
@@ -313,12 +311,14 @@ class Engine:
         findings.passed("id scope", f"it is {self.id_scope}")
         return None
 
+    def _read(self, claim: DeviceClaim, evidence: Evidence, findings: Findings) -> Proof | Refused:
+        return self._refuse_other_scope(claim, findings) or read(evidence, claim, findings)
+
     async def _judge(self, claim: DeviceClaim, evidence: Evidence, findings: Findings) -> Verdict:
-        if refusal := self._refuse_other_scope(claim, findings):
-            return refusal
-        proof = read(evidence, claim, findings)
-        if isinstance(proof, Refused):
-            return proof
+        proof = self._read(claim, evidence, findings)
+        return proof if isinstance(proof, Refused) else await self._verify(proof, claim, evidence, findings)
+
+    async def _verify(self, proof: Proof, claim: DeviceClaim, evidence: Evidence, findings: Findings) -> Verdict:
         individual = await self._stores.enrollments.get_individual(claim.registration_id)
         trust = Trust()
         if individual is None or isinstance(individual.attestation, CaReferences):
@@ -374,112 +374,3 @@ class Engine:
             # A change of CA certificates gives the groups anew, too (CaCertificateStore).
             self._trust = Trust(groups, await self._stores.certificates.all(), before=self._trust)
         return self._trust
-
-    async def _terms(self, request: CertificateRequest | None, attested: Attested, findings: Findings) -> Terms | None:
-        """Ask what the request is granted; a disabled enrollment grants nothing, and says so itself."""
-        if request is None or not attested.enrollment.enabled:
-            return None
-        if self._issuer is None:
-            raise HomeportError(Code.CERTIFICATE_REFUSED, "This server issues no certificates.")
-        return await self._issuer.terms(request, attested.enrollment, findings)
-
-    # ---------------------------------------------------------------- where does it go
-
-    async def _register(self, call: _Call) -> Registration:
-        registrations = self._stores.registrations
-        claim, findings = call.claim, call.findings
-        patience = 0.0 if hears_assigning_first(claim.api_version, call.context.client_version) else self._patience
-        digest = call.digest
-        so_far = len(findings.checks)
-        current = await registrations.get(claim.registration_id)
-        if not call.attested.enrollment.enabled:
-            return await self._turn_away(call, current)
-        first_seen = current.operation.id if current else None
-        for _ in range(_ROUNDS):
-            if current is not None and current.operation.identity_digest == digest:
-                if current.status is RegistrationStatus.ASSIGNING:
-                    findings.passed("operation", "joined the one that is already open")
-                    call.waits()
-                    current = await self._assigner.outcome(current, patience)
-                    if current.operation.identity_digest == digest:
-                        return current
-                elif current.operation.id != first_seen:
-                    # Opened by the same device and finished while this call was under way: it answers both.
-                    findings.passed("operation", "shared with a call made at the same time")
-                    return current
-            if current is not None and current.status is RegistrationStatus.ASSIGNING:
-                # Another credential is being taken to a hub; its turn must end before this one can begin.
-                call.waits()
-                current = await self._assigner.outcome(current, patience)
-                if current.status is RegistrationStatus.ASSIGNING:
-                    findings.failed("operation", "one for another credential of this device is still open")
-                    raise ConflictError
-            fleet = await read_fleet(self._stores.hubs)
-            wanted = await self._certified(call, current, self._decide(call, current, fleet))
-            target = target_hub(wanted.operation, fleet)
-            durable = must_last_at_once(wanted.operation, target)
-            try:
-                stored = await registrations.open(
-                    wanted,
-                    expected_etag=current.etag if current else None,
-                    durable=durable,
-                    room=room_for(current, target),
-                )
-            except ConflictError:
-                stored = None
-            if stored is not None and stored.operation.id == wanted.operation.id:
-                if durable:
-                    # For a hub elsewhere, or a webhook. One of our own is work for this processor: part of the turn.
-                    call.waits()
-                return await self._carry(stored, patience)
-            del findings.checks[so_far:]
-            current = stored or await registrations.get(claim.registration_id)
-        findings.failed("operation", "the registration kept changing while it was decided")
-        raise ConflictError
-
-    async def _turn_away(self, call: _Call, current: Registration | None) -> Registration:
-        """Answer a genuine device of a disabled enrollment; an operation that is still open stays what is stored."""
-        wanted = self._decide(call, current, await read_fleet(self._stores.hubs))
-        with suppress(ConflictError):
-            await self._stores.registrations.open(wanted, expected_etag=current.etag if current else None)
-        return wanted
-
-    async def _certified(self, call: _Call, current: Registration | None, wanted: Registration) -> Registration:
-        """Sign the certificate that was asked for, as part of the operation that is about to be opened."""
-        if self._issuer is None or wanted.status is not RegistrationStatus.ASSIGNING:
-            return wanted
-        if call.terms is None:
-            await self._issuer.note_revoked(current, call.findings)
-            return wanted
-        return await self._issuer.certify(wanted, call.terms, current, call.findings)
-
-    def _decide(self, call: _Call, current: Registration | None, fleet: Fleet) -> Registration:
-        opening = Opening(
-            claim=call.claim,
-            attested=call.attested,
-            current=current,
-            fleet=fleet,
-            device_payload=call.payload,
-            remote_address=call.context.remote_address,
-            leaf=call.leaf,
-            tracking_id=call.context.tracking_id,
-            identity_digest=call.digest,
-            lease_owner=self._assigner.owner,
-            lease=self._assigner.lease,
-        )
-        return open_registration(
-            opening,
-            now=self._clock.now(),
-            time_limit=self._time_limit,
-            random=self._random,
-            findings=call.findings,
-        )
-
-    async def _carry(self, registration: Registration, patience: float) -> Registration:
-        if registration.status is not RegistrationStatus.ASSIGNING:
-            return registration
-        if registration.operation.lease_owner is None:
-            await self._bus.publish(RegistrationOpened(registration_id=registration.registration_id))
-        else:
-            self._assigner.begin(registration)
-        return await self._assigner.outcome(registration, patience)

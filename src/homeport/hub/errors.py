@@ -9,6 +9,7 @@ class HubCode(Enum):
     INVALID_PROTOCOL_VERSION = (400001, "InvalidProtocolVersion")
     ARGUMENT_INVALID = (400004, "ArgumentInvalid")
     BULK_OPERATION_FAILED = (400013, "BulkRegistryOperationFailure")
+    DISPLACED = (400027, "ConnectionForcefullyClosedOnNewConnection")
     INVALID_DEVICE_SCOPE = (400028, "InvalidDeviceScope")
     UNAUTHORIZED_ACCESS = (401002, "IotHubUnauthorizedAccess")
     UNAUTHORIZED = (401003, "IotHubUnauthorized")

@@ -16,6 +16,7 @@ from homeport.bus import LocalBus
 from homeport.hub.frontends.site import hub_site
 from homeport.hub.hubs import Hubs, ServedHub
 from homeport.hub.ports import DeviceStore, EventLog
+from homeport.net.amqp_server import AmqpServer
 from homeport.net.certificates import ServerCertificates
 from homeport.net.http_server import HttpServer
 from homeport.net.listener import Listener, Service
@@ -135,7 +136,7 @@ async def hub(hubs: Hubs) -> ServedHub:
 
 @dataclass(frozen=True)
 class Line:
-    """Where the hub's MQTT port is, and what a client needs to trust it."""
+    """Where a port of the hub is, and what a client needs to trust it."""
 
     port: int
     make_context: Callable[[], ssl.SSLContext]
@@ -154,6 +155,14 @@ def server_identity() -> Identity:
 async def mqtt(hub: ServedHub, clock: ManualClock, server_identity: Identity) -> AsyncIterator[Line]:
     """The running hub behind a real MQTT listener."""
     server = MqttServer(Sites([hub_site(hub, clock)]), clock)
+    async with running(hub), _listening(server, server_identity) as port:
+        yield Line(port, lambda: _trusting(server_identity))
+
+
+@pytest.fixture
+async def amqp(hub: ServedHub, clock: ManualClock, server_identity: Identity) -> AsyncIterator[Line]:
+    """The running hub behind a real AMQP listener."""
+    server = AmqpServer(Sites([hub_site(hub, clock)]), clock)
     async with running(hub), _listening(server, server_identity) as port:
         yield Line(port, lambda: _trusting(server_identity))
 
