@@ -160,10 +160,11 @@ async def _listen(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[
 
     def turn_out() -> None:
         devices, either = guard.ip_filter.open_to(Door.DEVICES), guard.ip_filter.open_to(Door.DEVICES, Door.SERVICE)
-        for each in (mqtt, web_mqtt):
-            each.turn_out(devices)
-        for other in (https, amqp, web_amqp):
-            other.turn_out(either)
+        mqtt.turn_out(devices)
+        web_mqtt.turn_out(devices)
+        https.turn_out(either)
+        amqp.turn_out(either)
+        web_amqp.turn_out(either)
 
     # The administrator who shuts himself out, as he may with force, is to hear that it is done.
     guard.ip_filter.watch(lambda: asyncio.get_running_loop().call_later(TURN_OUT_AFTER, turn_out))
