@@ -59,6 +59,10 @@ class Code(IntEnum):
     """A shared access policy of that name exists."""
     LAST_ADMINISTRATOR = 409206
     """The change would leave no shared access policy with the right ServiceConfig."""
+    CA_CERTIFICATE_EXISTS = 409213
+    """A CA certificate with that name exists; with If-Match it is replaced."""
+    CA_CERTIFICATE_IN_USE = 409214
+    """Enrollments refer to the CA certificate that was to be deleted."""
     PRECONDITION_FAILED = 412000
     """If-Match names another version than the stored one."""
     TOO_LARGE = 413000

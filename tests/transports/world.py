@@ -15,6 +15,7 @@ from homeport.custody import Custody, MasterKeys
 from homeport.dps.administration import (
     AllocationResponder,
     AttemptsResponder,
+    CertificatesResponder,
     CountsResponder,
     ExportResponder,
     HubsResponder,
@@ -22,12 +23,15 @@ from homeport.dps.administration import (
 )
 from homeport.dps.allocation_service import AllocationService
 from homeport.dps.assigner import Assigner
+from homeport.dps.ca_certificates import CaCertificateService
 from homeport.dps.engine import Engine, Stores
 from homeport.dps.enrollments import EnrollmentService
+from homeport.dps.expiry import ExpiryWatch
 from homeport.dps.frontends.admin import (
     AdminResource,
     AllocationResource,
     AttemptsResource,
+    CertificatesResource,
     CountsResource,
     ExportResource,
     HubsResource,
@@ -52,10 +56,12 @@ from homeport.dps.model import (
     TwinWrite,
 )
 from homeport.dps.responder import DeviceResponder
+from homeport.dps.revocation import CrlKeeper, CrlShelf, Responders, Revocation
 from homeport.dps.service_responder import ServiceResponder
 from homeport.dps.signing_keys import SigningKeyService
 from homeport.dps.what_if import WhatIf
 from homeport.security import sas
+from homeport.security.revocation import RevocationError
 from homeport.store.stores import Stores as Database
 from homeport.store.stores import open_stores
 
@@ -65,6 +71,7 @@ GROUP_KEY = bytes(range(64))
 KEY = bytes(range(32))
 MASTER_KEY = base64.b64encode(bytes(range(32, 64))).decode()
 OTHER_KEY = bytes(range(100, 132))
+MAX_CA_CERTIFICATES = 5
 
 
 class PowerCut(BaseException):
@@ -158,6 +165,35 @@ class FakeLinks:
 
 
 @dataclass
+class FakeFetcher:
+    """What certificate authorities offer over HTTP, by address; what is missing is out of reach."""
+
+    documents: dict[str, bytes] = field(default_factory=dict)
+    responder: Callable[[bytes], bytes] | None = None
+    asked: list[str] = field(default_factory=list)
+
+    async def get(self, url: str, *, limit: int, seconds: float) -> bytes:
+        self.asked.append(url)
+        await asyncio.sleep(0)
+        if url not in self.documents:
+            raise RevocationError(f"{url} cannot be reached")
+        assert len(self.documents[url]) <= limit
+        assert seconds > 0
+        return self.documents[url]
+
+    async def post(self, url: str, body: bytes, content_type: str, *, limit: int, seconds: float) -> bytes:
+        self.asked.append(url)
+        assert content_type == "application/ocsp-request"
+        if self.responder is None:
+            raise RevocationError(f"{url} cannot be reached")
+        data = self.responder(body)
+        assert len(data) <= limit
+        assert seconds > 0
+        await asyncio.sleep(0)
+        return data
+
+
+@dataclass
 class FakeAllocator:
     """Custom allocation that is told what to answer: a body, or something to raise."""
 
@@ -191,6 +227,10 @@ class World:
     admin: Sequence[AdminResource]
     enrollments: EnrollmentService
     hubs: HubService
+    certificates: CaCertificateService
+    keeper: CrlKeeper
+    expiry: ExpiryWatch
+    fetcher: FakeFetcher
     issuing: Issuing
 
     def hub(self, host: str) -> FakeHub:
@@ -249,6 +289,19 @@ def process(
         poll=poll,
         lease=lease,
     )
+    fetcher = FakeFetcher()
+    shelf = CrlShelf(database.crls, clock)
+    keeper = CrlKeeper(database.ca_certificates, shelf, fetcher, clock)
+    certificates = CaCertificateService(
+        certificates=database.ca_certificates,
+        enrollments=database.enrollments,
+        shelf=shelf,
+        keeper=keeper,
+        clock=clock,
+        random=secrets.token_bytes,
+        limit=MAX_CA_CERTIFICATES,
+    )
+    expiry = ExpiryWatch(database.ca_certificates, database.enrollments, clock)
     engine = Engine(
         id_scope=SCOPE,
         stores=Stores(
@@ -257,6 +310,7 @@ def process(
             challenges=database.challenges,
             attempts=database.attempts,
             hubs=database.linked_hubs,
+            certificates=database.ca_certificates,
         ),
         assigner=assigner,
         bus=bus,
@@ -264,9 +318,13 @@ def process(
         random=secrets.token_bytes,
         issuer=issuing.issuer,
         patience=patience,
+        revocation=Revocation(shelf, Responders(fetcher, clock, secrets.token_bytes, deadline=1.0), keeper, clock),
     )
     enrollments = EnrollmentService(
-        enrollments=database.enrollments, registrations=database.registrations, hubs=database.linked_hubs
+        enrollments=database.enrollments,
+        registrations=database.registrations,
+        hubs=database.linked_hubs,
+        certificates=database.ca_certificates,
     )
     hubs = HubService(
         hubs=database.linked_hubs,
@@ -300,6 +358,7 @@ def process(
             AttemptsResource(AttemptsResponder(database.attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hubs)),
+            CertificatesResource(CertificatesResponder(certificates, expiry, clock)),
             *issuing.resources,
             CountsResource(CountsResponder(database.enrollments, database.registrations, clock)),
             AllocationResource(allocation),
@@ -307,6 +366,10 @@ def process(
         ),
         enrollments=enrollments,
         hubs=hubs,
+        certificates=certificates,
+        keeper=keeper,
+        expiry=expiry,
+        fetcher=fetcher,
         issuing=issuing,
     )
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from homeport.app.addresses import Addresses
+from homeport.app.certificates import authorities, crl_site
 from homeport.app.config import Config
 from homeport.app.custom_allocators import custom_allocators
 from homeport.app.directory import DataDirectory
@@ -34,6 +35,7 @@ from homeport.hub.frontends.http_admin import TelemetryFrontEnd
 from homeport.hub.frontends.site import hub_site
 from homeport.hub.hubs import Hubs, ServedHub
 from homeport.hub.registry import Registry
+from homeport.hublinks.revocation_http import HttpRevocationFetcher
 from homeport.net.http_client import HttpClient
 from homeport.net.sites import Sites
 from homeport.security.policies import Random
@@ -151,6 +153,20 @@ async def build(
             if presence is not None:
                 presence.refresh()
 
+        fetcher = HttpRevocationFetcher()
+        stack.push_async_callback(fetcher.close)
+        trusted = authorities(stores, metrics, fetcher, limit=config.max_ca_certificates, clock=clock, random=random)
+        sites.add(
+            crl_site(
+                addresses.host_names,
+                trusted,
+                policies,
+                guard,
+                journal.administrators.find,
+                clock=clock,
+                random=random,
+            )
+        )
         service = provisioning(
             config,
             addresses,
@@ -161,6 +177,7 @@ async def build(
             issuing,
             metrics,
             guard,
+            trusted,
             journal,
             policies=policies,
             signing_keys=signing_keys,
@@ -202,6 +219,7 @@ async def build(
                 health.run,
                 *guard.background,
                 *service.background,
+                *trusted.background,
                 *journal.background,
             ),
         )

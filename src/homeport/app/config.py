@@ -54,6 +54,8 @@ class Config:
     """How often the linked hubs are looked at, in seconds."""
     drain: float = 5.0
     """How long connections may finish what they do when the server stops."""
+    max_ca_certificates: int = 250
+    """How many CA certificates may be uploaded; Azure takes 25."""
     audit_retention_days: int = 400
     """How long the audit keeps its entries; 0: for ever."""
     log_level: str = "info"
@@ -131,6 +133,8 @@ def _check(key: str, value: Any, problems: list[str]) -> Any:
             return _port(value)
         if key in {"register_budget", "operation_deadline", "drain", "hub_check_interval"}:
             return _seconds(value)
+        if key == "max_ca_certificates":
+            return _count(value)
         if key == "audit_retention_days":
             return _days(value)
         if key == "bind":
@@ -166,6 +170,13 @@ def _port(value: Any) -> int:
     if not 0 <= port <= 65535:
         raise ValueError(f"{port} is not a port")
     return port
+
+
+def _count(value: Any) -> int:
+    count = int(value)
+    if not 1 <= count <= 10_000:
+        raise ValueError(f"{value} is not between 1 and 10000")
+    return count
 
 
 def _seconds(value: Any) -> float:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from homeport.app.addresses import Addresses
+from homeport.app.certificates import Authorities
 from homeport.app.config import Config
 from homeport.app.identity import ServiceIdentity
 from homeport.app.issuing import Issuing
@@ -32,6 +33,7 @@ from homeport.dps.enrollments import EnrollmentService
 from homeport.dps.frontends.admin import (
     AllocationResource,
     AttemptsResource,
+    CertificatesResource,
     CountsResource,
     ExportResource,
     HubsResource,
@@ -70,6 +72,7 @@ def provisioning(
     issuing: Issuing,
     metrics: Metrics,
     guard: Protection,
+    trusted: Authorities,
     journal: JournalParts,
     *,
     policies: CurrentPolicies,
@@ -88,6 +91,7 @@ def provisioning(
             challenges=stores.challenges,
             attempts=attempts,
             hubs=stores.linked_hubs,
+            certificates=stores.ca_certificates,
         ),
         assigner=assigner,
         bus=bus,
@@ -96,10 +100,14 @@ def provisioning(
         issuer=issuing.issuer,
         patience=config.register_budget,
         time_limit=timedelta(seconds=config.operation_deadline),
+        revocation=trusted.revocation,
     )
     devices = DeviceResponder(engine, clock, random, admission=guard.admission)
     enrollments = EnrollmentService(
-        enrollments=stores.enrollments, registrations=stores.registrations, hubs=stores.linked_hubs
+        enrollments=stores.enrollments,
+        registrations=stores.registrations,
+        hubs=stores.linked_hubs,
+        certificates=stores.ca_certificates,
     )
 
     async def is_healthy() -> bool:
@@ -117,6 +125,7 @@ def provisioning(
             AttemptsResource(AttemptsResponder(attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hub_service)),
+            CertificatesResource(trusted.responder),
             *issuing.resources,
             AllocationResource(
                 AllocationResponder(

@@ -27,6 +27,13 @@ from homeport.client.allocation_models import (
     RegionLatency,
     WebhookSigningKeys,
 )
+from homeport.client.certificate_models import (
+    CaCertificate,
+    CrlInformation,
+    ExpiringCertificate,
+    ExpiryReport,
+    RevocationSettings,
+)
 from homeport.client.certificates import certificate_request, new_device_key
 from homeport.client.device_connection import (
     TpmSasTokenProvider,
@@ -122,6 +129,7 @@ __all__ = [
     "BulkError",
     "BulkMode",
     "BulkResult",
+    "CaCertificate",
     "CertificateAuthority",
     "CertificatePolicy",
     "Check",
@@ -132,12 +140,15 @@ __all__ = [
     "ConnectionChange",
     "ConnectionStringError",
     "Counts",
+    "CrlInformation",
     "CustomAllocationDefinition",
     "DeadLetter",
     "Device",
     "DeviceCapabilities",
     "EnrollmentGroup",
     "EventSubscription",
+    "ExpiringCertificate",
+    "ExpiryReport",
     "HomeportAdminClient",
     "HubEvent",
     "HubHealth",
@@ -170,6 +181,7 @@ __all__ = [
     "ReprovisionPolicy",
     "RetryPolicy",
     "RevocationList",
+    "RevocationSettings",
     "SecurityProviderError",
     "ServiceStatistics",
     "SymmetricKeySecurityProvider",

@@ -93,6 +93,8 @@ class TpmKeys:
 
     endorsement_key: bytes
     storage_root_key: bytes
+    endorsement_chain: tuple[bytes, ...] = ()
+    """The endorsement key's certificate and its issuers, DER; for TPM enrollment groups, which only Homeport has."""
 
 
 def register_body(registration_id: str, payload: Any, tpm: TpmKeys | None = None, csr: bytes | None = None) -> bytes:
@@ -100,6 +102,10 @@ def register_body(registration_id: str, payload: Any, tpm: TpmKeys | None = None
     document: dict[str, Any] = {"registrationId": registration_id}
     if tpm is not None:
         document["tpm"] = {"endorsementKey": tpm.endorsement_key, "storageRootKey": tpm.storage_root_key}
+        if tpm.endorsement_chain:
+            document["tpm"]["endorsementCertificate"] = tpm.endorsement_chain[0]
+        if len(tpm.endorsement_chain) > 1:
+            document["tpm"]["endorsementCertificateChain"] = list(tpm.endorsement_chain[1:])
     if csr is not None:
         document["csr"] = csr
     if payload is not None:

@@ -10,6 +10,8 @@ from homeport.dps.model import Attempt, CallContext, DeviceClaim, Evidence, Outc
 from homeport.dps.ports import AttemptStore
 from homeport.errors import Code, HomeportError
 
+_RETRY_AFTER = 5
+
 _ADVICE = {
     Code.NO_HUB: "Link a hub, or correct the enrollment's hubs and allocation policy.",
     Code.CUSTOM_ALLOCATION_FAILED: "Read what was answered; correct the webhook or function, or the policy.",
@@ -34,7 +36,9 @@ class RefusedError(HomeportError):
     """The device did not prove who it is; the record has more than the message tells."""
 
     def __init__(self, refused: Refused) -> None:
-        super().__init__(refused.code, refused.message)
+        # What is missing for a while may be there at the next try.
+        wait = _RETRY_AFTER if refused.code is Code.UNAVAILABLE else None
+        super().__init__(refused.code, refused.message, retry_after=wait)
         self.refused = refused
 
 

@@ -5,6 +5,7 @@ Administrators' documents are in `translate_service`.
 
 import base64
 import binascii
+from dataclasses import replace
 
 from msgspec import UNSET, Raw, UnsetType
 
@@ -18,6 +19,7 @@ from homeport.dps.model import (
 )
 from homeport.errors import Code, HomeportError
 from homeport.security.tpm import MAX_PUBLIC_BYTES
+from homeport.security.x509 import MAX_CHAIN_LENGTH
 from homeport.security.x509_request import (
     CertificateRequest,
     RequestError,
@@ -41,11 +43,12 @@ def with_keys(evidence: Evidence, body: wire.RegisterBody) -> Evidence:
         # The keys have been proven with the connection; C and Node name them again (contract dps.md 7.2).
         if ek != evidence.endorsement_key:
             raise HomeportError(Code.INVALID_REQUEST, "The member 'tpm.endorsementKey' is not the connection's.")
-        return evidence
+        return replace(evidence, endorsement_chain=_endorsement_chain(body.tpm))
     return TpmEvidence(
         endorsement_key=ek,
         storage_root_key=_tpm_key(srk, "storageRootKey") if isinstance(srk, str) and srk else None,
         token=evidence.token if isinstance(evidence, SasEvidence | TpmEvidence) else None,
+        endorsement_chain=_endorsement_chain(body.tpm),
     )
 
 
@@ -155,3 +158,19 @@ def _tpm_key(text: str, member: str) -> bytes:
     if not 0 < len(key) <= MAX_PUBLIC_BYTES:
         raise HomeportError(Code.INVALID_REQUEST, f"The member 'tpm.{member}' is not the Base64 of a TPM2B_PUBLIC.")
     return key
+
+
+def _endorsement_chain(keys: wire.TpmKeys) -> tuple[bytes, ...]:
+    """Read the endorsement key's certificates; what is in them is judged later."""
+    if not keys.endorsement_certificate:
+        return ()
+    issuers = keys.endorsement_certificate_chain
+    texts = [keys.endorsement_certificate, *(issuers if isinstance(issuers, list) else ())]
+    if len(texts) > MAX_CHAIN_LENGTH:
+        raise HomeportError(
+            Code.INVALID_REQUEST, f"tpm.endorsementCertificateChain has more than {MAX_CHAIN_LENGTH - 1} certificates."
+        )
+    try:
+        return tuple(base64.b64decode(text, validate=True) for text in texts)
+    except (binascii.Error, ValueError):
+        raise HomeportError(Code.INVALID_REQUEST, "tpm.endorsementCertificate is not valid Base64.") from None

@@ -12,6 +12,7 @@ from homeport.store.allocation_settings import SqlAllocationSettingsStore
 from homeport.store.attempts import SqlAttemptStore
 from homeport.store.authorities import SqlAuthorityStore, SqlCertificatePolicyStore
 from homeport.store.blobs import SqlBlobIndex
+from homeport.store.ca_certificates import SqlCaCertificateStore, SqlCrlStore
 from homeport.store.challenges import SqlChallengeStore
 from homeport.store.database import Database
 from homeport.store.devices import SqlDeviceStore
@@ -51,6 +52,8 @@ class Stores:
     administrators: SqlAdministratorStore
     subscriptions: SqlSubscriptionStore
     hubs: SqlHubStore
+    ca_certificates: SqlCaCertificateStore
+    crls: SqlCrlStore
     authorities: SqlAuthorityStore
     certificate_policies: SqlCertificatePolicyStore
     issued_certificates: SqlIssuedCertificateStore
@@ -75,6 +78,8 @@ class Stores:
             linked_hubs=SqlLinkedHubStore(database, journal),
             allocation=SqlAllocationSettingsStore(database, journal),
             hubs=SqlHubStore(database),
+            ca_certificates=SqlCaCertificateStore(database, journal),
+            crls=SqlCrlStore(database, journal),
             authorities=SqlAuthorityStore(database, journal),
             certificate_policies=SqlCertificatePolicyStore(database, journal),
             issued_certificates=SqlIssuedCertificateStore(database, journal),

@@ -48,8 +48,12 @@ _CHALLENGES = 3
 def tpm_keys(provider: SecurityProvider) -> TpmKeys | None:
     """Return the public keys of a TPM, None for another credential."""
     match provider:
-        case TpmSecurityProvider(endorsement_key=endorsement_key, storage_root_key=storage_root_key):
-            return TpmKeys(endorsement_key=endorsement_key, storage_root_key=storage_root_key)
+        case TpmSecurityProvider() as tpm:
+            return TpmKeys(
+                endorsement_key=tpm.endorsement_key,
+                storage_root_key=tpm.storage_root_key,
+                endorsement_chain=tpm.endorsement_chain,
+            )
         case SymmetricKeySecurityProvider() | X509SecurityProvider():
             return None
         case _:

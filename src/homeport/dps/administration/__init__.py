@@ -8,6 +8,7 @@ from homeport.dps.administration.allocation import AllocationResponder
 from homeport.dps.administration.attempts import AttemptsResponder
 from homeport.dps.administration.audit import AuditResponder
 from homeport.dps.administration.authorities import AuthoritiesResponder, CertificatePoliciesResponder
+from homeport.dps.administration.certificates import CertificatesResponder
 from homeport.dps.administration.counts import CountsResponder
 from homeport.dps.administration.export import ExportResponder
 from homeport.dps.administration.hubs import HubsResponder
@@ -24,6 +25,7 @@ __all__ = [
     "AuditResponder",
     "AuthoritiesResponder",
     "CertificatePoliciesResponder",
+    "CertificatesResponder",
     "CountsResponder",
     "ExportResponder",
     "HubsResponder",

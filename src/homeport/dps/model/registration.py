@@ -137,4 +137,6 @@ class PendingChallenge:
     key: bytes = field(repr=False)
     endorsement_key: bytes
     storage_root_key: bytes
+    endorsement_chain: tuple[bytes, ...] = ()
+    """The certificates of the endorsement key that came with the first request."""
     expires_at: datetime

@@ -5,6 +5,7 @@ from homeport.dps.frontends.admin.allocation import AllocationResource
 from homeport.dps.frontends.admin.attempts import AttemptsResource
 from homeport.dps.frontends.admin.audit import AuditResource
 from homeport.dps.frontends.admin.authorities import AuthoritiesResource, CertificatePoliciesResource
+from homeport.dps.frontends.admin.certificates import CertificatesResource
 from homeport.dps.frontends.admin.counts import CountsResource
 from homeport.dps.frontends.admin.export import ExportResource
 from homeport.dps.frontends.admin.frontend import AdminFrontEnd
@@ -27,6 +28,7 @@ __all__ = [
     "AuthoritiesResource",
     "Calls",
     "CertificatePoliciesResource",
+    "CertificatesResource",
     "CountsResource",
     "ExportResource",
     "HubsResource",
