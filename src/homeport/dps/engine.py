@@ -49,6 +49,7 @@ from homeport.dps.possession import refuse_without_possession
 from homeport.dps.registering import RegisterCall, Registering
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.security.explain import quoted
+from homeport.wire.versions import hears_assigning_first
 
 _ROUNDS = 8
 """How often a record that keeps changing under us is read and decided anew before the device is sent away."""
@@ -109,9 +110,9 @@ class Engine:
             bus=bus,
             clock=clock,
             random=random,
-            patience=patience,
             time_limit=time_limit,
         )
+        self._patience = patience
 
     async def register(
         self,
@@ -133,6 +134,7 @@ class Engine:
             if isinstance(proof, Refused):
                 raise RefusedError(proof)
             so_far = len(findings.checks)
+            assigning_first = hears_assigning_first(claim.api_version, context.client_version)
             for _ in range(_ROUNDS):
                 # Before the enrollment is: then whoever registers in between has changed what is to be replaced.
                 current = await self._stores.registrations.get(claim.registration_id)
@@ -153,6 +155,7 @@ class Engine:
                             leaf=evidence.chain[0] if isinstance(evidence, CertificateEvidence) else None,
                             context=context,
                             findings=findings,
+                            patience=0.0 if assigning_first else self._patience,
                             waits=waits,
                         )
                         registration = await self._registering.register(call, current)
