@@ -7,7 +7,9 @@ import base64
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -22,7 +24,13 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from homeport.client import AttestationMechanism, EnrollmentGroup, IndividualEnrollment, ProvisioningServiceClient
+from homeport.client import (
+    AttestationMechanism,
+    EnrollmentGroup,
+    HomeportAdminClient,
+    IndividualEnrollment,
+    ProvisioningServiceClient,
+)
 from homeport.client.connection_string import ServiceCredential, parse_connection_string
 from homeport.clock import SystemClock
 from homeport.security.sas import encode_resource, sign
@@ -33,6 +41,8 @@ from tests.server import HomeportServer
 ADDRESS = "127.0.57.1"
 DEVICE, GROUP = "schema-device", "schema-group"
 HUB, OWNER = "hub1", "provisioningserviceowner"
+ADMINISTRATOR, SUBSCRIPTION = "schema-administrator", "schema-subscription"
+KNOWN = {"hubs": HUB, "policies": OWNER, "administrators": ADMINISTRATOR, "eventSubscriptions": SUBSCRIPTION}
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -56,6 +66,26 @@ ours = loaded(describe("test"))
 published = loaded(azure.document())
 
 
+class Webhook(BaseHTTPRequestHandler):
+    """Agrees, and takes what comes."""
+
+    def do_OPTIONS(self) -> None:  # noqa: N802 - the library's name
+        self._answer()
+
+    def do_POST(self) -> None:  # noqa: N802 - the library's name
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def _answer(self) -> None:
+        self.send_response(200)
+        self.send_header("WebHook-Allowed-Origin", "*")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """The server, and how to be its operator or its device."""
@@ -72,7 +102,16 @@ class Target:
 
 
 @pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+def webhook() -> Iterator[str]:
+    """Run a webhook that agrees to everything, and return its address."""
+    with ThreadingHTTPServer((ADDRESS, 0), Webhook) as server:
+        Thread(target=server.serve_forever).start()
+        yield f"http://{ADDRESS}:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory, webhook: str) -> Iterator[Target]:
     key = os.urandom(32)
     with HomeportServer(tmp_path_factory.mktemp("schema") / "data", (ADDRESS,)) as server:
         values = server.connection()
@@ -85,6 +124,9 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
             operator.create_or_update_enrollment_group(
                 EnrollmentGroup(enrollment_group_id=GROUP, attestation=AttestationMechanism.for_symmetric_key())
             )
+        with HomeportAdminClient.create_from_connection_string(text, ca_file=authority) as admin:
+            admin.create_administrator(ADMINISTRATOR, "reader")
+            admin.subscribe(SUBSCRIPTION, webhook)
         yield Target(values, parse_connection_string(text), key)
         assert server.stop() == 0
         faults = [line for line in Path(server.log).read_text().splitlines() if "a fault of the server" in line]
@@ -100,8 +142,8 @@ def made_sensible(case: Any, target: Target) -> None:
             case.body.pop("registrationId", None)
     elif "{id}" in path and sensible and case.method in {"GET", "POST"}:
         names["id"] = GROUP if "Groups" in path else DEVICE
-    elif "{name}" in path and sensible and case.method == "GET":
-        names["name"] = HUB if "hubs" in path else OWNER
+    elif "{name}" in path and sensible and (case.method == "GET" or "eventSubscriptions" in path):
+        names["name"] = KNOWN[path.split("/")[2]]
     elif names.get("name", "").lower() == OWNER:
         # The test lives by its keys.
         names["name"] = "other"

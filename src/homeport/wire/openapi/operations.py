@@ -167,4 +167,4 @@ _HOMEPORT = (
          dps_policies.AccessPolicy, if_match=True),
 )  # fmt: skip
 
-OPERATIONS: tuple[Operation, ...] = (*_DEVICES, *_SERVICE, *_HOMEPORT)
+DEVICES_AND_ENROLLMENTS: tuple[Operation, ...] = (*_DEVICES, *_SERVICE, *_HOMEPORT)
