@@ -20,7 +20,7 @@ import httpx
 
 from bench import crowd
 from bench.conversations import register_https
-from bench.devices import API_VERSION, Device, KeyGroup, Service, device_token
+from bench.devices import Device, KeyGroup, Service, device_token
 from bench.figures import median, percentile, significant
 from bench.link import client_context
 from bench.processes import memory_mib, settled_cpu_seconds
@@ -110,7 +110,7 @@ class Side:
         return [f"{self.anyone()}-{prefix}-{number}" for number in range(count)]
 
     def device(self, name: str) -> Device:
-        return Device(name=name, token=device_token(self.service, name, self.key))
+        return Device(name=name, token=device_token(self.service.id_scope, name, self.key))
 
 
 def measure(folder: Path, plan: Plan, say: Callable[[str], None]) -> Report:
@@ -167,13 +167,7 @@ def _found(server: ServerUnderTest, key: bytes) -> None:
 @contextmanager
 def _side(server: ServerUnderTest, key: bytes, count: int, seed: int) -> Iterator[Side]:
     service = server.service()
-    with httpx.Client(
-        base_url=f"https://{service.https[0]}:{service.https[1]}",
-        params={"api-version": API_VERSION},
-        headers={"Authorization": service.token(), "Host": service.address},
-        verify=False,
-        timeout=30,
-    ) as http:
+    with service.operator() as http:
         yield Side(
             service,
             server.pid,

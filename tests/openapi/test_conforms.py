@@ -69,10 +69,10 @@ published = loaded(azure.document())
 class Webhook(BaseHTTPRequestHandler):
     """Agrees, and takes what comes."""
 
-    def do_OPTIONS(self) -> None:  # noqa: N802 - the library's name
+    def do_OPTIONS(self) -> None:
         self._answer()
 
-    def do_POST(self) -> None:  # noqa: N802 - the library's name
+    def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         self._answer()
 

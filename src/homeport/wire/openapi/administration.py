@@ -10,6 +10,7 @@ from msgspec import UNSET
 from homeport.wire import dps_admin, dps_allocation, dps_journal, ip_filter
 from homeport.wire.openapi.operations import HOMEPORT, Operation
 
+
 class ExplainRequest(dps_allocation.ExplainRequest, frozen=True, kw_only=True):
     """Which device; what is left out is taken from its record, or counts as unknown. `payload` is any JSON value."""
 
@@ -20,7 +21,15 @@ _CONFIG, _READ = "ServiceConfig", "ServiceConfigRead"
 
 
 def _at(
-    path: str, method: str, name: str, summary: str, answer: Any, *, right: str = _CONFIG, status: int = 200, **more: Any
+    path: str,
+    method: str,
+    name: str,
+    summary: str,
+    answer: Any,
+    *,
+    right: str = _CONFIG,
+    status: int = 200,
+    **more: Any,
 ) -> Operation:
     answers = {204: None} if answer is None else {status: answer}
     return Operation(method=method, path=f"/homeport/{path}", name=name, summary=summary, tag=HOMEPORT, right=right,
