@@ -42,7 +42,7 @@ _ALLOCATION = (
         dps_allocation.Settings),
     _at("allocation/settings", "put", "Allocation_PutSettings", "Replace default policy, regions and latencies.",
         dps_allocation.Settings, body=dps_allocation.Settings),
-    _at("allocation/signingKeys", "get", "Allocation_GetSigningKeys", "The keys that calls to webhooks are signed with.",
+    _at("allocation/signingKeys", "get", "Allocation_GetSigningKeys", "The keys that webhook calls are signed with.",
         dps_allocation.SigningKeys),
     _at("allocation/signingKeys/rotate", "post", "Allocation_RotateSigningKeys",
         "Sign with a new key; the one before stays as the secondary.", dps_allocation.SigningKeys),
