@@ -35,14 +35,21 @@ from homeport.client.connection_string import ServiceCredential, parse_connectio
 from homeport.clock import SystemClock
 from homeport.security.sas import encode_resource, sign
 from homeport.wire.openapi import describe
+from tests.certificates import make_certificate
 from tests.openapi import azure
 from tests.server import HomeportServer
 
 ADDRESS = "127.0.57.1"
 DEVICE, GROUP = "schema-device", "schema-group"
-HUB, OWNER = "hub1", "provisioningserviceowner"
+HUB, OWNER, AUTHORITY = "hub1", "provisioningserviceowner", "schema-authority"
 ADMINISTRATOR, SUBSCRIPTION = "schema-administrator", "schema-subscription"
-KNOWN = {"hubs": HUB, "policies": OWNER, "administrators": ADMINISTRATOR, "eventSubscriptions": SUBSCRIPTION}
+KNOWN = {
+    "hubs": HUB,
+    "policies": OWNER,
+    "administrators": ADMINISTRATOR,
+    "eventSubscriptions": SUBSCRIPTION,
+    "certificates": AUTHORITY,
+}
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -127,6 +134,7 @@ def target(tmp_path_factory: pytest.TempPathFactory, webhook: str) -> Iterator[T
         with HomeportAdminClient.create_from_connection_string(text, ca_file=authority) as admin:
             admin.create_administrator(ADMINISTRATOR, "reader")
             admin.subscribe(SUBSCRIPTION, webhook)
+            admin.upload_ca_certificate(AUTHORITY, make_certificate("schema root", ca=True).pem)
         yield Target(values, parse_connection_string(text), key)
         assert server.stop() == 0
         faults = [line for line in Path(server.log).read_text().splitlines() if "a fault of the server" in line]
@@ -142,8 +150,10 @@ def made_sensible(case: Any, target: Target) -> None:
             case.body.pop("registrationId", None)
     elif "{id}" in path and sensible and case.method in {"GET", "POST"}:
         names["id"] = GROUP if "Groups" in path else DEVICE
+    elif "/certificates/{name}" in path and sensible and case.method != "DELETE":
+        names["name"] = AUTHORITY
     elif "{name}" in path and sensible and (case.method == "GET" or "eventSubscriptions" in path):
-        names["name"] = KNOWN[path.split("/")[2]]
+        names["name"] = KNOWN.get(path.split("/")[2], names["name"])
     elif names.get("name", "").lower() == OWNER:
         # The test lives by its keys.
         names["name"] = "other"

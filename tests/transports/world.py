@@ -1,6 +1,7 @@
 """A provisioning service over a database in memory, with hubs that can be told to fail."""
 
 import asyncio
+import base64
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -8,10 +9,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from homeport.app.issuing import Issuing, make_issuing
 from homeport.bus import LocalBus
+from homeport.custody import Custody, MasterKeys
 from homeport.dps.administration import (
     AllocationResponder,
     AttemptsResponder,
+    CertificatesResponder,
     CountsResponder,
     ExportResponder,
     HubsResponder,
@@ -19,12 +23,15 @@ from homeport.dps.administration import (
 )
 from homeport.dps.allocation_service import AllocationService
 from homeport.dps.assigner import Assigner
+from homeport.dps.ca_certificates import CaCertificateService
 from homeport.dps.engine import Engine, Stores
 from homeport.dps.enrollments import EnrollmentService
+from homeport.dps.expiry import ExpiryWatch
 from homeport.dps.frontends.admin import (
     AdminResource,
     AllocationResource,
     AttemptsResource,
+    CertificatesResource,
     CountsResource,
     ExportResource,
     HubsResource,
@@ -44,14 +51,17 @@ from homeport.dps.model import (
     LinkedHub,
     SasEvidence,
     SymmetricKeyAttestation,
+    ThumbprintCredential,
     TwinContent,
     TwinWrite,
 )
 from homeport.dps.responder import DeviceResponder
+from homeport.dps.revocation import CrlKeeper, CrlShelf, Responders, Revocation
 from homeport.dps.service_responder import ServiceResponder
 from homeport.dps.signing_keys import SigningKeyService
 from homeport.dps.what_if import WhatIf
 from homeport.security import sas
+from homeport.security.revocation import RevocationError
 from homeport.store.stores import Stores as Database
 from homeport.store.stores import open_stores
 
@@ -59,7 +69,9 @@ SCOPE = "0ne00111111"
 EPOCH = datetime(2024, 6, 1, 12, 0, tzinfo=UTC)
 GROUP_KEY = bytes(range(64))
 KEY = bytes(range(32))
+MASTER_KEY = base64.b64encode(bytes(range(32, 64))).decode()
 OTHER_KEY = bytes(range(100, 132))
+MAX_CA_CERTIFICATES = 5
 
 
 class PowerCut(BaseException):
@@ -120,6 +132,16 @@ class FakeHub:
         self.devices.pop(device_id, None)
         self.after("remove")
 
+    async def withdraw(self, device_id: str, thumbprint: str) -> None:
+        await self._enter("withdraw")
+        spec = self.specs.get(device_id)
+        if spec is not None and isinstance(spec.credential, ThumbprintCredential):
+            named = (spec.credential.primary, spec.credential.secondary)
+            left = [each for each in named if each != thumbprint] or ["none"]
+            credential = ThumbprintCredential(primary=left[0], secondary=left[-1])
+            self.specs[device_id] = replace(spec, credential=credential)
+        self.after("withdraw")
+
     async def check(self) -> None:
         await self._enter("check")
 
@@ -140,6 +162,35 @@ class FakeLinks:
 
     def link(self, hub: LinkedHub) -> FakeHub:
         return self.hubs.setdefault(hub.host_name.lower(), FakeHub())
+
+
+@dataclass
+class FakeFetcher:
+    """What certificate authorities offer over HTTP, by address; what is missing is out of reach."""
+
+    documents: dict[str, bytes] = field(default_factory=dict)
+    responder: Callable[[bytes], bytes] | None = None
+    asked: list[str] = field(default_factory=list)
+
+    async def get(self, url: str, *, limit: int, seconds: float) -> bytes:
+        self.asked.append(url)
+        await asyncio.sleep(0)
+        if url not in self.documents:
+            raise RevocationError(f"{url} cannot be reached")
+        assert len(self.documents[url]) <= limit
+        assert seconds > 0
+        return self.documents[url]
+
+    async def post(self, url: str, body: bytes, content_type: str, *, limit: int, seconds: float) -> bytes:
+        self.asked.append(url)
+        assert content_type == "application/ocsp-request"
+        if self.responder is None:
+            raise RevocationError(f"{url} cannot be reached")
+        data = self.responder(body)
+        assert len(data) <= limit
+        assert seconds > 0
+        await asyncio.sleep(0)
+        return data
 
 
 @dataclass
@@ -176,6 +227,11 @@ class World:
     admin: Sequence[AdminResource]
     enrollments: EnrollmentService
     hubs: HubService
+    certificates: CaCertificateService
+    keeper: CrlKeeper
+    expiry: ExpiryWatch
+    fetcher: FakeFetcher
+    issuing: Issuing
 
     def hub(self, host: str) -> FakeHub:
         return self.links.hubs.setdefault(host.lower(), FakeHub())
@@ -217,11 +273,14 @@ def process(
 ) -> World:
     """Build a process of the service."""
     bus = LocalBus()
+    custody = Custody(MasterKeys.of_text(MASTER_KEY), random=secrets.token_bytes)
+    issuing = make_issuing(database, custody, links, clock=clock, random=secrets.token_bytes)
     allocator = allocator or FakeAllocator()
     assigner = Assigner(
         registrations=database.registrations,
         hubs=database.linked_hubs,
         links=links,
+        issued=database.issued_certificates,
         allocator=allocator,
         bus=bus,
         clock=clock,
@@ -230,6 +289,19 @@ def process(
         poll=poll,
         lease=lease,
     )
+    fetcher = FakeFetcher()
+    shelf = CrlShelf(database.crls, clock)
+    keeper = CrlKeeper(database.ca_certificates, shelf, fetcher, clock)
+    certificates = CaCertificateService(
+        certificates=database.ca_certificates,
+        enrollments=database.enrollments,
+        shelf=shelf,
+        keeper=keeper,
+        clock=clock,
+        random=secrets.token_bytes,
+        limit=MAX_CA_CERTIFICATES,
+    )
+    expiry = ExpiryWatch(database.ca_certificates, database.enrollments, clock)
     engine = Engine(
         id_scope=SCOPE,
         stores=Stores(
@@ -238,15 +310,21 @@ def process(
             challenges=database.challenges,
             attempts=database.attempts,
             hubs=database.linked_hubs,
+            certificates=database.ca_certificates,
         ),
         assigner=assigner,
         bus=bus,
         clock=clock,
         random=secrets.token_bytes,
+        issuer=issuing.issuer,
         patience=patience,
+        revocation=Revocation(shelf, Responders(fetcher, clock, secrets.token_bytes, deadline=1.0), keeper, clock),
     )
     enrollments = EnrollmentService(
-        enrollments=database.enrollments, registrations=database.registrations, hubs=database.linked_hubs
+        enrollments=database.enrollments,
+        registrations=database.registrations,
+        hubs=database.linked_hubs,
+        certificates=database.ca_certificates,
     )
     hubs = HubService(
         hubs=database.linked_hubs,
@@ -280,12 +358,19 @@ def process(
             AttemptsResource(AttemptsResponder(database.attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hubs)),
+            CertificatesResource(CertificatesResponder(certificates, expiry, clock)),
+            *issuing.resources,
             CountsResource(CountsResponder(database.enrollments, database.registrations, clock)),
             AllocationResource(allocation),
             ExportResource(ExportResponder(enrollments)),
         ),
         enrollments=enrollments,
         hubs=hubs,
+        certificates=certificates,
+        keeper=keeper,
+        expiry=expiry,
+        fetcher=fetcher,
+        issuing=issuing,
     )
 
 

@@ -9,12 +9,15 @@ from datetime import timedelta
 from typing import Any
 
 from homeport.app.addresses import Addresses
+from homeport.app.certificates import authorities, crl_site
 from homeport.app.config import Config
 from homeport.app.custom_allocators import custom_allocators
 from homeport.app.directory import DataDirectory
 from homeport.app.hub_administration import LocalHubAdministration
+from homeport.app.hub_files import file_parts
 from homeport.app.hub_links import HubLinkDirectory
 from homeport.app.identity import ServiceIdentity, load_or_create
+from homeport.app.issuing import make_issuing, open_custody, warn_of_authorities
 from homeport.app.journal import journal_parts
 from homeport.app.ops import Metrics
 from homeport.app.presence import Presence
@@ -32,6 +35,8 @@ from homeport.hub.frontends.http_admin import TelemetryFrontEnd
 from homeport.hub.frontends.site import hub_site
 from homeport.hub.hubs import Hubs, ServedHub
 from homeport.hub.registry import Registry
+from homeport.hublinks.revocation_http import HttpRevocationFetcher
+from homeport.net.http_client import HttpClient
 from homeport.net.sites import Sites
 from homeport.security.policies import Random
 from homeport.store import Stores, open_stores
@@ -69,9 +74,10 @@ async def build(
 ) -> AsyncIterator[Parts]:
     """Open the store and make every part; close them at the end.
 
-    Raises DatabaseError or SchemaError if the store cannot be used.
+    Raises DatabaseError or SchemaError if the store cannot be used, DirectoryError for an unusable master key.
     """
     clock = clock or SystemClock()
+    custody = open_custody(config, directory, random)
     addresses = Addresses.of(config)
     async with contextlib.AsyncExitStack() as stack:
         stores = await stack.enter_async_context(open_stores(config.database or directory.database_file))
@@ -80,10 +86,13 @@ async def build(
         policies = CurrentPolicies(stores.policies, clock)
         await policies.refresh()
         bus = LocalBus()
+        storage_client = await stack.enter_async_context(HttpClient())
         hubs = Hubs(
             store=stores.hubs,
             devices=stores.devices,
             messages=stores.messages,
+            feedback=stores.feedback,
+            files=file_parts(stores, directory.path / "blobs", storage_client, clock=clock, random=random),
             log=stores.events,
             bus=bus,
             clock=clock,
@@ -108,6 +117,7 @@ async def build(
             registrations=stores.registrations,
             hubs=stores.linked_hubs,
             links=links,
+            issued=stores.issued_certificates,
             allocator=allocators,
             bus=bus,
             clock=clock,
@@ -115,6 +125,7 @@ async def build(
             owner=f"{os.getpid()}-{random(8).hex()}",
             lease=LEASE,
         )
+        issuing = make_issuing(stores, custody, links, clock=clock, random=random)
         journal = await stack.enter_async_context(
             journal_parts(config, directory, addresses, stores, identity, clock=clock, random=random)
         )
@@ -142,6 +153,20 @@ async def build(
             if presence is not None:
                 presence.refresh()
 
+        fetcher = HttpRevocationFetcher()
+        stack.push_async_callback(fetcher.close)
+        trusted = authorities(stores, metrics, fetcher, limit=config.max_ca_certificates, clock=clock, random=random)
+        sites.add(
+            crl_site(
+                addresses.host_names,
+                trusted,
+                policies,
+                guard,
+                journal.administrators.find,
+                clock=clock,
+                random=random,
+            )
+        )
         service = provisioning(
             config,
             addresses,
@@ -149,8 +174,10 @@ async def build(
             identity,
             assigner,
             hub_service,
+            issuing,
             metrics,
             guard,
+            trusted,
             journal,
             policies=policies,
             signing_keys=signing_keys,
@@ -164,6 +191,7 @@ async def build(
             await stores.registrations.release()
         await hubs.load(alone=config.database is None)
         await _first_hub(hub_service, hubs, stores, addresses)
+        await warn_of_authorities(stores, custody, clock.now())
         presence = Presence(
             directory,
             identity,
@@ -186,10 +214,12 @@ async def build(
                 assigner.run,
                 hubs.run,
                 presence.keep_fresh,
+                issuing.revocations.run,
                 policies.keep_fresh,
                 health.run,
                 *guard.background,
                 *service.background,
+                *trusted.background,
                 *journal.background,
             ),
         )

@@ -9,7 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,19 @@ class Config:
     """How often the linked hubs are looked at, in seconds."""
     drain: float = 5.0
     """How long connections may finish what they do when the server stops."""
+    max_ca_certificates: int = 250
+    """How many CA certificates may be uploaded; Azure takes 25."""
     audit_retention_days: int = 400
     """How long the audit keeps its entries; 0: for ever."""
     log_level: str = "info"
+    master_key_file: str | None = None
+    """File with the key that the private keys of issuing authorities are sealed under; None: one made in `data`."""
+    master_key: str | None = field(default=None, repr=False)
+    """The key itself, Base64 of 32 bytes, for those who keep secrets in the environment."""
+    pkcs11_module: str | None = None
+    """Library of a PKCS#11 token, for issuing authorities whose key is there."""
+    pkcs11_pin_file: str | None = None
+    pkcs11_pin: str | None = field(default=None, repr=False)
     ip_filter: bool = True
     """False lets everybody in, whatever the rules say: the way back for who is locked out."""
     limits: Limits = DEFAULT_LIMITS
@@ -86,8 +96,13 @@ def load_config(
         values |= _from_file(path, problems)
     values |= _from_environment(environ)
     values |= {key: value for key, value in options.items() if value not in (None, (), [])}
-    known = {field.name for field in fields(Config)}
+    known = {each.name for each in fields(Config)}
     problems += [f"{key}: unknown setting" for key in sorted(values.keys() - known)]
+    problems += [
+        f"{one}: {other} is given, too"
+        for one, other in (("master_key", "master_key_file"), ("pkcs11_pin", "pkcs11_pin_file"))
+        if values.get(one) and values.get(other)
+    ]
     checked = {key: _check(key, values[key], problems) for key in values.keys() & known}
     if problems:
         raise ConfigError("\n".join(problems))
@@ -105,10 +120,10 @@ def _from_file(path: Path, problems: list[str]) -> dict[str, Any]:
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for field in fields(Config):
-        text = environ.get(f"HOMEPORT_{field.name.upper()}")
+    for each in fields(Config):
+        text = environ.get(f"HOMEPORT_{each.name.upper()}")
         if text:
-            values[field.name] = text.split(",") if field.name in _LISTS else text
+            values[each.name] = text.split(",") if each.name in _LISTS else text
     return values
 
 
@@ -118,6 +133,8 @@ def _check(key: str, value: Any, problems: list[str]) -> Any:
             return _port(value)
         if key in {"register_budget", "operation_deadline", "drain", "hub_check_interval"}:
             return _seconds(value)
+        if key == "max_ca_certificates":
+            return _count(value)
         if key == "audit_retention_days":
             return _days(value)
         if key == "bind":
@@ -153,6 +170,13 @@ def _port(value: Any) -> int:
     if not 0 <= port <= 65535:
         raise ValueError(f"{port} is not a port")
     return port
+
+
+def _count(value: Any) -> int:
+    count = int(value)
+    if not 1 <= count <= 10_000:
+        raise ValueError(f"{value} is not between 1 and 10000")
+    return count
 
 
 def _seconds(value: Any) -> float:

@@ -10,11 +10,13 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from homeport import __version__
+from homeport.dps.expiry import HolderKind, Scan
 from homeport.dps.model import Attempt
 from homeport.dps.ports import AttemptStore
 from homeport.net.sites import raw_path
 from homeport.net.stream import Peer
 from homeport.paging import Page
+from homeport.security.expiry import THRESHOLDS
 
 # From a cached answer on a laptop to a hub on another continent.
 _BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
@@ -43,7 +45,12 @@ class Metrics:
             registry=self.registry,
             buckets=_BUCKETS,
         )
-
+        self._expiring = Gauge(
+            "homeport_certificates_expiring",
+            "Certificates by whose they are and the days (0: ended) within which they end, as of the daily scan.",
+            ("kind", "within_days"),
+            registry=self.registry,
+        )
         self._hubs = Gauge(
             "homeport_linked_hubs",
             "Linked hubs by how they were when last looked at.",
@@ -60,6 +67,12 @@ class Metrics:
         if attempt.code is not None:
             self._refusals_of(str(attempt.code)).inc()
         self._seconds.observe(attempt.duration_ms / 1000)
+
+    def expiry(self, scan: Scan) -> None:
+        """Take over what a scan found; each certificate counts in the nearest of the spans."""
+        for kind in HolderKind:
+            for days in (0, *(limit.days for limit in THRESHOLDS)):
+                self._expiring.labels(kind.value, str(days)).set(scan.counts.get((kind, days), 0))
 
     def watch_hubs(self, count: Callable[[], Iterable[tuple[str, int]]]) -> None:
         """Ask `count` for the linked hubs in each state whenever the metrics are read."""

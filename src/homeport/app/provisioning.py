@@ -6,8 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 from homeport.app.addresses import Addresses
+from homeport.app.certificates import Authorities
 from homeport.app.config import Config
 from homeport.app.identity import ServiceIdentity
+from homeport.app.issuing import Issuing
 from homeport.app.journal import JournaledAttempts, JournalParts
 from homeport.app.openapi import OpenApiFrontEnd
 from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
@@ -31,6 +33,7 @@ from homeport.dps.enrollments import EnrollmentService
 from homeport.dps.frontends.admin import (
     AllocationResource,
     AttemptsResource,
+    CertificatesResource,
     CountsResource,
     ExportResource,
     HubsResource,
@@ -66,8 +69,10 @@ def provisioning(
     identity: ServiceIdentity,
     assigner: Assigner,
     hub_service: HubService,
+    issuing: Issuing,
     metrics: Metrics,
     guard: Protection,
+    trusted: Authorities,
     journal: JournalParts,
     *,
     policies: CurrentPolicies,
@@ -86,17 +91,23 @@ def provisioning(
             challenges=stores.challenges,
             attempts=attempts,
             hubs=stores.linked_hubs,
+            certificates=stores.ca_certificates,
         ),
         assigner=assigner,
         bus=bus,
         clock=clock,
         random=random,
+        issuer=issuing.issuer,
         patience=config.register_budget,
         time_limit=timedelta(seconds=config.operation_deadline),
+        revocation=trusted.revocation,
     )
     devices = DeviceResponder(engine, clock, random, admission=guard.admission)
     enrollments = EnrollmentService(
-        enrollments=stores.enrollments, registrations=stores.registrations, hubs=stores.linked_hubs
+        enrollments=stores.enrollments,
+        registrations=stores.registrations,
+        hubs=stores.linked_hubs,
+        certificates=stores.ca_certificates,
     )
 
     async def is_healthy() -> bool:
@@ -114,6 +125,8 @@ def provisioning(
             AttemptsResource(AttemptsResponder(attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hub_service)),
+            CertificatesResource(trusted.responder),
+            *issuing.resources,
             AllocationResource(
                 AllocationResponder(
                     AllocationService(
@@ -143,6 +156,7 @@ def provisioning(
         journal=stores.journal,
         source=journal.source,
         http=(OperationsFrontEnd(metrics, is_healthy, lambda: guard.is_shedding), OpenApiFrontEnd()),
+        public=issuing.http,
         admission=guard.admission,
         screen=guard.screen,
     )

@@ -1,26 +1,17 @@
 """The kinds of things that can be declared: how each is read from a service, compared and written."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
 
+from homeport.ascode.authorities import CaCertificateKind
 from homeport.ascode.documents import JsonObject, canonical, declares_keys, unknown_members
+from homeport.ascode.existing import Existing
 from homeport.client import EnrollmentGroup, IndividualEnrollment, LinkedHub
 from homeport.client.aio import HomeportAdminClient, ProvisioningServiceClient
 
 _PAGE = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Existing:
-    """One thing that a service has."""
-
-    name: str
-    document: JsonObject = field(repr=False)
-    """As compared: see `documents.canonical`."""
-    etag: str | None = None
 
 
 class Kind(Protocol):
@@ -272,11 +263,11 @@ def _without(document: JsonObject, member: str) -> JsonObject:
     return {name: value for name, value in document.items() if name != member}
 
 
-_KINDS = (HubKind, GroupKind, EnrollmentKind)
+_KINDS = (HubKind, CaCertificateKind, GroupKind, EnrollmentKind)
 SECTIONS = tuple(kind.section for kind in _KINDS)
 """In the order in which things need each other."""
 
 
 def kinds_of(service: ProvisioningServiceClient, admin: HomeportAdminClient) -> Sequence[Kind]:
     """Return every kind, over one service's clients."""
-    return (HubKind(admin), GroupKind(service, admin), EnrollmentKind(service, admin))
+    return (HubKind(admin), CaCertificateKind(admin), GroupKind(service, admin), EnrollmentKind(service, admin))

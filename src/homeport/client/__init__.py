@@ -27,6 +27,14 @@ from homeport.client.allocation_models import (
     RegionLatency,
     WebhookSigningKeys,
 )
+from homeport.client.certificate_models import (
+    CaCertificate,
+    CrlInformation,
+    ExpiringCertificate,
+    ExpiryReport,
+    RevocationSettings,
+)
+from homeport.client.certificates import certificate_request, new_device_key
 from homeport.client.device_connection import (
     TpmSasTokenProvider,
     connect_with_azure_iot_device,
@@ -56,6 +64,13 @@ from homeport.client.hub_models import (
     RegistryStatistics,
     ServiceStatistics,
     Twin,
+)
+from homeport.client.issuing_models import (
+    CertificateAuthority,
+    CertificatePolicy,
+    IssuedCertificate,
+    MasterKey,
+    RevocationList,
 )
 from homeport.client.journal_models import (
     Administrator,
@@ -114,6 +129,9 @@ __all__ = [
     "BulkError",
     "BulkMode",
     "BulkResult",
+    "CaCertificate",
+    "CertificateAuthority",
+    "CertificatePolicy",
     "Check",
     "ClientError",
     "CloudEvent",
@@ -122,12 +140,15 @@ __all__ = [
     "ConnectionChange",
     "ConnectionStringError",
     "Counts",
+    "CrlInformation",
     "CustomAllocationDefinition",
     "DeadLetter",
     "Device",
     "DeviceCapabilities",
     "EnrollmentGroup",
     "EventSubscription",
+    "ExpiringCertificate",
+    "ExpiryReport",
     "HomeportAdminClient",
     "HubEvent",
     "HubHealth",
@@ -137,7 +158,9 @@ __all__ = [
     "IpFilter",
     "IpFilterDecision",
     "IpFilterRule",
+    "IssuedCertificate",
     "LinkedHub",
+    "MasterKey",
     "Me",
     "NewToken",
     "NotFoundError",
@@ -157,6 +180,8 @@ __all__ = [
     "RegistryStatistics",
     "ReprovisionPolicy",
     "RetryPolicy",
+    "RevocationList",
+    "RevocationSettings",
     "SecurityProviderError",
     "ServiceStatistics",
     "SymmetricKeySecurityProvider",
@@ -174,7 +199,9 @@ __all__ = [
     "UntrustedServerError",
     "WebhookSigningKeys",
     "X509SecurityProvider",
+    "certificate_request",
     "connect_with_azure_iot_device",
     "derive_device_key",
     "make_azure_iot_device_client",
+    "new_device_key",
 ]

@@ -13,6 +13,7 @@ from homeport.bus import Bus, RegistrationFinished, RegistrationOpened
 from homeport.clock import Clock
 from homeport.dps.carrying import Carrying, Settings
 from homeport.dps.identifiers import Random
+from homeport.dps.issuing.ports import IssuedCertificateStore
 from homeport.dps.model import Registration, RegistrationStatus
 from homeport.dps.ports import Allocator, HubLinks, LinkedHubStore, RegistrationStore
 from homeport.errors import ConflictError
@@ -37,6 +38,7 @@ class Assigner:
         registrations: RegistrationStore,
         hubs: LinkedHubStore,
         links: HubLinks,
+        issued: IssuedCertificateStore | None = None,
         allocator: Allocator,
         bus: Bus,
         clock: Clock,
@@ -49,6 +51,7 @@ class Assigner:
             registrations=registrations,
             hubs=hubs,
             links=links,
+            issued=issued,
             allocator=allocator,
             clock=clock,
             random=random,

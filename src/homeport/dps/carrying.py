@@ -14,16 +14,21 @@ from homeport.clock import Clock
 from homeport.dps.allocation import by_host
 from homeport.dps.asking import AskAgain, Chosen, Unanswered, ask, no_room, out_of_time
 from homeport.dps.identifiers import Random, new_etag
+from homeport.dps.issuing.ports import IssuedCertificateStore
 from homeport.dps.model import (
     Assignment,
+    CertificateRef,
     DeviceSpec,
     Failure,
+    Issuance,
     LinkedHub,
     Operation,
     Registration,
     RegistrationStatus,
     Step,
+    ThumbprintCredential,
 )
+from homeport.dps.opening import identity_digest
 from homeport.dps.ports import (
     Allocator,
     HubFullError,
@@ -55,6 +60,7 @@ class Settings:
     registrations: RegistrationStore
     hubs: LinkedHubStore
     links: HubLinks
+    issued: IssuedCertificateStore | None
     clock: Clock
     random: Random
     allocator: Allocator
@@ -190,10 +196,26 @@ class Carrying:
         assert link is not None
         if self._operation.migrate_from is not None:
             spec = await self._with_migrated_data(spec, self._operation.migrate_from, hubs)
+        if self._operation.issuance is not None:
+            spec = replace(spec, credential=accepting(self._operation.issuance))
         await self._held(link.provision(spec))
+        await self._withdraw_revoked(link)
         if self._operation.leaves is not None:
             # From here on the old identity may go, so the way back to reading it must be closed first.
             await self._save(replace(self._operation, step=Step.REMOVE_OLD, spec=None))
+
+    async def _withdraw_revoked(self, link: HubLink) -> None:
+        """Take a certificate of before back from the hub if it was revoked since the operation was opened.
+
+        Whoever revokes marks first and then looks at the hubs: one of the two sees what the other did.
+        """
+        issuance, issued = self._operation.issuance, self._settings.issued
+        if issuance is None or issued is None:
+            return
+        for before in (issuance.replaces, None if issuance.is_new else issuance.ref):
+            known = None if before is None else await issued.get(before.serial_number)
+            if known is not None and known.revocation is not None:
+                await self._held(link.withdraw(self._target.device_id, known.ref.thumbprint))
 
     async def _with_migrated_data(self, spec: DeviceSpec, home: Assignment, hubs: Sequence[LinkedHub]) -> DeviceSpec:
         link = self._link(home, hubs)
@@ -228,7 +250,18 @@ class Carrying:
             substatus=self._operation.success,
             assignment=self._target,
             failure=None,
+            certificate=self._certificate(),
         )
+
+    def _certificate(self) -> CertificateRef | None:
+        """Return the issued certificate that the hub accepts now: the new one, or the one the device showed itself."""
+        operation, before = self._operation, self._registration.certificate
+        if operation.issuance is not None:
+            return operation.issuance.ref
+        if before is None:
+            return None
+        shown = identity_digest(ThumbprintCredential(primary=before.thumbprint, secondary=before.thumbprint))
+        return before if operation.identity_digest == shown else None
 
     async def _fail(self, code: int, message: str, *, explanation: str | None = None) -> Registration:
         ended = self._ended(RegistrationStatus.FAILED)
@@ -331,3 +364,9 @@ class Carrying:
             except Exception:
                 log.exception("could not renew the lease of operation %s", self._operation.id)
             await asyncio.sleep(interval)
+
+
+def accepting(issuance: Issuance) -> ThumbprintCredential:
+    """Return what the hub is to accept: the new certificate, and the one before until the device has changed over."""
+    before = issuance.replaces or issuance.ref
+    return ThumbprintCredential(primary=issuance.ref.thumbprint, secondary=before.thumbprint)

@@ -17,23 +17,29 @@ from homeport.dps.attempts import Recorder, RefusedError
 from homeport.dps.attestation import (
     UNAUTHORIZED,
     Attested,
+    ChainProof,
     Challenge,
     Findings,
     IssuedChallenge,
     Proof,
     Refused,
+    TokenProof,
+    TpmProof,
+    Trust,
     Verdict,
     challenge_keys,
+    may_be_of_group,
     read,
     verify,
 )
 from homeport.dps.fleet import read_fleet
 from homeport.dps.identifiers import Random
+from homeport.dps.issuing.issuance import Issuer, refuse_revoked
 from homeport.dps.model import (
     CallContext,
+    CaReferences,
     CertificateEvidence,
     DeviceClaim,
-    EnrollmentGroup,
     Evidence,
     NoEvidence,
     Outcome,
@@ -44,11 +50,20 @@ from homeport.dps.model import (
     TpmEvidence,
 )
 from homeport.dps.opening import identity_digest
-from homeport.dps.ports import AttemptStore, ChallengeStore, EnrollmentStore, LinkedHubStore, RegistrationStore
+from homeport.dps.ports import (
+    AttemptStore,
+    CaCertificateStore,
+    ChallengeStore,
+    EnrollmentStore,
+    LinkedHubStore,
+    RegistrationStore,
+)
 from homeport.dps.possession import refuse_without_possession
 from homeport.dps.registering import RegisterCall, Registering
+from homeport.dps.revocation import Revocation
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.security.explain import quoted
+from homeport.security.x509_request import CertificateRequest
 from homeport.wire.versions import hears_assigning_first
 
 _ROUNDS = 8
@@ -79,12 +94,14 @@ class Stores:
     challenges: ChallengeStore
     attempts: AttemptStore
     hubs: LinkedHubStore
+    certificates: CaCertificateStore
 
 
 class Engine:
     """Answers devices. `patience` is how many seconds a register call may wait for its hub before it says `assigning`.
 
-    `time_limit` is how long an operation may go on in the background; then it has failed.
+    `time_limit` is how long an operation may go on in the background; then it has failed. Without `revocation` no
+    certificate authority is asked whether it took a certificate back.
     """
 
     def __init__(
@@ -96,17 +113,23 @@ class Engine:
         bus: Bus,
         clock: Clock,
         random: Random,
+        issuer: Issuer | None = None,
         patience: float = 2.0,
         time_limit: timedelta = timedelta(minutes=10),
+        revocation: Revocation | None = None,
     ) -> None:
         self.id_scope = id_scope
         self._stores = stores
         self._clock = clock
         self._random = random
+        self._issuer = issuer
+        self._revocation = revocation
+        self._trust = Trust()
         self._registering = Registering(
             registrations=stores.registrations,
             hubs=stores.hubs,
             assigner=assigner,
+            issuer=issuer,
             bus=bus,
             clock=clock,
             random=random,
@@ -120,13 +143,15 @@ class Engine:
         evidence: Evidence,
         payload: bytes | None,
         context: CallContext,
+        request: CertificateRequest | None = None,
         *,
         waits: Callable[[], None] = lambda: None,
     ) -> Registered | ChallengeIssued:
-        """Prove the device, give it a home, and wait a little for the hub.
+        """Prove the device, give it a home, and wait a little for the hub; with a `request`, issue a certificate.
 
         `waits` is called when what is left is to wait for a hub elsewhere, which costs no processor time here.
-        Raises RefusedError, and HomeportError CONFLICT if registrations with different credentials race.
+        Raises RefusedError, and HomeportError CONFLICT if registrations with different credentials race,
+        CERTIFICATE_REFUSED if the request cannot be granted, UNAVAILABLE if its authority cannot sign now.
         """
         with self._record(claim, evidence, context) as attempt:
             findings = attempt.findings
@@ -150,12 +175,13 @@ class Engine:
                         call = RegisterCall(
                             claim=claim,
                             attested=verdict,
-                            digest=identity_digest(verdict.identity),
+                            digest=identity_digest(verdict.identity, request.key_digest if request else None),
                             payload=payload,
                             leaf=evidence.chain[0] if isinstance(evidence, CertificateEvidence) else None,
                             context=context,
                             findings=findings,
                             patience=0.0 if assigning_first else self._patience,
+                            request=request,
                             waits=waits,
                         )
                         registration = await self._registering.register(call, current)
@@ -297,13 +323,19 @@ class Engine:
 
     async def _verify(self, proof: Proof, claim: DeviceClaim, evidence: Evidence, findings: Findings) -> Verdict:
         individual = await self._stores.enrollments.get_individual(claim.registration_id)
-        groups: Sequence[EnrollmentGroup] = ()
-        pending = None
+        trust = Trust()
+        if individual is None or isinstance(individual.attestation, CaReferences):
+            trust = await self._current_trust()
         if individual is None:
-            groups = await self._stores.enrollments.groups()
-        elif isinstance(evidence, TpmEvidence) and evidence.challenge is not None:
+            challenged = trust.has_tpm_groups and isinstance(proof, TpmProof | TokenProof)
+            challenged = challenged and may_be_of_group(claim.registration_id)
+        else:
+            challenged = isinstance(individual.attestation, TpmAttestation)
+        pending = None
+        if isinstance(evidence, TpmEvidence) and evidence.challenge is not None:
+            # The connection itself carried the challenge.
             pending = evidence.challenge
-        elif isinstance(individual.attestation, TpmAttestation):
+        elif challenged:
             pending = await self._stores.challenges.get(claim.registration_id, now=self._clock.now())
         so_far = len(findings.checks)
 
@@ -312,7 +344,7 @@ class Engine:
                 proof,
                 claim,
                 individual=individual,
-                groups=groups,
+                trust=trust,
                 pending=pending,
                 now=self._clock.now(),
                 random=self._random,
@@ -326,7 +358,22 @@ class Engine:
             and isinstance(individual.attestation, SymmetricKeyAttestation)
         ):
             # Once more with the groups at hand, for a better explanation: it may be a group's key.
-            groups = await self._stores.enrollments.groups()
+            trust = await self._current_trust()
             del findings.checks[so_far:]
             verdict = judge()
+        if self._issuer is not None and isinstance(verdict, Attested) and isinstance(proof, ChainProof):
+            revoked = await self._issuer.revocation_of(proof.chain[0])
+            if revoked is not None:
+                return refuse_revoked(revoked, findings)
+        if self._revocation is not None and isinstance(verdict, Attested | Challenge) and verdict.path:
+            refused = await self._revocation.check(verdict.path, trust, findings)
+            return refused or verdict
         return verdict
+
+    async def _current_trust(self) -> Trust:
+        """Return what chains may end at, made anew when a group or CA certificate was changed by any process."""
+        groups = await self._stores.enrollments.groups()
+        if groups is not self._trust.groups:
+            # A change of CA certificates gives the groups anew, too (CaCertificateStore).
+            self._trust = Trust(groups, await self._stores.certificates.all(), before=self._trust)
+        return self._trust

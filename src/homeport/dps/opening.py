@@ -111,6 +111,7 @@ def open_registration(
         failure=decided if isinstance(decided, Failure) else current.failure if current and is_open else None,
         device_payload=opening.device_payload,
         tpm_key_blob=blob,
+        certificate=current.certificate if current else None,
         operation=operation,
         etag=new_etag(random),
         created_at=current.created_at if current else now,
@@ -118,8 +119,12 @@ def open_registration(
     )
 
 
-def identity_digest(identity: Identity) -> str:
-    """Digest what a device proved itself with; equal digests mean that one hub identity serves both calls."""
+def identity_digest(identity: Identity, key_digest: str | None = None) -> str:
+    """Digest what a device proved itself with, and the key it asks a certificate for, if it does.
+
+    Equal digests mean that one hub identity serves both calls.
+    """
+    parts: tuple[bytes, ...]
     match identity:
         case SasCredential():
             parts = (b"sas", identity.primary_key, identity.secondary_key)
@@ -129,6 +134,8 @@ def identity_digest(identity: Identity) -> str:
             parts = (b"tpm", identity.endorsement_key.encoded, identity.storage_root_key.encoded)
         case _:
             assert_never(identity)
+    if key_digest is not None:
+        parts = (*parts, b"csr", key_digest.encode())
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(4) + part)

@@ -12,6 +12,7 @@ from homeport.dps.model import (
     AccessPolicy,
     AllocationSettings,
     Attempt,
+    CaCertificate,
     Count,
     Cursor,
     CustomAllocation,
@@ -23,6 +24,7 @@ from homeport.dps.model import (
     LinkedHub,
     PendingChallenge,
     Registration,
+    StoredCrl,
     Walk,
 )
 from homeport.errors import ConflictError
@@ -247,6 +249,64 @@ class Allocator(Protocol):
         ...
 
 
+class CaCertificateStore(Protocol):
+    """Uploaded certificate authorities; few. Names are found regardless of case.
+
+    After every change, by any process, `EnrollmentStore.groups` returns another sequence than before: who knows the
+    groups by identity need not ask here.
+    """
+
+    async def all(self) -> Sequence[CaCertificate]:
+        """Return every one, in name order."""
+        ...
+
+    async def create(self, certificate: CaCertificate, *, limit: int, by: Caller = SYSTEM) -> None:
+        """Raise CA_CERTIFICATE_EXISTS if the name is taken, INVALID_REQUEST if there are `limit` already."""
+        ...
+
+    async def replace(self, certificate: CaCertificate, *, expected_etag: str | None, by: Caller = SYSTEM) -> None:
+        """Raise NOT_FOUND or PRECONDITION_FAILED."""
+        ...
+
+    async def delete(self, name: str, *, expected_etag: str | None, by: Caller = SYSTEM) -> None:
+        """Raise NOT_FOUND, PRECONDITION_FAILED, or CA_CERTIFICATE_IN_USE if enrollments refer to it."""
+        ...
+
+
+class CrlStore(Protocol):
+    """Revocation lists, at most one of an authority.
+
+    `told_as` is the name of the CA certificate under which the journal tells of what an administrator did; without
+    it nothing is told: lists that are fetched come and go by themselves.
+    """
+
+    async def all(self) -> Sequence[StoredCrl]:
+        """Return what is known of every list, without the lists."""
+        ...
+
+    async def read(self, authority: str) -> bytes | None:
+        """Return an authority's list in DER."""
+        ...
+
+    async def put(self, crl: StoredCrl, der: bytes, *, told_as: str | None = None, by: Caller = SYSTEM) -> None:
+        """Keep this list instead of the authority's last one."""
+        ...
+
+    async def delete(self, authority: str, *, told_as: str | None = None, by: Caller = SYSTEM) -> None:
+        """Forget an authority's list; a missing one is fine."""
+        ...
+
+
+class RevocationFetcher(Protocol):
+    """Reaches certificate authorities. Both raise RevocationError, whose text may be shown."""
+
+    async def get(self, url: str, *, limit: int, seconds: float) -> bytes:
+        """Fetch a document of at most `limit` bytes; only status 200 counts, and redirects are not followed."""
+        ...
+
+    async def post(self, url: str, body: bytes, content_type: str, *, limit: int, seconds: float) -> bytes: ...
+
+
 class PolicyStore(Protocol):
     """Shared access policies, by name without case."""
 
@@ -297,6 +357,13 @@ class HubLink(Protocol):
 
     async def remove(self, device_id: str) -> None:
         """Delete the identity; a missing one is fine."""
+        ...
+
+    async def withdraw(self, device_id: str, thumbprint: str) -> None:
+        """Stop accepting a certificate, and end its connections; fine if the device does not use it, or is missing.
+
+        Durable when this returns. Everything else of the identity stays as it is.
+        """
         ...
 
     async def check(self) -> None:

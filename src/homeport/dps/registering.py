@@ -15,10 +15,12 @@ from homeport.dps.assigner import Assigner
 from homeport.dps.attestation import Attested, Findings
 from homeport.dps.fleet import read_fleet
 from homeport.dps.identifiers import Random
+from homeport.dps.issuing.issuance import Issuer, Terms
 from homeport.dps.model import CallContext, DeviceClaim, Fleet, Registration, RegistrationStatus
 from homeport.dps.opening import Opening, must_last_at_once, open_registration, room_for, target_hub
 from homeport.dps.ports import LinkedHubStore, RegistrationStore
-from homeport.errors import ConflictError
+from homeport.errors import Code, ConflictError, HomeportError
+from homeport.security.x509_request import CertificateRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,8 @@ class RegisterCall:
     findings: Findings
     patience: float
     """Seconds to wait for the outcome."""
+    request: CertificateRequest | None
+    """The certificate it asks for."""
     waits: Callable[[], None]
 
 
@@ -47,6 +51,7 @@ class Registering:
         registrations: RegistrationStore,
         hubs: LinkedHubStore,
         assigner: Assigner,
+        issuer: Issuer | None,
         bus: Bus,
         clock: Clock,
         random: Random,
@@ -55,6 +60,7 @@ class Registering:
         self._registrations = registrations
         self._hubs = hubs
         self._assigner = assigner
+        self._issuer = issuer
         self._bus = bus
         self._clock = clock
         self._random = random
@@ -63,15 +69,18 @@ class Registering:
     async def register(self, call: RegisterCall, current: Registration | None) -> Registration | None:
         """Return the record as it stands after a little waiting; None if `current` no longer was it.
 
-        `current` was read before the enrollment. Raises ConflictError if another credential takes too long.
+        `current` was read before the enrollment. Raises ConflictError if another credential takes too long, and
+        HomeportError CERTIFICATE_REFUSED or UNAVAILABLE if the certificate it asks for cannot be had.
         """
         if not call.attested.enrollment.enabled:
+            # It is granted no certificate, either.
             return await self._turn_away(call, current)
+        terms = await self._terms(call)
         if current is not None and current.status is RegistrationStatus.ASSIGNING:
             return await self._join(call, current)
         so_far = len(call.findings.checks)
         fleet = await read_fleet(self._hubs)
-        wanted = self._decide(call, current, fleet)
+        wanted = await self._certified(call, current, self._decide(call, current, fleet), terms)
         target = target_hub(wanted.operation, fleet)
         durable = must_last_at_once(wanted.operation, target)
         try:
@@ -106,6 +115,25 @@ class Registering:
         with suppress(ConflictError):
             await self._registrations.open(wanted, expected_etag=current.etag if current else None)
         return wanted
+
+    async def _terms(self, call: RegisterCall) -> Terms | None:
+        """Ask what its request for a certificate is granted."""
+        if call.request is None:
+            return None
+        if self._issuer is None:
+            raise HomeportError(Code.CERTIFICATE_REFUSED, "This server issues no certificates.")
+        return await self._issuer.terms(call.request, call.attested.enrollment, call.findings)
+
+    async def _certified(
+        self, call: RegisterCall, current: Registration | None, wanted: Registration, terms: Terms | None
+    ) -> Registration:
+        """Sign the certificate that was asked for, as part of the operation that is about to be opened."""
+        if self._issuer is None or wanted.status is not RegistrationStatus.ASSIGNING:
+            return wanted
+        if terms is None:
+            await self._issuer.note_revoked(current, call.findings)
+            return wanted
+        return await self._issuer.certify(wanted, terms, current, call.findings)
 
     async def _join(self, call: RegisterCall, current: Registration) -> Registration | None:
         """Wait for the operation that is open; None if it was another credential's, whose turn had to end first."""

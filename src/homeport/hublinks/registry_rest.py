@@ -31,6 +31,7 @@ TOKEN_LIFE = timedelta(hours=1)
 TOKEN_MARGIN = timedelta(minutes=5)
 # Taking over an identity that somebody else is changing: enough rounds to win, few enough to end.
 ROUNDS = 4
+NO_CERTIFICATE = "0" * 64
 THROTTLED_SECONDS = 10.0
 """Azure throttles without Retry-After, and advises to wait so long (contract hub.md 22.1)."""
 _NOBODY = "homeport-link-check"
@@ -100,6 +101,20 @@ class RegistryLink:
         answer = await self._call("DELETE", _device_path(device_id), headers={"If-Match": "*"})
         if answer.status not in {204, 404}:
             raise self._refusal(answer)
+
+    async def withdraw(self, device_id: str, thumbprint: str) -> None:
+        for _ in range(ROUNDS):
+            existing = await self._device(device_id)
+            changed = None if existing is None else _without(existing, thumbprint)
+            if existing is None or changed is None:
+                return
+            answer = await self._call(
+                "PUT", _device_path(device_id), changed, headers={"If-Match": f'"{existing["etag"]}"'}
+            )
+            if answer.status not in {404, 412}:
+                self._document(answer)
+                return
+        raise HubUnavailableError(f"{self._connection.host}: the identity kept changing while it was written")
 
     async def check(self) -> None:
         """Ask about a device that hardly exists: what is not granted is refused before that is found out."""
@@ -250,6 +265,23 @@ def _authentication(credential: HubCredential) -> wire.Authentication:
             return wire.Authentication(type="selfSigned", x509_thumbprint=thumbprints)
         case _:
             assert_never(credential)
+
+
+def _without(device: Mapping[str, Any], thumbprint: str) -> dict[str, Any] | None:
+    """Return the device without this certificate; None if it does not name it.
+
+    One whose only certificate it was is left with a thumbprint that no certificate has: hubs want one.
+    """
+    authentication = device.get("authentication") or {}
+    if str(authentication.get("type", "")).lower() != "selfsigned":
+        return None
+    named = list((authentication.get("x509Thumbprint") or {}).values())
+    left = [each for each in named if isinstance(each, str) and each and each.upper() != thumbprint.upper()]
+    if not any(isinstance(each, str) and each.upper() == thumbprint.upper() for each in named):
+        return None
+    left = left or [NO_CERTIFICATE]
+    credential = ThumbprintCredential(primary=left[0], secondary=left[-1])
+    return dict(device) | {"authentication": msgspec.to_builtins(_authentication(credential))}
 
 
 def _content(section: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -7,9 +7,11 @@ from msgspec import Struct
 from homeport.dps.model import (
     Assignment,
     AttestationKind,
+    CertificateRef,
     DeviceSpec,
     EnrollmentRef,
     Failure,
+    Issuance,
     Operation,
     Registration,
     RegistrationStatus,
@@ -54,6 +56,7 @@ class OperationRow(Struct, kw_only=True, omit_defaults=True):
     tracking_id: str = ""
     remote_address: str = ""
     identity_digest: str = ""
+    issuance: Issuance | None = None
 
 
 class RegistrationRow(Struct, kw_only=True, omit_defaults=True):
@@ -66,6 +69,7 @@ class RegistrationRow(Struct, kw_only=True, omit_defaults=True):
     payload: bytes | None = None
     device_payload: bytes | None = None
     tpm_key_blob: bytes | None = None
+    certificate: CertificateRef | None = None
     operation: OperationRow
     created_at: datetime
     updated_at: datetime
@@ -128,6 +132,7 @@ def registration_of(columns: Row) -> Registration:
         payload=row.payload,
         device_payload=row.device_payload,
         tpm_key_blob=row.tpm_key_blob,
+        certificate=row.certificate,
         operation=Operation(
             id=operation_id,
             status=operation.status,
@@ -148,6 +153,7 @@ def registration_of(columns: Row) -> Registration:
             tracking_id=operation.tracking_id,
             remote_address=operation.remote_address,
             identity_digest=operation.identity_digest,
+            issuance=operation.issuance,
         ),
         etag=etag,
         created_at=row.created_at,
@@ -167,6 +173,7 @@ def _row(registration: Registration) -> RegistrationRow:
         payload=registration.payload,
         device_payload=registration.device_payload,
         tpm_key_blob=registration.tpm_key_blob,
+        certificate=registration.certificate,
         operation=OperationRow(
             status=operation.status,
             step=operation.step,
@@ -182,6 +189,7 @@ def _row(registration: Registration) -> RegistrationRow:
             tracking_id=operation.tracking_id,
             remote_address=operation.remote_address,
             identity_digest=operation.identity_digest,
+            issuance=operation.issuance,
         ),
         created_at=registration.created_at,
         updated_at=registration.updated_at,

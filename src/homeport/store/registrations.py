@@ -11,6 +11,7 @@ from homeport.paging import Page
 from homeport.security.callers import SYSTEM, Caller
 from homeport.store.counting import count_devices_by_hub, count_registrations
 from homeport.store.database import Database, Parameters, Transaction
+from homeport.store.issued_certificates import add_issued
 from homeport.store.journal import SqlJournal
 from homeport.store.registration_rows import COLUMNS, registration_of, registration_values
 from homeport.store.rows import key_of, to_micros
@@ -119,6 +120,7 @@ class SqlRegistrationStore:
                 await _check_room(transaction, values, room)
                 if saved and ended is not None:
                     await self._journal.append(transaction, ended)
+                    await add_issued(transaction, registration, self._journal)
                 return saved
 
             changed = await self._database.write(work)

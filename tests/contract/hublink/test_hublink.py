@@ -4,9 +4,11 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
+from homeport.app.hub_files import file_parts
 from homeport.app.hub_links import LocalHubLink
 from homeport.app.pki import create_root_ca, issue_server_certificate
 from homeport.bus import LocalBus
@@ -42,12 +44,14 @@ class Place:
 
 
 @pytest.fixture
-async def hub() -> AsyncIterator[ServedHub]:
-    async with open_stores(":memory:") as stores:
+async def hub(tmp_path: Path) -> AsyncIterator[ServedHub]:
+    async with open_stores(":memory:") as stores, HttpClient() as http:
         hubs = Hubs(
             store=stores.hubs,
             devices=stores.devices,
             messages=stores.messages,
+            feedback=stores.feedback,
+            files=file_parts(stores, tmp_path, http, clock=SystemClock(), random=secrets.token_bytes),
             log=stores.events,
             bus=LocalBus(),
             clock=SystemClock(),
@@ -228,3 +232,49 @@ def test_a_connection_string_never_shows_its_key() -> None:
     assert "secret" not in repr(connection)
     with pytest.raises(ValueError, match="SharedAccessKey"):
         HubConnection.parse("HostName=h.example;SharedAccessKeyName=p")
+
+
+# ---------------------------------------------------------------- certificates that are taken back
+
+OLD, NEW = "AB" * 32, "cd" * 32
+
+
+def with_certificates(primary: str, secondary: str) -> DeviceSpec:
+    return replace(SPEC, credential=ThumbprintCredential(primary=primary, secondary=secondary))
+
+
+async def thumbprints(place: Place) -> tuple[str | None, str | None]:
+    authentication = (await place.hub.registry.get(SPEC.device_id)).authentication
+    assert isinstance(authentication, SelfSignedAuthentication)
+    return authentication.primary_thumbprint, authentication.secondary_thumbprint
+
+
+@pytest.mark.parametrize(
+    ("named", "left"),
+    [
+        ((NEW, OLD), (NEW, NEW)),
+        ((OLD, NEW), (NEW, NEW)),
+        ((OLD, OLD), ("0" * 64, "0" * 64)),
+        ((NEW, NEW), (NEW, NEW)),
+    ],
+)
+async def test_a_withdrawn_certificate_is_accepted_no_more(
+    place: Place, named: tuple[str, str], left: tuple[str, str]
+) -> None:
+    await place.link.provision(with_certificates(*named))
+    for _ in range(2):
+        await place.link.withdraw(SPEC.device_id, OLD.lower())
+        assert await thumbprints(place) == left
+    device = await place.hub.registry.read(SPEC.device_id)
+    assert device is not None
+    assert device.twin.tags == {"site": "north"}
+    await place.link.provision(with_certificates(NEW, NEW))
+    assert await thumbprints(place) == (NEW, NEW)
+
+
+async def test_withdrawing_what_is_not_there_is_fine(place: Place) -> None:
+    await place.link.withdraw("nobody", OLD)
+    await place.link.provision(SPEC)
+    before = await place.hub.registry.get(SPEC.device_id)
+    await place.link.withdraw(SPEC.device_id, OLD)
+    assert await place.hub.registry.get(SPEC.device_id) == before

@@ -1,11 +1,17 @@
-"""The client of what only Homeport has: attempts, hubs, allocation, policies, numbers, audit (`/homeport/`)."""
+"""The client of what only Homeport has (`/homeport/`): attempts, hubs, allocation, the IP filter.
+
+Certificate authorities that devices' chains end at are in `certificates`, those that issue in `issuing`, policies in
+`policies`; audit, events and administrators in `journal`.
+"""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import msgspec
 
+from homeport.client._async.certificates import CertificateCalls
 from homeport.client._async.http import only, segment
+from homeport.client._async.issuing import IssuingAdministration
 from homeport.client._async.journal import JournalClient
 from homeport.client._async.policies import PolicyClient
 from homeport.client.admin_models import (
@@ -37,7 +43,7 @@ class _IpFilterTest(msgspec.Struct):
     decisions: list[IpFilterDecision]
 
 
-class HomeportAdminClient(JournalClient, PolicyClient):
+class HomeportAdminClient(CertificateCalls, IssuingAdministration, JournalClient, PolicyClient):
     """Administration beside Azure's API; made of the service's connection string or an administrator's token.
 
     Every method raises ProvisioningServiceError or TransportError.

@@ -1,12 +1,18 @@
 # Made by scripts/unasync.py: change its twin in _async instead.
-"""The client of what only Homeport has: attempts, hubs, allocation, policies, numbers, audit (`/homeport/`)."""
+"""The client of what only Homeport has (`/homeport/`): attempts, hubs, allocation, the IP filter.
+
+Certificate authorities that devices' chains end at are in `certificates`, those that issue in `issuing`, policies in
+`policies`; audit, events and administrators in `journal`.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import msgspec
 
+from homeport.client._sync.certificates import CertificateCalls
 from homeport.client._sync.http import only, segment
+from homeport.client._sync.issuing import IssuingAdministration
 from homeport.client._sync.journal import JournalClient
 from homeport.client._sync.policies import PolicyClient
 from homeport.client.admin_models import (
@@ -38,7 +44,7 @@ class _IpFilterTest(msgspec.Struct):
     decisions: list[IpFilterDecision]
 
 
-class HomeportAdminClient(JournalClient, PolicyClient):
+class HomeportAdminClient(CertificateCalls, IssuingAdministration, JournalClient, PolicyClient):
     """Administration beside Azure's API; made of the service's connection string or an administrator's token.
 
     Every method raises ProvisioningServiceError or TransportError.

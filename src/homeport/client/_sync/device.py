@@ -18,7 +18,7 @@ from homeport.client._sync.register import (
     SecurityProvider,
     tpm_keys,
 )
-from homeport.client.registration import RegistrationResult, with_latencies
+from homeport.client.registration import API_VERSION, ISSUING_API_VERSION, RegistrationResult, with_latencies
 from homeport.client.retry import NO_RETRY, RetryPolicy
 from homeport.client.security import X509SecurityProvider
 from homeport.client.tpm import TpmSecurityProvider
@@ -134,20 +134,26 @@ class ProvisioningDeviceClient:
         return found
 
     def register(
-        self, payload: Any = None, *, latencies: Mapping[str, float] | None = None, timeout: float = 120.0
+        self,
+        payload: Any = None,
+        *,
+        csr: bytes | None = None,
+        latencies: Mapping[str, float] | None = None,
+        timeout: float = 120.0,
     ) -> RegistrationResult:
         """Register and return the device's hub; a TPM then holds the hub's key.
 
-        `payload` is any JSON value, for custom allocation. `latencies`, as `measure_latencies` returns them, tell a
-        Homeport how far the hubs are; they travel in the payload, which must then be an object or None. Within
-        `timeout` seconds in all, faults of the transport, throttling and faults of the server are met by trying again,
-        later each time.
+        `payload` is any JSON value, for custom allocation. `csr` is a certificate request (PKCS#10, DER) for the
+        registration id: the result then has the certificate that the device shows its hub. `latencies`, as
+        `measure_latencies` returns them, tell a Homeport how far the hubs are; they travel in the payload, which must
+        then be an object or None. Within `timeout` seconds in all, faults of the transport, throttling and faults of
+        the server are met by trying again, later each time.
 
         Raises RegistrationError if the service heard the device and gave it no hub; UnauthorizedError,
         NotFoundError or another ProvisioningServiceError if it refused the device, with the tracking id that finds
         the reason; RegistrationTimeoutError, whose cause is the last fault; UntrustedServerError; TpmError.
         """
-        conversation = self._conversation()
+        conversation = self._conversation(API_VERSION if csr is None else ISSUING_API_VERSION)
         try:
             registration = Registration(
                 conversation,
@@ -158,11 +164,11 @@ class ProvisioningDeviceClient:
                 pause=self._pause,
                 timeout=timeout,
             )
-            return registration.finish(with_latencies(payload, latencies))
+            return registration.finish(with_latencies(payload, latencies), csr)
         finally:
             conversation.close()
 
-    def _conversation(self) -> Conversation:
+    def _conversation(self, api_version: str) -> Conversation:
         registration_id = self._provider.registration_id
         match self._transport:
             case "https":
@@ -173,6 +179,7 @@ class ProvisioningDeviceClient:
                     registration_id,
                     context=self._context,
                     seconds=ANSWER_SECONDS,
+                    api_version=api_version,
                 )
             case "mqtt" | "mqtt-ws":
                 websocket = self._transport == "mqtt-ws"
@@ -183,6 +190,7 @@ class ProvisioningDeviceClient:
                     registration_id,
                     context=self._context,
                     websocket=websocket,
+                    api_version=api_version,
                 )
             case "amqp" | "amqp-ws":
                 websocket = self._transport == "amqp-ws"
@@ -194,6 +202,7 @@ class ProvisioningDeviceClient:
                     context=self._context,
                     websocket=websocket,
                     tpm=tpm_keys(self._provider),
+                    api_version=api_version,
                 )
             case _:
                 assert_never(self._transport)

@@ -22,8 +22,21 @@ from homeport.dps.model.attestation import (
     SigningCertificates,
     SymmetricKeyAttestation,
     TpmAttestation,
+    TpmGroupAttestation,
     X509Attestation,
     attestation_kind,
+)
+from homeport.dps.model.ca_certificate import (
+    CaCertificate,
+    RevocationPolicy,
+    RevocationSettings,
+    StoredCrl,
+)
+from homeport.dps.model.certificate_changes import (
+    authority_change,
+    certificate_given,
+    certificate_revoked,
+    master_key_rotated,
 )
 from homeport.dps.model.changes import change, device, outcome
 from homeport.dps.model.custom_definition import FUNCTION_SCHEME, is_function, webhook_problem
@@ -67,6 +80,17 @@ from homeport.dps.model.hub import (
     TwinContent,
     TwinWrite,
 )
+from homeport.dps.model.issuing import (
+    AuthorityVersion,
+    CertificateAuthority,
+    CertificatePolicy,
+    CertificateRef,
+    Issuance,
+    IssuedCertificate,
+    Revocation,
+    RevocationList,
+    StoredKey,
+)
 from homeport.dps.model.journal import Entry, Kind, Recorded, Wanted, document_of
 from homeport.dps.model.policy import AccessPolicy
 from homeport.dps.model.registration import (
@@ -96,9 +120,14 @@ __all__ = [
     "Attempt",
     "Attestation",
     "AttestationKind",
+    "AuthorityVersion",
+    "CaCertificate",
     "CaReferences",
     "CallContext",
+    "CertificateAuthority",
     "CertificateEvidence",
+    "CertificatePolicy",
+    "CertificateRef",
     "Check",
     "ClientCertificates",
     "Count",
@@ -120,6 +149,8 @@ __all__ = [
     "HubDevice",
     "Index",
     "IndividualEnrollment",
+    "Issuance",
+    "IssuedCertificate",
     "JsonObject",
     "Kind",
     "LinkedHub",
@@ -137,12 +168,18 @@ __all__ = [
     "Registration",
     "RegistrationStatus",
     "ReprovisionPolicy",
+    "Revocation",
+    "RevocationList",
+    "RevocationPolicy",
+    "RevocationSettings",
     "SasCredential",
     "SasEvidence",
     "ScanOrder",
     "SigningCertificates",
     "Standing",
     "Step",
+    "StoredCrl",
+    "StoredKey",
     "Subscription",
     "Substatus",
     "SymmetricKeyAttestation",
@@ -150,6 +187,7 @@ __all__ = [
     "ThumbprintCredential",
     "TpmAttestation",
     "TpmEvidence",
+    "TpmGroupAttestation",
     "TpmKeys",
     "TwinContent",
     "TwinWrite",
@@ -157,10 +195,14 @@ __all__ = [
     "Wanted",
     "X509Attestation",
     "attestation_kind",
+    "authority_change",
+    "certificate_given",
+    "certificate_revoked",
     "change",
     "device",
     "document_of",
     "is_function",
+    "master_key_rotated",
     "outcome",
     "webhook_problem",
 ]

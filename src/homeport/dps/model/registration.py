@@ -8,6 +8,7 @@ from homeport.dps.model.allocation import Question
 from homeport.dps.model.attestation import AttestationKind
 from homeport.dps.model.enrollment import EnrollmentRef
 from homeport.dps.model.hub import DeviceSpec
+from homeport.dps.model.issuing import CertificateRef, Issuance
 
 
 class RegistrationStatus(StrEnum):
@@ -89,6 +90,8 @@ class Operation:
     """Where that call came from."""
     identity_digest: str = ""
     """Digest of the credential the device proved itself with: calls that proved the same may share the outcome."""
+    issuance: Issuance | None = None
+    """The certificate that was asked for and signed; every poll of an operation returns the same one."""
 
     @property
     def moves(self) -> bool:
@@ -118,6 +121,8 @@ class Registration:
     """JSON value the device sent with its latest register call."""
     tpm_key_blob: bytes | None = field(default=None, repr=False)
     """The hub key, wrapped for the device's TPM; every poll of an operation returns the same one (dps.md 7.6)."""
+    certificate: CertificateRef | None = None
+    """The issued certificate that the device's hub was last told to accept; None when it uses another credential."""
     operation: Operation
     etag: str = ""
     created_at: datetime
@@ -132,4 +137,6 @@ class PendingChallenge:
     key: bytes = field(repr=False)
     endorsement_key: bytes
     storage_root_key: bytes
+    endorsement_chain: tuple[bytes, ...] = ()
+    """The certificates of the endorsement key that came with the first request."""
     expires_at: datetime
