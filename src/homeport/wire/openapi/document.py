@@ -33,6 +33,10 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "until": {"type": "string", "format": "date-time"},
     "order": {"type": "string", "enum": ["asc", "desc"]},
     "force": {"type": "boolean"},
+    "version": {"type": "integer", "minimum": 1, "maximum": 1000},
+    "serialNumber": {"type": "string", "pattern": "^[0-9a-fA-F]{1,40}$"},
+    "certificateAuthorityName": {"type": "string", "maxLength": 63},
+    "endsWithinSeconds": {"type": "integer", "minimum": 0, "maximum": 10**9},
 }
 _WORDS = {
     ("AttestationMechanism", "type"): ("tpm", "x509", "symmetricKey"),
