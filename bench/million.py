@@ -68,6 +68,8 @@ class Weight:
     database: str
     devices: int
     ready_seconds: float
+    ready_cpu_seconds: float
+    """Processor time from its start until everything is quiet."""
     ready_mib: float
     """Resident memory when everything is quiet after the start."""
     after_mib: float
@@ -138,8 +140,8 @@ def measure(folder: Path, plan: Plan, say: Callable[[str], None]) -> Report:
                 began = time.perf_counter()
                 stack.enter_context(server)
                 seconds = time.perf_counter() - began
-                settled_cpu_seconds(server.pid)
-                started.append((seconds, memory_mib(server.pid)))
+                used = settled_cpu_seconds(server.pid, limit=3.0)
+                started.append((seconds, used, memory_mib(server.pid)))
                 sides.append(stack.enter_context(_side(server, key, count, plan.seed)))
             cells += _cells(database, sides, plan, say)
             weights += [
@@ -147,10 +149,11 @@ def measure(folder: Path, plan: Plan, say: Callable[[str], None]) -> Report:
                     database=database,
                     devices=side.count,
                     ready_seconds=significant(seconds),
+                    ready_cpu_seconds=significant(used),
                     ready_mib=significant(ready),
                     after_mib=significant(memory_mib(side.pid)),
                 )
-                for side, (seconds, ready) in zip(sides, started, strict=True)
+                for side, (seconds, used, ready) in zip(sides, started, strict=True)
             ]
     return Report(small=plan.small, large=plan.large, rounds=plan.rounds, cells=tuple(cells), weights=tuple(weights))
 

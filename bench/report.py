@@ -192,9 +192,9 @@ def _show_million(report: Million, console: Console) -> None:
         times = map(_number, (cell.small_ms, cell.large_ms, cell.ratio, cell.small_cpu_ms, cell.large_cpu_ms))
         table.add_row(cell.database, cell.work, *times, f"[bold]{cell.cpu_ratio:.2f}[/]")
     console.print(table)
-    table = _table(("store", "devices"), ("ready after s", "resident MiB", "afterwards"))
+    table = _table(("store", "devices"), ("ready after s", "CPU s", "resident MiB", "afterwards"))
     for weight in report.weights:
-        numbers = map(_number, (weight.ready_seconds, weight.ready_mib, weight.after_mib))
+        numbers = map(_number, (weight.ready_seconds, weight.ready_cpu_seconds, weight.ready_mib, weight.after_mib))
         table.add_row(weight.database, f"{weight.devices:,}", *numbers)
     console.print(table)
 
