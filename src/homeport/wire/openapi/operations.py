@@ -188,4 +188,4 @@ _HOMEPORT = (
          dps_certificates.ExpiryReport, query=("days",)),
 )  # fmt: skip
 
-OPERATIONS: tuple[Operation, ...] = (*_DEVICES, *_SERVICE, *_HOMEPORT)
+DEVICES_AND_ENROLLMENTS: tuple[Operation, ...] = (*_DEVICES, *_SERVICE, *_HOMEPORT)
