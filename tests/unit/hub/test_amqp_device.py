@@ -331,6 +331,7 @@ async def test_certificates(nobody: HubClient, hub: ServedHub, amqp: Line, clock
                 assert await client.sasl("EXTERNAL", b"") is SaslCode.OK
             await client.open()
             await client.begin()
+            clock.pass_seconds(1000)  # Node opens a link when there is something to send
             link = await sending(client, EVENTS)
             client.message(link, text("x"))
             assert isinstance(await client.outcome(), Accepted)
