@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from homeport.app.hub_files import file_parts
 from homeport.bus import LocalBus
 from homeport.clock import SystemClock
 from homeport.hub.frontends.site import hub_site
@@ -19,6 +20,7 @@ from homeport.hub.model import CloudMessage, DeviceStatus, SasAuthentication
 from homeport.hub.registry import IdentityWrite
 from homeport.net.amqp_server import AmqpServer
 from homeport.net.certificates import ServerCertificates
+from homeport.net.http_client import HttpClient
 from homeport.net.http_server import HttpServer
 from homeport.net.listener import Listener
 from homeport.net.mqtt_server import MqttServer
@@ -83,10 +85,13 @@ async def running_home(folder: Path) -> AsyncIterator[Home]:
     certificates = ServerCertificates(identity.chain_pem, identity.key_pem)
     async with AsyncExitStack() as stack:
         stores = await stack.enter_async_context(open_stores(":memory:"))
+        http = await stack.enter_async_context(HttpClient())
         hubs = Hubs(
             store=stores.hubs,
             devices=stores.devices,
             messages=stores.messages,
+            feedback=stores.feedback,
+            files=file_parts(stores, folder, http, clock=CLOCK, random=os.urandom),
             log=stores.events,
             bus=LocalBus(),
             clock=CLOCK,

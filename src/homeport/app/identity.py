@@ -1,4 +1,4 @@
-"""What a provisioning service is from its first start on: id scope, policies with their keys, root CA.
+"""What a provisioning service is from its first start on: id scope and root CA.
 
 Made once, by whichever process comes first, and kept in the store, so that several processes agree (ADR 3).
 """
@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from homeport.app.pki import KeyPair, create_root_ca
-from homeport.security.policies import DpsRight, Random, SharedAccessPolicy, default_dps_policies
+from homeport.security.policies import DpsRight, Random, SharedAccessPolicy
 from homeport.security.sas import decode_key, encode_key
 
 OWNER_POLICY = "provisioningserviceowner"
@@ -33,12 +33,8 @@ class ServiceIdentity:
 
     id_scope: str
     policies: Sequence[SharedAccessPolicy[DpsRight]]
+    """What the first builds kept here; the store has a table for them now."""
     root_ca: KeyPair = field(repr=False)
-
-    def connection_string(self, host: str) -> str:
-        """Return the owner's connection string for this host (contract dps.md 2.4)."""
-        owner = next(policy for policy in self.policies if policy.name == OWNER_POLICY)
-        return service_connection_string(host, owner.name, owner.primary_key)
 
 
 def service_connection_string(host: str, policy: str, key: bytes) -> str:
@@ -58,23 +54,14 @@ def _create(*, now: datetime, random: Random) -> ServiceIdentity:
     id_scope = f"0ne{random(4).hex().upper()}"
     return ServiceIdentity(
         id_scope=id_scope,
-        policies=default_dps_policies(random),
+        policies=(),
         root_ca=create_root_ca(name=f"Homeport Root CA {id_scope}", now=now),
     )
 
 
 def _encode(identity: ServiceIdentity) -> bytes:
-    policies = [
-        {
-            "name": policy.name,
-            "primaryKey": encode_key(policy.primary_key),
-            "secondaryKey": encode_key(policy.secondary_key),
-            "rights": sorted(policy.rights),
-        }
-        for policy in identity.policies
-    ]
     root = {"certificate": identity.root_ca.certificate.decode(), "key": identity.root_ca.key.decode()}
-    return json.dumps({"idScope": identity.id_scope, "policies": policies, "rootCa": root}).encode()
+    return json.dumps({"idScope": identity.id_scope, "rootCa": root}).encode()
 
 
 def _decode(stored: bytes) -> ServiceIdentity:
@@ -86,7 +73,7 @@ def _decode(stored: bytes) -> ServiceIdentity:
             secondary_key=decode_key(policy["secondaryKey"]),
             rights=frozenset(DpsRight(right) for right in policy["rights"]),
         )
-        for policy in document["policies"]
+        for policy in document.get("policies", ())
     ]
     root = KeyPair(certificate=document["rootCa"]["certificate"].encode(), key=document["rootCa"]["key"].encode())
     return ServiceIdentity(id_scope=document["idScope"], policies=policies, root_ca=root)

@@ -19,6 +19,7 @@ from homeport.client.connection_string import parse_connection_string
 from homeport.portal import About, Entrance, PortalApi, create_portal
 from homeport.security.callers import TOKEN_PREFIX, token_digest
 from homeport.security.ip_filter import Door
+from homeport.wire.versions import NEWEST_VERSION
 
 
 class ApiClients:
@@ -62,10 +63,16 @@ class ApiClients:
     def _api(self, token: str, admin: HomeportAdminClient) -> PortalApi:
         info = self._directory.read_connection()
         authority = parse_connection_string(info.admin_connection_string).authority
-        service = ProvisioningServiceClient.create_from_token(authority, token, ca_file=info.ca_file, retry=NO_RETRY)
+        service = ProvisioningServiceClient.create_from_token(
+            authority, token, ca_file=info.ca_file, retry=NO_RETRY, api_version=NEWEST_VERSION
+        )
         self._open.push_async_exit(service)
         self._open.push_async_exit(admin)
         return PortalApi(service=service, admin=admin, hubs=self.hubs)
+
+    def _administrator(self) -> str:
+        """Return the connection string as it is now: keys are rotated while the portal runs."""
+        return self._directory.read_connection().admin_connection_string
 
     def hubs(self) -> Mapping[str, HubRegistryClient]:
         """Return a client for each hub this Homeport serves now."""

@@ -9,11 +9,13 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 
 from homeport.app.directory import ConnectionInfo, DataDirectory
-from homeport.app.identity import HUB_OWNER_POLICY, ServiceIdentity, service_connection_string
+from homeport.app.identity import HUB_OWNER_POLICY, OWNER_POLICY, ServiceIdentity, service_connection_string
 from homeport.app.pki import KeyPair, is_due, issue_server_certificate
 from homeport.clock import Clock
+from homeport.dps.policies import administrator
 from homeport.hub.model import Hub
 from homeport.net.certificates import ServerCertificates
+from homeport.security.policies import DpsRight, SharedAccessPolicy
 
 RENEWAL_CHECK = 3600.0
 
@@ -32,6 +34,7 @@ class Presence:
         host_names: Sequence[str],
         admin_host: str,
         hubs: Callable[[], Iterable[Hub]],
+        policies: Callable[[], Sequence[SharedAccessPolicy[DpsRight]]],
     ) -> None:
         """`host_names` are the provisioning service's, first the one clients are told; `admin_host` is among them."""
         self._directory = directory
@@ -40,6 +43,7 @@ class Presence:
         self._host_names = host_names
         self._admin_host = admin_host
         self._hubs = hubs
+        self._policies = policies
         self._lock = threading.Lock()
         self._ports: tuple[int, str] | None = None
         directory.write("ca.pem", identity.root_ca.certificate)
@@ -61,6 +65,13 @@ class Presence:
                 _log.info("the server certificate was renewed for %s", ", ".join(self._names()))
             if self._ports is not None:
                 self._directory.write_connection(self._connection(*self._ports))
+
+    def policies_changed(self) -> None:
+        """Tell clients the new keys; what cannot be written now is written with the next change, or in an hour."""
+        try:
+            self.refresh()
+        except OSError:
+            _log.exception("connection.json could not be written after a change of the shared access policies")
 
     async def keep_fresh(self) -> None:
         """Renew the certificate in time, until cancelled."""
@@ -99,12 +110,15 @@ class Presence:
             owner = next(policy for policy in hub.policies if policy.name == HUB_OWNER_POLICY)
             hubs[hub.name] = service_connection_string(f"{hub.host_names[0]}{port}", owner.name, owner.primary_key)
         endpoint = self._host_names[0]
+        admin = administrator(self._policies(), OWNER_POLICY)
         return ConnectionInfo(
             id_scope=self._identity.id_scope,
             global_endpoint=endpoint,
-            dps_connection_string=self._identity.connection_string(f"{endpoint}{port}"),
+            dps_connection_string=service_connection_string(f"{endpoint}{port}", admin.name, admin.primary_key),
             hub_connection_strings=hubs,
             ca_file=os.fspath(self._directory.ca_file),
             portal_url=portal_url,
-            admin_connection_string=self._identity.connection_string(f"{self._admin_host}{port}"),
+            admin_connection_string=service_connection_string(
+                f"{self._admin_host}{port}", admin.name, admin.primary_key
+            ),
         )

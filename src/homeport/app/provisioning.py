@@ -6,34 +6,48 @@ from datetime import timedelta
 from typing import Any
 
 from homeport.app.addresses import Addresses
+from homeport.app.certificates import Authorities
 from homeport.app.config import Config
 from homeport.app.identity import ServiceIdentity
+from homeport.app.issuing import Issuing
 from homeport.app.journal import JournaledAttempts, JournalParts
+from homeport.app.openapi import OpenApiFrontEnd
 from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
 from homeport.app.protection import Protection
 from homeport.bus import LocalBus
 from homeport.clock import Clock
 from homeport.dps import engine as dps
 from homeport.dps.administration import (
+    AllocationResponder,
     AttemptsResponder,
+    CountsResponder,
     ExportResponder,
     HubsResponder,
     IpFilterResponder,
+    PoliciesResponder,
     RegistrationsResponder,
 )
+from homeport.dps.allocation_service import AllocationService
 from homeport.dps.assigner import Assigner
 from homeport.dps.enrollments import EnrollmentService
 from homeport.dps.frontends.admin import (
+    AllocationResource,
     AttemptsResource,
+    CertificatesResource,
+    CountsResource,
     ExportResource,
     HubsResource,
     IpFilterResource,
+    PoliciesResource,
     RegistrationsResource,
 )
 from homeport.dps.frontends.site import dps_site
 from homeport.dps.hubs import HubService
+from homeport.dps.policies import CurrentPolicies, PolicyService
 from homeport.dps.responder import DeviceResponder
 from homeport.dps.service_responder import ServiceResponder
+from homeport.dps.signing_keys import SigningKeyService
+from homeport.dps.what_if import WhatIf
 from homeport.errors import HomeportError
 from homeport.net.sites import Site
 from homeport.security.policies import Random
@@ -55,10 +69,14 @@ def provisioning(
     identity: ServiceIdentity,
     assigner: Assigner,
     hub_service: HubService,
+    issuing: Issuing,
     metrics: Metrics,
     guard: Protection,
+    trusted: Authorities,
     journal: JournalParts,
     *,
+    policies: CurrentPolicies,
+    signing_keys: SigningKeyService,
     bus: LocalBus,
     clock: Clock,
     random: Random,
@@ -73,17 +91,23 @@ def provisioning(
             challenges=stores.challenges,
             attempts=attempts,
             hubs=stores.linked_hubs,
+            certificates=stores.ca_certificates,
         ),
         assigner=assigner,
         bus=bus,
         clock=clock,
         random=random,
+        issuer=issuing.issuer,
         patience=config.register_budget,
         time_limit=timedelta(seconds=config.operation_deadline),
+        revocation=trusted.revocation,
     )
     devices = DeviceResponder(engine, clock, random, admission=guard.admission)
     enrollments = EnrollmentService(
-        enrollments=stores.enrollments, registrations=stores.registrations, hubs=stores.linked_hubs
+        enrollments=stores.enrollments,
+        registrations=stores.registrations,
+        hubs=stores.linked_hubs,
+        certificates=stores.ca_certificates,
     )
 
     async def is_healthy() -> bool:
@@ -101,17 +125,38 @@ def provisioning(
             AttemptsResource(AttemptsResponder(attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hub_service)),
+            CertificatesResource(trusted.responder),
+            *issuing.resources,
+            AllocationResource(
+                AllocationResponder(
+                    AllocationService(
+                        enrollments=stores.enrollments,
+                        registrations=stores.registrations,
+                        settings=stores.allocation,
+                        hubs=stores.linked_hubs,
+                    ),
+                    WhatIf(
+                        enrollments=stores.enrollments,
+                        registrations=stores.registrations,
+                        hubs=stores.linked_hubs,
+                    ),
+                    signing_keys,
+                )
+            ),
             *journal.resources,
+            PoliciesResource(PoliciesResponder(PolicyService(stores.policies, policies, clock, random))),
+            CountsResource(CountsResponder(stores.enrollments, stores.registrations, clock)),
             ExportResource(ExportResponder(enrollments)),
             IpFilterResource(IpFilterResponder(stores.ip_filter, guard.ip_filter.refresh)),
         ),
-        policies=identity.policies,
+        policies=policies,
         clock=clock,
         random=random,
         administrators=journal.administrators.find,
         journal=stores.journal,
         source=journal.source,
-        http=(OperationsFrontEnd(metrics, is_healthy, lambda: guard.is_shedding),),
+        http=(OperationsFrontEnd(metrics, is_healthy, lambda: guard.is_shedding), OpenApiFrontEnd()),
+        public=issuing.http,
         admission=guard.admission,
         screen=guard.screen,
     )

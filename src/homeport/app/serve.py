@@ -15,6 +15,7 @@ from pathlib import Path
 
 from homeport.app.build import Parts, build
 from homeport.app.config import Config
+from homeport.app.custom_allocators import CustomAllocationError
 from homeport.app.directory import DataDirectory, DirectoryError
 from homeport.app.notify import notify
 from homeport.net.amqp_server import AmqpServer
@@ -78,7 +79,7 @@ def _explain(error: BaseException) -> CannotStartError | None:
             return CannotStartError(
                 f"{error} The options are --https-port, --mqtt-port, --amqp-port, --portal-port and --bind."
             )
-        case DirectoryError() | DatabaseError() | SchemaError():
+        case DirectoryError() | DatabaseError() | SchemaError() | CustomAllocationError():
             return CannotStartError(str(error))
         case _:
             return None
@@ -159,10 +160,11 @@ async def _listen(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[
 
     def turn_out() -> None:
         devices, either = guard.ip_filter.open_to(Door.DEVICES), guard.ip_filter.open_to(Door.DEVICES, Door.SERVICE)
-        for of_devices in (mqtt, web_mqtt):
-            of_devices.turn_out(devices)
-        for of_both in (https, amqp, web_amqp):
-            of_both.turn_out(either)
+        mqtt.turn_out(devices)
+        web_mqtt.turn_out(devices)
+        https.turn_out(either)
+        amqp.turn_out(either)
+        web_amqp.turn_out(either)
         guard.screen.turn_out()
 
     # The administrator who shuts himself out, as he may with force, is to hear that it is done.

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -14,9 +14,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from homeport.app.config import default_data_directory
 from homeport.app.directory import ConnectionInfo, DataDirectory, DirectoryError
+from homeport.wire.versions import NEWEST_VERSION
 
 if TYPE_CHECKING:
-    from homeport.client import HomeportAdminClient
+    from homeport.client import HomeportAdminClient, ProvisioningServiceClient
+
+C = TypeVar("C", "HomeportAdminClient", "ProvisioningServiceClient")
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -108,12 +111,29 @@ def running_server(data: Path | None) -> ServerAccess:
 def admin(data: Path | None) -> Iterator["HomeportAdminClient"]:
     """Speak to the running server's API, as `running_server` finds it; says so plainly when no server answers."""
     # Commands that only read a file need not wait for an HTTP client to load.
-    from homeport.client import ClientError, HomeportAdminClient
+    from homeport.client import HomeportAdminClient
+
+    with _client(data, HomeportAdminClient) as client:
+        yield client
+
+
+@contextmanager
+def service(data: Path | None) -> Iterator["ProvisioningServiceClient"]:
+    """Speak to the running server's service API, like `admin`."""
+    from homeport.client import ProvisioningServiceClient
+
+    with _client(data, ProvisioningServiceClient, api_version=NEWEST_VERSION) as client:
+        yield client
+
+
+@contextmanager
+def _client(data: Path | None, kind: type[C], *, api_version: str | None = None) -> Iterator[C]:
+    from homeport.client import ClientError
 
     access = running_server(data)
     try:
-        with HomeportAdminClient.create_from_connection_string(
-            access.admin_connection_string, ca_file=access.ca_file
+        with kind.create_from_connection_string(
+            access.admin_connection_string, ca_file=access.ca_file, api_version=api_version
         ) as client:
             yield client
     except ClientError as error:

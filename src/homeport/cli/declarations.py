@@ -16,6 +16,7 @@ from homeport.ascode.kinds import SECTIONS, Kind
 from homeport.ascode.plan import Action, Change, Plan, make_plan
 from homeport.cli.console import ServerAccess, err, fail, out
 from homeport.client.aio import HomeportAdminClient, ProvisioningServiceClient
+from homeport.wire.versions import NEWEST_VERSION
 
 _MARKS = {Action.CREATE: "[green]+[/]", Action.UPDATE: "[yellow]~[/]", Action.DELETE: "[red]-[/]"}
 _SHOWN = 72
@@ -26,7 +27,7 @@ _NAMED = 10
 async def clients(info: ServerAccess) -> AsyncIterator[tuple[ProvisioningServiceClient, HomeportAdminClient]]:
     """Open the running server's two clients."""
     service = ProvisioningServiceClient.create_from_connection_string(
-        info.admin_connection_string, ca_file=info.ca_file
+        info.admin_connection_string, ca_file=info.ca_file, api_version=NEWEST_VERSION
     )
     admin = HomeportAdminClient.create_from_connection_string(info.admin_connection_string, ca_file=info.ca_file)
     async with service, admin:

@@ -11,21 +11,9 @@ import typer
 from homeport import __version__
 
 COMMANDS = (
-    "serve",
-    "connection",
-    "trust",
-    "hub",
-    "plan",
-    "apply",
-    "export",
-    "import",
-    "why",
-    "admin",
-    "audit",
-    "events",
-    "ip-filter",
-    "demo",
-)
+    "serve", "connection", "trust", "hub", "authority", "certificate", "policy", "allocation", "device", "plan",
+    "apply", "export", "import", "query", "counts", "why", "admin", "audit", "events", "ip-filter", "demo",
+)  # fmt: skip
 
 
 def _version(wanted: bool) -> None:

@@ -10,12 +10,31 @@ from homeport.client._sync.provisioning import ProvisioningServiceClient
 from homeport.client.admin_models import (
     Attempt,
     Check,
+    HubHealth,
     IpFilter,
     IpFilterDecision,
     IpFilterRule,
     LinkedHub,
     Registration,
 )
+from homeport.client.allocation_models import (
+    AddressRange,
+    AllocationComparison,
+    AllocationExplanation,
+    AllocationSettings,
+    ComparisonTotals,
+    Region,
+    RegionLatency,
+    WebhookSigningKeys,
+)
+from homeport.client.certificate_models import (
+    CaCertificate,
+    CrlInformation,
+    ExpiringCertificate,
+    ExpiryReport,
+    RevocationSettings,
+)
+from homeport.client.certificates import certificate_request, new_device_key
 from homeport.client.device_connection import (
     TpmSasTokenProvider,
     connect_with_azure_iot_device,
@@ -46,6 +65,13 @@ from homeport.client.hub_models import (
     ServiceStatistics,
     Twin,
 )
+from homeport.client.issuing_models import (
+    CertificateAuthority,
+    CertificatePolicy,
+    IssuedCertificate,
+    MasterKey,
+    RevocationList,
+)
 from homeport.client.journal_models import (
     Administrator,
     AuditEntry,
@@ -60,6 +86,9 @@ from homeport.client.journal_models import (
 from homeport.client.models import (
     AllocationPolicy,
     AttestationMechanism,
+    BulkError,
+    BulkMode,
+    BulkResult,
     CustomAllocationDefinition,
     DeviceCapabilities,
     EnrollmentGroup,
@@ -70,6 +99,7 @@ from homeport.client.models import (
     RegistrationState,
     ReprovisionPolicy,
 )
+from homeport.client.policy_models import AccessPolicy, Counts
 from homeport.client.registration import RegistrationResult
 from homeport.client.retry import NO_RETRY, RetryPolicy
 from homeport.client.security import (
@@ -83,35 +113,54 @@ from homeport.client.tpm import TpmSecurityProvider
 
 __all__ = [
     "NO_RETRY",
+    "AccessPolicy",
+    "AddressRange",
     "Administrator",
+    "AllocationComparison",
+    "AllocationExplanation",
     "AllocationPolicy",
+    "AllocationSettings",
     "Attempt",
     "AttestationMechanism",
     "AuditEntry",
     "AuditHead",
     "AuditVerdict",
     "BadRequestError",
+    "BulkError",
+    "BulkMode",
+    "BulkResult",
+    "CaCertificate",
+    "CertificateAuthority",
+    "CertificatePolicy",
     "Check",
     "ClientError",
     "CloudEvent",
+    "ComparisonTotals",
     "ConflictError",
     "ConnectionChange",
     "ConnectionStringError",
+    "Counts",
+    "CrlInformation",
     "CustomAllocationDefinition",
     "DeadLetter",
     "Device",
     "DeviceCapabilities",
     "EnrollmentGroup",
     "EventSubscription",
+    "ExpiringCertificate",
+    "ExpiryReport",
     "HomeportAdminClient",
     "HubEvent",
+    "HubHealth",
     "HubRegistryClient",
     "IndividualEnrollment",
     "InitialTwin",
     "IpFilter",
     "IpFilterDecision",
     "IpFilterRule",
+    "IssuedCertificate",
     "LinkedHub",
+    "MasterKey",
     "Me",
     "NewToken",
     "NotFoundError",
@@ -121,6 +170,8 @@ __all__ = [
     "ProvisioningServiceClient",
     "ProvisioningServiceError",
     "ProvisioningStatus",
+    "Region",
+    "RegionLatency",
     "Registration",
     "RegistrationError",
     "RegistrationResult",
@@ -129,6 +180,8 @@ __all__ = [
     "RegistryStatistics",
     "ReprovisionPolicy",
     "RetryPolicy",
+    "RevocationList",
+    "RevocationSettings",
     "SecurityProviderError",
     "ServiceStatistics",
     "SymmetricKeySecurityProvider",
@@ -144,8 +197,11 @@ __all__ = [
     "UnauthorizedError",
     "UnexpectedAnswerError",
     "UntrustedServerError",
+    "WebhookSigningKeys",
     "X509SecurityProvider",
+    "certificate_request",
     "connect_with_azure_iot_device",
     "derive_device_key",
     "make_azure_iot_device_client",
+    "new_device_key",
 ]

@@ -36,10 +36,14 @@ class _Document(msgspec.Struct, rename="camel", kw_only=True, omit_defaults=True
 
 
 class TpmAttestation(_Document, kw_only=True):
-    """Base64 of the TPM's public keys, as `TPM2B_PUBLIC`."""
+    """Base64 of the TPM's public keys, as `TPM2B_PUBLIC`. Groups, which only Homeport has, use the other members."""
 
-    endorsement_key: str
+    endorsement_key: str = ""
     storage_root_key: str | None = None
+    endorsement_ca_references: list[str] | None = None
+    """Names of uploaded CA certificates that issue endorsement certificates."""
+    endorsement_key_hashes: list[str] | None = None
+    """SHA-256 of endorsement keys: hex, or the registration ids made of them."""
 
 
 class SymmetricKeyAttestation(_Document, kw_only=True):
@@ -110,6 +114,18 @@ class AttestationMechanism(_Document, kw_only=True):
         storage = None if storage_root_key is None else _base64(storage_root_key)
         keys = TpmAttestation(endorsement_key=_base64(endorsement_key), storage_root_key=storage)
         return cls(type="tpm", tpm=keys)
+
+    @classmethod
+    def for_tpm_group(cls, *, ca_references: Sequence[str] = (), key_hashes: Sequence[str] = ()) -> Self:
+        """Trust TPMs nobody enrolled one by one; only Homeport has such groups.
+
+        `ca_references` are names of uploaded, verified CA certificates of TPM makers, `key_hashes` the SHA-256 of
+        endorsement keys as `TPM2B_PUBLIC`, in hex, or the registration ids that devices make of them.
+        """
+        group = TpmAttestation(
+            endorsement_ca_references=list(ca_references) or None, endorsement_key_hashes=list(key_hashes) or None
+        )
+        return cls(type="tpm", tpm=group)
 
     @classmethod
     def for_symmetric_key(cls, *, primary_key: str | None = None, secondary_key: str | None = None) -> Self:
@@ -217,6 +233,10 @@ class Enrollment(_Document, kw_only=True):
     iot_hubs: list[str] | None = None
     """Host names of linked hubs; None or empty means all."""
     custom_allocation_definition: CustomAllocationDefinition | None = None
+    namespace_name: str | None = None
+    certificate_authority_name: str | None = None
+    certificate_policy_name: str | None = None
+    """These three say who issues certificates; services of api-version 2026-11-01 and later know them."""
 
 
 class IndividualEnrollment(Enrollment, kw_only=True):
@@ -242,3 +262,28 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     items: Sequence[T]
     continuation: str | None
     """What to ask the next page with; None on the last one."""
+
+
+class BulkMode(StrEnum):
+    """What a bulk request does with its items."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    UPDATE_IF_MATCH_ETAG = "updateIfMatchETag"
+    DELETE = "delete"
+
+
+class BulkError(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """Why an item failed."""
+
+    registration_id: str | None = None
+    enrollment_group_id: str | None = None
+    error_code: int | None = None
+    error_status: str | None = None
+
+
+class BulkResult(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """What became of a bulk request."""
+
+    is_successful: bool
+    errors: Sequence[BulkError] = ()

@@ -7,14 +7,17 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from homeport.dps.allocation import by_host
-from homeport.dps.model import Enrollment, EnrollmentGroup, IndividualEnrollment, Registration
-from homeport.dps.ports import EnrollmentStore, LinkedHubStore, RegistrationStore
+from homeport.dps.ca_certificates import check_references
+from homeport.dps.model import Enrollment, EnrollmentGroup, IndividualEnrollment, Registration, attestation_kind
+from homeport.dps.ports import CaCertificateStore, EnrollmentStore, LinkedHubStore, RegistrationStore
+from homeport.dps.search import SearchService
 from homeport.errors import Code, HomeportError
-from homeport.paging import Page
 from homeport.security.callers import SYSTEM, Caller
 
 T = TypeVar("T", IndividualEnrollment, EnrollmentGroup)
 
+MAX_GROUPS = 1000
+"""Of one attestation; the hosted service takes 100 (contract dps.md 10)."""
 ANY_VERSION = "*"
 _ROUNDS = 8
 """How often an update of any version is tried anew when another one comes in between."""
@@ -32,10 +35,22 @@ def parse_if_match(header: str | None) -> str | None:
 class EnrollmentService:
     """Creates, changes and lists what lets devices in, and the records of those that came."""
 
-    def __init__(self, *, enrollments: EnrollmentStore, registrations: RegistrationStore, hubs: LinkedHubStore) -> None:
+    def __init__(
+        self,
+        *,
+        enrollments: EnrollmentStore,
+        registrations: RegistrationStore,
+        hubs: LinkedHubStore,
+        certificates: CaCertificateStore,
+        max_groups: int = MAX_GROUPS,
+    ) -> None:
+        """`max_groups` is how many groups of one attestation there may be: every process keeps them in memory."""
         self._enrollments = enrollments
         self._registrations = registrations
         self._hubs = hubs
+        self._certificates = certificates
+        self._max_groups = max_groups
+        self.search = SearchService(enrollments=enrollments, registrations=registrations)
 
     # ---------------------------------------------------------------- individual enrollments
 
@@ -57,7 +72,7 @@ class EnrollmentService:
         """
         if if_match is None:
             created = build(None)
-            await self._check_hubs(created)
+            await self._check(created)
             await self._enrollments.create_individual(created, by=by)
             return created
         return await self._replace(
@@ -70,10 +85,6 @@ class EnrollmentService:
     async def delete_individual(self, registration_id: str, *, if_match: str | None, by: Caller = SYSTEM) -> None:
         """Raise ENROLLMENT_NOT_FOUND or PRECONDITION_FAILED."""
         await self._enrollments.delete_individual(registration_id, expected_etag=_expected(if_match), by=by)
-
-    async def page_individuals(self, *, after: str | None, limit: int) -> Page[IndividualEnrollment]:
-        """Return enrollments in id order."""
-        return await self._enrollments.page_individuals(after=after, limit=limit)
 
     # ---------------------------------------------------------------- groups
 
@@ -89,10 +100,11 @@ class EnrollmentService:
         if_match: str | None,
         by: Caller = SYSTEM,
     ) -> EnrollmentGroup:
-        """Do for a group what `put_individual` does; the codes are GROUP_EXISTS and GROUP_NOT_FOUND."""
+        """Do for a group what `put_individual` does; the codes are GROUP_EXISTS, GROUP_NOT_FOUND and QUOTA_EXCEEDED."""
         if if_match is None:
             created = build(None)
-            await self._check_hubs(created)
+            await self._check(created)
+            await self._check_room(created)
             await self._enrollments.create_group(created, by=by)
             return created
         return await self._replace(
@@ -105,10 +117,6 @@ class EnrollmentService:
     async def delete_group(self, group_id: str, *, if_match: str | None, by: Caller = SYSTEM) -> None:
         """Raise GROUP_NOT_FOUND or PRECONDITION_FAILED."""
         await self._enrollments.delete_group(group_id, expected_etag=_expected(if_match), by=by)
-
-    async def page_groups(self, *, after: str | None, limit: int) -> Page[EnrollmentGroup]:
-        """Return groups in id order."""
-        return await self._enrollments.page_groups(after=after, limit=limit)
 
     # ---------------------------------------------------------------- registration records
 
@@ -124,10 +132,6 @@ class EnrollmentService:
         """Forget the record; the hub keeps the device. Raise REGISTRATION_NOT_FOUND or PRECONDITION_FAILED."""
         await self._registrations.delete(registration_id, expected_etag=_expected(if_match), by=by)
 
-    async def page_registrations(self, *, group_id: str | None, after: str | None, limit: int) -> Page[Registration]:
-        """Return records in id order; of one group, or of all."""
-        return await self._registrations.page(group_id=group_id, after=after, limit=limit)
-
     # ---------------------------------------------------------------- rules
 
     async def _replace(
@@ -142,7 +146,7 @@ class EnrollmentService:
             if if_match not in {ANY_VERSION, stored.etag}:
                 break
             changed = build(stored)
-            await self._check_hubs(changed)
+            await self._check(changed)
             try:
                 # What was left out came from this very version, so only this one may be replaced.
                 await replace(changed, stored.etag)
@@ -152,6 +156,20 @@ class EnrollmentService:
                 continue
             return changed
         raise HomeportError(Code.PRECONDITION_FAILED, "Precondition failed: the enrollment has another etag.")
+
+    async def _check(self, enrollment: Enrollment) -> None:
+        """Refuse an enrollment that names what does not exist."""
+        await self._check_hubs(enrollment)
+        await check_references(enrollment, self._certificates)
+
+    async def _check_room(self, group: EnrollmentGroup) -> None:
+        """Refuse one group too many. Groups that are created at the same moment may exceed the limit by a few."""
+        groups, kind = await self._enrollments.groups(), attestation_kind(group.attestation)
+        taken = any(other.group_id.lower() == group.group_id.lower() for other in groups)
+        if not taken and sum(attestation_kind(other.attestation) is kind for other in groups) >= self._max_groups:
+            raise HomeportError(
+                Code.QUOTA_EXCEEDED, f"There are {self._max_groups} enrollment groups with {kind} attestation already."
+            )
 
     async def _check_hubs(self, enrollment: Enrollment) -> None:
         """Refuse names of hubs that no device could be assigned to."""

@@ -10,12 +10,25 @@ from typing import Any
 
 from homeport.clock import Clock
 from homeport.errors import Code, HomeportError
+from homeport.security.callers import Caller
 from homeport.wire import TooLargeError, WireError, encode_ascii, format_time
 from homeport.wire.dps_device import ErrorBody
 
 log = logging.getLogger(__name__)
 
 _NO_HEADERS: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What goes with an administrator's request: the api-version decides over the members of documents."""
+
+    api_version: str
+    by: Caller
+
+    @property
+    def tracking_id(self) -> str:
+        return self.by.tracking_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

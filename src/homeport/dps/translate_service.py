@@ -3,7 +3,6 @@
 What a document says is checked here, so that whatever becomes a model can be used. Secrets leave only when asked for.
 """
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 from msgspec import UNSET, Raw, UnsetType
 
+from homeport.dps.hubs import HubStanding
 from homeport.dps.identifiers import Random, check_registration_id, is_device_id, new_etag
 from homeport.dps.model import (
     AllocationPolicy,
@@ -19,27 +19,30 @@ from homeport.dps.model import (
     Enrollment,
     EnrollmentGroup,
     IndividualEnrollment,
-    LinkedHub,
     ProvisioningStatus,
     Registration,
     RegistrationStatus,
     ReprovisionPolicy,
 )
+from homeport.dps.model.custom_definition import webhook_problem
 from homeport.dps.translate_attestation import attestation_document, group_attestation, individual_attestation
+from homeport.dps.translate_issuer import issuer_members, issuer_of
 from homeport.errors import Code, HomeportError
 from homeport.wire import dps_admin, format_time
 from homeport.wire import dps_service as wire
-from homeport.wire.versions import is_api_version
+from homeport.wire.versions import NEWEST_VERSION, is_api_version
 
 E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
 
-_WEBHOOK = re.compile(r"https?://[^\s/]+\S*", re.ASCII | re.IGNORECASE)
-_MAX_URL = 2048
-
 
 def individual_of(
-    document: wire.IndividualEnrollment, *, stored: IndividualEnrollment | None, now: datetime, random: Random
+    document: wire.IndividualEnrollment,
+    *,
+    stored: IndividualEnrollment | None,
+    now: datetime,
+    random: Random,
+    api_version: str,
 ) -> IndividualEnrollment:
     """Read an enrollment; what may be left out on an update comes from the stored one. Raises HomeportError."""
     device_id = _given(document.device_id) or None
@@ -50,12 +53,17 @@ def individual_of(
         device_id=device_id,
         optional_device_information=_given(document.optional_device_information),
         attestation=individual_attestation(document.attestation, stored.attestation if stored else None, random),
-        **_common(document, stored, now, random),
+        **_common(document, stored, now, random, api_version),
     )
 
 
 def group_of(
-    document: wire.EnrollmentGroup, *, stored: EnrollmentGroup | None, now: datetime, random: Random
+    document: wire.EnrollmentGroup,
+    *,
+    stored: EnrollmentGroup | None,
+    now: datetime,
+    random: Random,
+    api_version: str,
 ) -> EnrollmentGroup:
     """Read an enrollment group, like `individual_of`."""
     return EnrollmentGroup(
@@ -63,12 +71,16 @@ def group_of(
             stored.group_id if stored else check_registration_id(document.enrollment_group_id, "EnrollmentGroupId")
         ),
         attestation=group_attestation(document.attestation, stored.attestation if stored else None, random),
-        **_common(document, stored, now, random),
+        **_common(document, stored, now, random, api_version),
     )
 
 
 def individual_document(
-    enrollment: IndividualEnrollment, *, secrets: bool, state: wire.DeviceRegistrationState | UnsetType = UNSET
+    enrollment: IndividualEnrollment,
+    *,
+    secrets: bool,
+    api_version: str = NEWEST_VERSION,
+    state: wire.DeviceRegistrationState | UnsetType = UNSET,
 ) -> wire.IndividualEnrollment:
     """Write an enrollment; symmetric keys only with `secrets`."""
     return wire.IndividualEnrollment(
@@ -77,15 +89,17 @@ def individual_document(
         registration_state=state,
         optional_device_information=_shown(_plain(enrollment.optional_device_information)),
         attestation=attestation_document(enrollment.attestation, secrets=secrets),
+        **issuer_members(enrollment, api_version),
         **_common_document(enrollment),
     )
 
 
-def group_document(group: EnrollmentGroup, *, secrets: bool) -> wire.EnrollmentGroup:
+def group_document(group: EnrollmentGroup, *, secrets: bool, api_version: str = NEWEST_VERSION) -> wire.EnrollmentGroup:
     """Write an enrollment group; symmetric keys only with `secrets`."""
     return wire.EnrollmentGroup(
         enrollment_group_id=group.group_id,
         attestation=attestation_document(group.attestation, secrets=secrets),
+        **issuer_members(group, api_version),
         **_common_document(group),
     )
 
@@ -132,13 +146,27 @@ def attempt_document(attempt: Attempt) -> dps_admin.Attempt:
     )
 
 
-def hub_document(hub: LinkedHub) -> dps_admin.LinkedHub:
+def hub_document(standing: HubStanding) -> dps_admin.LinkedHub:
     """Write a linked hub without its connection string."""
+    hub, health = standing.hub, standing.health
     return dps_admin.LinkedHub(
         name=hub.name,
         host_name=hub.host_name,
         allocation_weight=hub.allocation_weight,
         apply_allocation_policy=hub.apply_allocation_policy,
+        draining=hub.draining,
+        max_devices=_shown(hub.max_devices),
+        region=_shown(hub.region),
+        devices=standing.devices,
+        health=(
+            UNSET
+            if health is None
+            else dps_admin.HubHealth(
+                state=health.state.value,
+                detail=health.detail,
+                checked_date_time_utc=format_time(health.checked_at),
+            )
+        ),
         local=hub.connection_string is None,
         created_date_time_utc=format_time(hub.created_at),
     )
@@ -152,6 +180,7 @@ def _common(
     stored: Enrollment | None,
     now: datetime,
     random: Random,
+    api_version: str,
 ) -> dict[str, Any]:
     policy = _enumeration(AllocationPolicy, _given(document.allocation_policy), "allocationPolicy")
     custom = _custom_allocation(_given(document.custom_allocation_definition))
@@ -177,6 +206,7 @@ def _common(
         "initial_twin": _initial_twin(_given(document.initial_twin)),
         "iot_edge": None if capabilities is None else capabilities.iot_edge,
         "custom_allocation": custom,
+        **issuer_of(document, stored, api_version),
         "created_at": stored.created_at if stored else now,
         "updated_at": now,
     }
@@ -238,8 +268,9 @@ def _provisioning_status(value: str | UnsetType | None) -> ProvisioningStatus | 
 def _custom_allocation(document: wire.CustomAllocationDefinition | None) -> CustomAllocation | None:
     if document is None:
         return None
-    if len(document.webhook_url) > _MAX_URL or _WEBHOOK.fullmatch(document.webhook_url) is None:
-        raise _invalid("customAllocationDefinition.webhookUrl is not an http or https URL")
+    problem = webhook_problem(document.webhook_url)
+    if problem is not None:
+        raise _invalid(f"customAllocationDefinition.webhookUrl {problem}")
     if not is_api_version(document.api_version):
         raise _invalid("customAllocationDefinition.apiVersion is not of the form YYYY-MM-DD")
     return CustomAllocation(webhook_url=document.webhook_url, api_version=document.api_version)

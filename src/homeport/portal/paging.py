@@ -1,4 +1,4 @@
-"""Pages of a listing, with a filter by the beginning of an id. The API has no such filter: the portal looks itself."""
+"""Pages of a listing, with a search: by the API's queries where it has them, else by looking through pages here."""
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from aiohttp import web
 
+from homeport.client import BadRequestError
 from homeport.client.models import Page
 
 T = TypeVar("T")
@@ -16,6 +17,10 @@ SCAN_SIZE = 500
 MAX_SCANNED_PAGES = 10
 """A search reads at most this many pages of the API at once; a link goes on from there."""
 
+MAX_SHORT_PAGES = 4
+"""A query's page may be short because the service stopped looking: so many are asked for at once."""
+MAX_SEARCH = 1024
+_ID = re.compile(r"[A-Za-z0-9\-._:]{1,128}")
 _TOKEN = re.compile(r"[A-Za-z0-9+/=_.~-]{1,2048}")
 
 
@@ -28,6 +33,8 @@ class Listing(Generic[T]):
     after: str | None
     first: bool
     unfinished: bool = False
+    problem: str | None = None
+    """Why the search is not understood."""
 
 
 def token_of(request: web.Request) -> str | None:
@@ -60,3 +67,34 @@ async def listing(
         if after is None or len(found) >= SIZE:
             return Listing(items=found, prefix=prefix, after=after, first=first)
     return Listing(items=found, prefix=prefix, after=after, first=first, unfinished=True)
+
+
+async def searching(
+    request: web.Request, ask: Callable[[str, int, str | None], Awaitable[Page[T]]], id_field: str
+) -> Listing[T]:
+    """Return the page that `q` and `after` of the request name, found by the service.
+
+    `q` is the beginning of an id, or a condition as queries have them. `ask` fetches one page of a query's items.
+    """
+    text = request.query.get("q", "").strip()[:MAX_SEARCH]
+    after = token_of(request)
+    first = after is None
+    items: list[T] = []
+    try:
+        for _ in range(MAX_SHORT_PAGES):
+            page = await ask(_query(text, id_field), SIZE - len(items), after)
+            items += page.items
+            after = page.continuation
+            if after is None or len(items) >= SIZE:
+                return Listing(items=items, prefix=text, after=after, first=first)
+    except BadRequestError as error:
+        if not text:
+            raise
+        return Listing(items=(), prefix=text, after=None, first=first, problem=error.message)
+    return Listing(items=items, prefix=text, after=after, first=first, unfinished=True)
+
+
+def _query(text: str, id_field: str) -> str:
+    if not text:
+        return "SELECT *"
+    return f"SELECT * WHERE STARTSWITH({id_field}, '{text}')" if _ID.fullmatch(text) else f"SELECT * WHERE {text}"

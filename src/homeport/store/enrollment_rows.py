@@ -30,6 +30,9 @@ class EnrollmentRow(Struct, kw_only=True, omit_defaults=True):
     initial_twin: dict[str, Any] | None = None
     iot_edge: bool | None = None
     custom_allocation: CustomAllocation | None = None
+    namespace_name: str | None = None
+    certificate_authority_name: str | None = None
+    certificate_policy_name: str | None = None
     created_at: datetime
     updated_at: datetime
     device_id: str | None = None
@@ -50,6 +53,9 @@ def encode_enrollment(enrollment: Enrollment) -> str:
         initial_twin=None if enrollment.initial_twin is None else dict(enrollment.initial_twin),
         iot_edge=enrollment.iot_edge,
         custom_allocation=enrollment.custom_allocation,
+        namespace_name=enrollment.namespace_name,
+        certificate_authority_name=enrollment.certificate_authority_name,
+        certificate_policy_name=enrollment.certificate_policy_name,
         created_at=enrollment.created_at,
         updated_at=enrollment.updated_at,
     )
@@ -86,6 +92,9 @@ def _common(row: EnrollmentRow, etag: str) -> dict[str, Any]:
         "initial_twin": row.initial_twin,
         "iot_edge": row.iot_edge,
         "custom_allocation": row.custom_allocation,
+        "namespace_name": row.namespace_name,
+        "certificate_authority_name": row.certificate_authority_name,
+        "certificate_policy_name": row.certificate_policy_name,
         "created_at": row.created_at,
         "updated_at": row.updated_at,
     }

@@ -2,30 +2,52 @@
 
 from collections.abc import Sequence
 
-from homeport.dps.model import Enrollment, EnrollmentGroup, IndividualEnrollment, Kind, change, device
+from homeport.dps.model import (
+    Count,
+    Cursor,
+    Enrollment,
+    EnrollmentGroup,
+    Found,
+    Index,
+    IndividualEnrollment,
+    Kind,
+    Registration,
+    Walk,
+    attestation_kind,
+    change,
+    device,
+)
 from homeport.errors import Code, HomeportError
 from homeport.paging import Page
 from homeport.security.callers import SYSTEM, Caller
 from homeport.store.cached import CachedTable
+from homeport.store.counting import count_individuals
 from homeport.store.database import Database, Transaction, Value
 from homeport.store.enrollment_rows import encode_enrollment, group_of, individual_of
 from homeport.store.journal import SqlJournal
-from homeport.store.rows import key_of
+from homeport.store.registration_rows import COLUMNS, registration_of
+from homeport.store.rows import key_of, to_micros
+from homeport.store.walking import FINISHED_UNUSUALLY, WITH_HUB, Place, cursor_of, joined, steps
 
 
 class _Table:
     """The statements over one of the two tables, and how its refusals are called."""
 
-    def __init__(self, name: str, *, missing: Code, exists: Code, noun: str) -> None:
+    def __init__(self, name: str, *, missing: Code, exists: Code, noun: str, more: Sequence[str] = ()) -> None:
+        """`more` are the columns besides those that both have."""
         self.get = f"SELECT id, etag, data FROM {name} WHERE id_key = :id_key"
         self.all = f"SELECT id, etag, data FROM {name} ORDER BY id_key"
         self.page = f"SELECT id_key, id, etag, data FROM {name} WHERE id_key > :after ORDER BY id_key LIMIT :limit"
         self.create = (
-            f"INSERT INTO {name} (id_key, id, etag, data) VALUES (:id_key, :id, :etag, :data) "
+            f"INSERT INTO {name} (id_key, id, etag, data{''.join(f', {each}' for each in more)}) "
+            f"VALUES (:id_key, :id, :etag, :data{''.join(f', :{each}' for each in more)}) "
             "ON CONFLICT (id_key) DO NOTHING"
         )
         # The spelling of the creation stays.
-        self.replace = f"UPDATE {name} SET etag = :etag, data = :data WHERE id_key = :id_key"
+        self.replace = (
+            f"UPDATE {name} SET etag = :etag, data = :data{''.join(f', {each} = :{each}' for each in more)} "
+            "WHERE id_key = :id_key"
+        )
         self.delete = f"DELETE FROM {name} WHERE id_key = :id_key"
         self._missing, self._exists, self._noun = missing, exists, noun
 
@@ -53,9 +75,28 @@ class _Table:
 
 # One table name each, from here: nothing that a caller wrote enters a statement.
 _INDIVIDUALS = _Table(
-    "individual_enrollments", missing=Code.ENROLLMENT_NOT_FOUND, exists=Code.ENROLLMENT_EXISTS, noun="enrollment"
+    "individual_enrollments",
+    missing=Code.ENROLLMENT_NOT_FOUND,
+    exists=Code.ENROLLMENT_EXISTS,
+    noun="enrollment",
+    more=("kind", "status", "updated_at"),
 )
 _GROUPS = _Table("enrollment_groups", missing=Code.GROUP_NOT_FOUND, exists=Code.GROUP_EXISTS, noun="enrollment group")
+
+_PLACES = {
+    Index.ATTESTATION: Place(table="individual_enrollments", column="kind"),
+    Index.PROVISIONING_STATUS: Place(table="individual_enrollments", column="status", condition="status = 'disabled'"),
+    Index.REGISTRATION_STATUS: FINISHED_UNUSUALLY,
+    Index.HUB: WITH_HUB,
+}
+_ENROLLMENT = (
+    "enrollment.id, enrollment.etag, enrollment.data",
+    "LEFT JOIN individual_enrollments AS enrollment ON enrollment.id_key = step.id_key",
+)
+_ENROLLED = (
+    f"{_ENROLLMENT[0]}, {', '.join(f'state.{column}' for column in COLUMNS.split(', '))}",
+    f"{_ENROLLMENT[1]} LEFT JOIN registrations AS state ON state.id_key = step.id_key",
+)
 
 
 class SqlEnrollmentStore:
@@ -81,7 +122,7 @@ class SqlEnrollmentStore:
         identifier = enrollment.registration_id
 
         async def work(transaction: Transaction) -> None:
-            if not await transaction.execute(_INDIVIDUALS.create, _values(identifier, enrollment)):
+            if not await transaction.execute(_INDIVIDUALS.create, _individual_values(identifier, enrollment)):
                 raise _INDIVIDUALS.taken(identifier)
             await self._journal.append(
                 transaction, change(Kind.ENROLLMENT_CREATED, device(identifier), by, after=enrollment)
@@ -102,7 +143,7 @@ class SqlEnrollmentStore:
         self, enrollment: IndividualEnrollment, *, expected_etag: str | None, by: Caller = SYSTEM
     ) -> None:
         identifier = enrollment.registration_id
-        values = _values(identifier, enrollment)
+        values = _individual_values(identifier, enrollment)
 
         async def work(transaction: Transaction) -> None:
             row = await transaction.fetch_one(_INDIVIDUALS.get, {"id_key": key_of(identifier)})
@@ -164,6 +205,27 @@ class SqlEnrollmentStore:
             after=rows[limit - 1][0] if len(rows) > limit else None,
         )
 
+    async def walk_individuals(
+        self, walk: Walk, *, after: Cursor | None, limit: int, with_registrations: bool
+    ) -> Sequence[Found[tuple[IndividualEnrollment, Registration | None]]]:
+        found = steps(walk, "individual_enrollments", _PLACES, after=after, limit=limit)
+        if found is None:
+            return []
+        columns, joins = _ENROLLED if with_registrations else _ENROLLMENT
+        rows = await self._database.fetch_all(*joined(found, columns, joins))
+        return [
+            Found(
+                cursor=cursor_of(walk, row[0], row[1]),
+                item=None
+                if row[2] is None
+                else (individual_of(*row[2:5]), registration_of(row[5:]) if with_registrations and row[5] else None),
+            )
+            for row in rows
+        ]
+
+    async def count_individuals(self) -> Sequence[Count]:
+        return await count_individuals(self._database)
+
 
 async def _load_groups(transaction: Transaction) -> Sequence[EnrollmentGroup]:
     return [group_of(*row) for row in await transaction.fetch_all(_GROUPS.all)]
@@ -191,3 +253,12 @@ def _kind(before: Enrollment | None, after: Enrollment, kinds: tuple[Kind, Kind,
 
 def _group(group_id: str) -> str:
     return f"enrollmentGroups/{group_id}"
+
+
+def _individual_values(identifier: str, enrollment: IndividualEnrollment) -> dict[str, Value]:
+    return {
+        **_values(identifier, enrollment),
+        "kind": key_of(attestation_kind(enrollment.attestation)),
+        "status": "enabled" if enrollment.enabled else "disabled",
+        "updated_at": to_micros(enrollment.updated_at),
+    }

@@ -15,8 +15,14 @@ JsonObject = dict[str, Any]
 
 
 class TpmMechanism(WireStruct, frozen=True, kw_only=True):
-    endorsement_key: str
+    """An individual enrollment has the TPM's keys; a group, which only Homeport knows, has the other members."""
+
+    endorsement_key: str | UnsetType | None = UNSET
     storage_root_key: str | UnsetType | None = UNSET
+    endorsement_ca_references: list[str] | UnsetType | None = UNSET
+    """Names of CA certificates that issue endorsement certificates."""
+    endorsement_key_hashes: list[str] | UnsetType | None = UNSET
+    """SHA-256 of endorsement keys as `TPM2B_PUBLIC`: 64 hex digits, or the registration id (Base32)."""
 
 
 class SymmetricKeyMechanism(WireStruct, frozen=True, kw_only=True):
@@ -106,6 +112,9 @@ class DeviceRegistrationState(WireStruct, frozen=True, kw_only=True):
 class IndividualEnrollment(WireStruct, frozen=True, kw_only=True):
     registration_id: str
     device_id: str | UnsetType | None = UNSET
+    namespace_name: str | UnsetType | None = UNSET
+    certificate_authority_name: str | UnsetType | None = UNSET
+    certificate_policy_name: str | UnsetType | None = UNSET
     registration_state: DeviceRegistrationState | UnsetType | None = UNSET
     optional_device_information: JsonObject | UnsetType | None = UNSET
     attestation: AttestationMechanism
@@ -127,6 +136,9 @@ class EnrollmentGroup(WireStruct, frozen=True, kw_only=True):
     attestation: AttestationMechanism
     capabilities: DeviceCapabilities | UnsetType | None = UNSET
     iot_hub_host_name: str | UnsetType | None = UNSET
+    namespace_name: str | UnsetType | None = UNSET
+    certificate_authority_name: str | UnsetType | None = UNSET
+    certificate_policy_name: str | UnsetType | None = UNSET
     initial_twin: JsonObject | UnsetType | None = UNSET
     etag: str | UnsetType | None = UNSET
     provisioning_status: str | UnsetType | None = UNSET
@@ -136,6 +148,42 @@ class EnrollmentGroup(WireStruct, frozen=True, kw_only=True):
     allocation_policy: str | UnsetType | None = UNSET
     iot_hubs: list[str] | UnsetType | None = UNSET
     custom_allocation_definition: CustomAllocationDefinition | UnsetType | None = UNSET
+
+
+class BulkItem(WireStruct, frozen=True, kw_only=True):
+    """What is read of an enrollment or group before the whole of it: its name and version."""
+
+    registration_id: str | UnsetType | None = UNSET
+    enrollment_group_id: str | UnsetType | None = UNSET
+    etag: str | UnsetType | None = UNSET
+
+
+class BulkEnrollments(WireStruct, frozen=True, kw_only=True):
+    """Items are read one by one, so that a wrong one is only its own error."""
+
+    enrollments: list[Raw]
+    mode: str
+
+
+class BulkEnrollmentGroups(WireStruct, frozen=True, kw_only=True):
+    enrollment_groups: list[Raw]
+    mode: str
+
+
+class BulkError(WireStruct, frozen=True, kw_only=True):
+    """Why an item failed; the id is the enrollment's or the group's."""
+
+    registration_id: str | UnsetType = UNSET
+    enrollment_group_id: str | UnsetType = UNSET
+    error_code: int
+    error_status: str
+
+
+class BulkResult(WireStruct, frozen=True, kw_only=True):
+    """Both members are always there: C and C# fail without (contract dps.md 8.7)."""
+
+    errors: list[BulkError]
+    is_successful: bool
 
 
 class QuerySpecification(WireStruct, frozen=True, kw_only=True):
@@ -150,3 +198,6 @@ attestation_mechanism = Decoder(AttestationMechanism)
 device_registration_state = Decoder(DeviceRegistrationState)
 device_registration_states = Decoder(list[DeviceRegistrationState])
 query_specification = Decoder(QuerySpecification)
+bulk_enrollments = Decoder(BulkEnrollments)
+bulk_enrollment_groups = Decoder(BulkEnrollmentGroups)
+bulk_item = Decoder(BulkItem)

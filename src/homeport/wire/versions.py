@@ -11,8 +11,17 @@ _FORM = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?", re.ASCII)
 LAST_VERSION_WITHOUT_REPROVISIONING = "2018-04-01"
 """Devices of this version or older keep their hub where the enrollment has no reprovision policy (dps.md 9.4)."""
 
+NEWEST_DEVICE_VERSION = "2026-11-01"
+"""What a device is taken to speak where its own version does not matter yet (contract dps.md 1.6)."""
+
 FIRST_VERSION_WITH_CERTIFICATE_REQUESTS = "2025-07-01"
 """`csr` in the register body (contract dps.md 13.1)."""
+
+FIRST_VERSION_WITH_ISSUERS = "2026-11-01"
+"""`namespaceName`, `certificateAuthorityName` and `certificatePolicyName` of enrollments (contract dps.md 13.1)."""
+
+NEWEST_VERSION = FIRST_VERSION_WITH_ISSUERS
+"""The newest stable api-version: documents of it leave nothing out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +63,11 @@ def keeps_hub_without_policy(api_version: str) -> bool:
 def knows_certificate_requests(api_version: str) -> bool:
     """Tell whether `csr` means something in this api-version; in older ones it is an unknown member."""
     return api_version[:10] >= FIRST_VERSION_WITH_CERTIFICATE_REQUESTS
+
+
+def knows_issuers(api_version: str) -> bool:
+    """Tell whether enrollments of this api-version say who issues certificates; in older ones nobody is told."""
+    return api_version[:10] >= FIRST_VERSION_WITH_ISSUERS
 
 
 def hears_assigning_first(api_version: str, client_version: str | None) -> bool:

@@ -7,7 +7,9 @@ need.
 import asyncio
 import base64
 import json
+import re
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +24,8 @@ from homeport.portal import Entrance, PortalApi
 NOW = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
 KEY = base64.b64encode(bytes(range(32))).decode()
 OWNER = f"HostName=localhost;SharedAccessKeyName=provisioningserviceowner;SharedAccessKey={KEY}"
+
+LARGEST_PAGE = 10_000
 
 
 def stamp(at: datetime) -> str:
@@ -41,6 +45,8 @@ class Standin:
         self.registrations: dict[str, dict[str, Any]] = {}
         self.attempts: list[dict[str, Any]] = []
         self.hubs: dict[str, dict[str, Any]] = {}
+        self.certificates: dict[str, dict[str, Any]] = {}
+        self.expiring: list[dict[str, Any]] = []
         self.administrators: dict[str, dict[str, Any]] = {}
         """By token."""
         self.audit: list[dict[str, Any]] = []
@@ -198,8 +204,19 @@ class Standin:
             case "GET", ["attempts", tracking_id]:
                 found = next((a for a in self.attempts if a["trackingId"] == tracking_id), None)
                 return _json(found) if found else _refuse(404000, "No such attempt.")
-            case "GET", ["registrations"]:
-                return _page(request, list(self.registrations.values()))
+            case "POST", ["registrations", "query"]:
+                return _found(request, list(self.registrations.values()), "registrationId")
+            case _, ["certificates" | "expiring", *_]:
+                return self._certificates(request, parts)
+            case "GET", ["counts"]:
+                return _json(
+                    {
+                        "enrollments": _counts(self.enrollments, "provisioningStatus"),
+                        "enrollmentGroups": _counts(self.groups, "provisioningStatus"),
+                        "registrations": _counts(self.registrations, "status") | {"byHub": {}},
+                        "countedDateTimeUtc": stamp(NOW),
+                    }
+                )
             case "GET", ["me"]:
                 who = self.administrators[request.headers["Authorization"].removeprefix("Bearer ")]
                 return _json({"kind": "administrator", "rights": [], **who})
@@ -236,9 +253,68 @@ class Standin:
             case "PATCH", ["hubs", name]:
                 self.hubs[name] |= json.loads(request.content)
                 return _json(self.hubs[name])
+            case "POST", ["hubs", name, "check"] if name in self.hubs:
+                health = {"state": "unreachable", "detail": "no <answer>", "checkedDateTimeUtc": "2024-06-01T12:00:00Z"}
+                self.hubs[name] |= {"health": health}
+                return _json(self.hubs[name])
             case "DELETE", ["hubs", name]:
                 return httpx.Response(204) if self.hubs.pop(name, None) else _refuse(404000, "No such hub.")
         return _refuse(404000, "No such path.")
+
+    def _certificates(self, request: httpx.Request, parts: list[str]) -> httpx.Response:
+        document = json.loads(request.content) if request.content[:1] == b"{" else {}
+        match request.method, parts:
+            case "GET", ["expiring"]:
+                return _json({"certificates": self.expiring, "more": 0})
+            case "GET", ["certificates"]:
+                return _json(list(self.certificates.values()))
+            case "PUT", ["certificates", name]:
+                if name in self.certificates:
+                    return _refuse(409213, f"The CA certificate '{name}' exists already.")
+                self.add_certificate(name, isVerified=document["isVerified"])
+            case "DELETE", ["certificates", name] if self.certificates[name]["groups"]:
+                return _refuse(409214, f"The CA certificate '{name}' is still referred to.")
+            case "DELETE", ["certificates", name]:
+                del self.certificates[name]
+                return httpx.Response(204)
+            case _, ["certificates", name, *_] if name not in self.certificates:
+                return _refuse(404000, "There is no such CA certificate.")
+            case "POST", ["certificates", name, "generateVerificationCode"]:
+                self.certificates[name]["verificationCode"] = "C0DE"
+            case "POST", ["certificates", name, "verify"]:
+                if document["certificate"] != "proof":
+                    return _refuse(400000, "The verification certificate cannot be taken.")
+                self.certificates[name]["isVerified"] = True
+            case "PATCH", ["certificates", name]:
+                revocation = self.certificates[name]["revocation"] | document.pop("revocation", {})
+                self.certificates[name] |= document | {"revocation": revocation}
+            case "PUT", ["certificates", name, "crl"]:
+                self.certificates[name]["crl"] = {
+                    "source": "upload",
+                    "entries": len(request.content),
+                    "thisUpdateUtc": stamp(NOW),
+                    "receivedDateTimeUtc": stamp(NOW),
+                }
+        return _json(self.certificates[parts[1]])
+
+    def add_certificate(self, name: str, **more: Any) -> None:
+        self.certificates[name] = {
+            "name": name,
+            "subject": f"CN={name}",
+            "issuer": "CN=Issuer",
+            "thumbprint": "AB",
+            "sha256Thumbprint": "CD" * 32,
+            "notBefore": stamp(NOW - timedelta(days=9)),
+            "expiry": stamp(NOW + timedelta(days=90)),
+            "isVerified": True,
+            "certificate": "MII",
+            "revocation": {"policy": "prefer", "useDistributionPoints": False, "useOcsp": False},
+            "groups": [],
+            "created": stamp(NOW),
+            "updated": stamp(NOW),
+            "etag": "e1",
+            **more,
+        }
 
     def _stored(
         self, request: httpx.Request, parts: list[str], kept: dict[str, Any], key: str, codes: tuple[int, int]
@@ -246,7 +322,7 @@ class Standin:
         match request.method, parts:
             case "POST", ["query"]:
                 shown = [_without_secrets(e) for _, e in sorted(kept.items(), key=lambda item: item[0].lower())]
-                return _page(request, shown)
+                return _found(request, shown, key)
             case "POST", [name, "attestationmechanism"] if name in kept:
                 return _json(kept[name]["attestation"])
             case "GET", [name] if name in kept:
@@ -334,10 +410,29 @@ def _json(document: Any) -> httpx.Response:
 
 
 def _page(request: httpx.Request, items: list[Any]) -> httpx.Response:
-    size = int(request.headers.get("x-ms-max-item-count", "100"))
+    size = min(int(request.headers.get("x-ms-max-item-count", "100")), LARGEST_PAGE)
     start = int(request.headers.get("x-ms-continuation", "0"))
     more = {"x-ms-continuation": str(start + size)} if len(items) > start + size else {}
     return httpx.Response(200, json=items[start : start + size], headers=more)
+
+
+def _found(request: httpx.Request, items: list[Any], key: str) -> httpx.Response:
+    """Answer a query as far as the portal asks without being told more: everything, or the beginning of an id."""
+    text = json.loads(request.content)["query"]
+    if text in {"", "SELECT *"}:
+        return _page(request, items)
+    match = re.fullmatch(rf"SELECT \* WHERE STARTSWITH\({key}, '([^']*)'\)", text)
+    if match is None:
+        return _refuse(400005, "Expected WHERE at position 10, found '<'.")
+    return _page(request, [item for item in items if item[key].lower().startswith(match[1].lower())])
+
+
+def _counts(kept: dict[str, dict[str, Any]], member: str) -> dict[str, Any]:
+    return {
+        "total": len(kept),
+        "byAttestation": {},
+        "byStatus": dict(Counter(item.get(member) or "enabled" for item in kept.values())),
+    }
 
 
 def _refuse(code: int, message: str) -> httpx.Response:

@@ -4,6 +4,7 @@ import pytest
 from yarl import URL
 
 from homeport.client import derive_device_key
+from tests.unit.portal import standin
 from tests.unit.portal.conftest import Visitor
 from tests.unit.portal.standin import KEY, NOW, Standin, check, stamp
 
@@ -211,19 +212,31 @@ async def test_search_by_the_beginning_of_an_id(admin: Visitor, factory: Standin
     assert "press-1" in text
     assert "press-2" in text
     assert "robot-1" not in text
-    assert "Nothing begins with" in await admin.read("/enrollments?q=zzz")
+    assert "Nothing is found by" in await admin.read("/enrollments?q=zzz")
     assert "sensor-1" in await admin.read("/devices/hub1?q=sens")
 
 
-async def test_a_long_search_stops_and_goes_on(admin: Visitor, factory: Standin) -> None:
-    template = factory.enrollments.pop("press-1")
-    factory.enrollments = {f"d-{n:05}": template | {"registrationId": f"d-{n:05}"} for n in range(5100)}
-    factory.enrollments["e-last"] = template | {"registrationId": "e-last"}
-    text = await admin.read("/enrollments?q=e-")
-    assert "Nothing begins with" in text
-    assert "so far" in text
-    assert "?q=e-&amp;after=5000" in text
-    assert "e-last" in await admin.read("/enrollments?q=e-&after=5000")
+async def test_a_search_that_is_not_understood_says_why(admin: Visitor, factory: Standin) -> None:
+    text = await admin.read("/enrollments?q=attestation.type+%3C%3E")
+    assert "Expected WHERE at position 10, found &#39;&lt;&#39;." in text
+    assert "provisioningStatus = " in text
+
+
+async def test_short_pages_are_put_together(admin: Visitor, factory: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
+    template = factory.enrollments["press-1"]
+    factory.enrollments = {f"d-{n:02}": template | {"registrationId": f"d-{n:02}"} for n in range(12)}
+    monkeypatch.setattr(standin, "LARGEST_PAGE", 2)
+    text = await admin.read("/enrollments?q=d-")
+    assert "8 found so far" in text
+    assert "?q=d-&amp;after=8" in text
+    assert "d-11" in await admin.read("/enrollments?q=d-&after=8")
+
+
+async def test_numbers_stand_beside_the_search(admin: Visitor, factory: Standin) -> None:
+    factory.enrollments["press-1"]["provisioningStatus"] = "disabled"
+    text = await admin.read("/enrollments")
+    assert "1 disabled</a>" in text
+    assert "?q=provisioningStatus+%3D+%27disabled%27" in text
 
 
 @pytest.mark.parametrize("after", ["a b", "%0d%0aX-Evil:%201", "x" * 3000, "<b>"])
@@ -305,9 +318,20 @@ async def test_hubs_are_listed_created_weighted_and_unlinked(admin: Visitor, fac
     assert "elsewhere" in text
     text = await admin.send("/new/hub", name="hub3", host_names="127.0.0.3, hub3.example", weight="5")
     assert "Hub hub3 serves 127.0.0.3" in text
-    await admin.send("/hubs/hub3/weight", weight="9")
-    assert factory.hubs["hub3"]["allocationWeight"] == 9
-    assert "from 1 to 1000" in await admin.send("/hubs/hub3/weight", weight="0")
+    assert "from 1 to 1000" in await admin.send("/hubs/hub3/allocation", weight="0", expected=422)
+    form = await admin.read("/hubs/hub3/allocation")
+    assert 'value="5"' in form
+    await admin.send("/hubs/hub3/allocation", weight="4", takes="drained", max_devices="250", region="eu")
+    kept = factory.hubs["hub3"]
+    assert (kept["allocationWeight"], kept["draining"], kept["maxDevices"], kept["region"]) == (4, True, 250, "eu")
+    text = await admin.read("/hubs")
+    assert "drained" in text
+    assert "of 250" in text
+    assert "A number from 1 up" in await admin.send("/hubs/hub3/allocation", weight="4", max_devices="-1", expected=422)
+    await admin.send("/hubs/hub3/check")
+    text = await admin.read("/hubs")
+    assert "unreachable" in text
+    assert "no &lt;answer&gt;" in text
     assert "takes no new devices" in await admin.read("/hubs/hub3/unlink")
     await admin.send("/hubs/hub3/unlink")
     assert "hub3" not in factory.hubs

@@ -1,8 +1,8 @@
 # Made by scripts/unasync.py: change its twin in _async instead.
 """The administrator's client of a provisioning service, ours or Azure's (contract dps.md 8)."""
 
-from collections.abc import Iterator
-from typing import ClassVar, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -12,10 +12,13 @@ from homeport.client.answers import decode
 from homeport.client.errors import NotFoundError
 from homeport.client.models import (
     AttestationMechanism,
+    BulkMode,
+    BulkResult,
     Enrollment,
     EnrollmentGroup,
     IndividualEnrollment,
     Page,
+    ProvisioningStatus,
     RegistrationState,
 )
 
@@ -26,6 +29,8 @@ _ANY = "*"
 _INDIVIDUAL = "/enrollments"
 _GROUP = "/enrollmentGroups"
 _REGISTRATION = "/registrations"
+_SHUT_OUT = {"homeport": {"shutOut": True}}
+"""The mark of an enrollment that exists only to keep a group's device out."""
 
 
 class ProvisioningServiceClient(ServiceClient):
@@ -58,6 +63,38 @@ class ProvisioningServiceClient(ServiceClient):
         """Delete an enrollment; with `etag`, only that version. NotFoundError if there is none."""
         self._delete(f"{_INDIVIDUAL}/{segment(registration_id)}", etag)
 
+    def disable_device(self, registration_id: str) -> IndividualEnrollment:
+        """Shut one device out, whichever group it belongs to: it can register no more, the others can.
+
+        Its individual enrollment is disabled, or a disabled one is made, with a key that nobody knows: that is what
+        keeps it from coming in through its group (contract dps.md 9.5). The device's hub is not touched.
+        """
+        try:
+            enrollment = self.get_individual_enrollment(registration_id)
+        except NotFoundError:
+            enrollment = IndividualEnrollment(
+                registration_id=registration_id,
+                attestation=AttestationMechanism.for_symmetric_key(),
+                optional_device_information=dict(_SHUT_OUT),
+            )
+        enrollment.registration_state = None
+        enrollment.provisioning_status = ProvisioningStatus.DISABLED
+        return self.create_or_update_individual_enrollment(enrollment)
+
+    def enable_device(self, registration_id: str) -> IndividualEnrollment | None:
+        """Take `disable_device` back. Return the enrollment that is enabled again.
+
+        One that was made only to shut the device out is deleted, so that the device comes in through its group as
+        before; then the answer is None. NotFoundError if there is no individual enrollment.
+        """
+        enrollment = self.get_individual_enrollment(registration_id)
+        if enrollment.optional_device_information == _SHUT_OUT:
+            self.delete_individual_enrollment(registration_id, etag=enrollment.etag)
+            return None
+        enrollment.registration_state = None
+        enrollment.provisioning_status = ProvisioningStatus.ENABLED
+        return self.create_or_update_individual_enrollment(enrollment)
+
     def get_individual_attestation_mechanism(self, registration_id: str) -> AttestationMechanism:
         """Return how an enrollment wants identity proven, symmetric keys included."""
         return self._mechanism(f"{_INDIVIDUAL}/{segment(registration_id)}")
@@ -74,6 +111,16 @@ class ProvisioningServiceClient(ServiceClient):
         """Return one page; `continuation` is that of the page before, of the same query."""
         path = f"{_INDIVIDUAL}/query"
         return self._page(path, IndividualEnrollment, query=query, page_size=page_size, continuation=continuation)
+
+    def run_bulk_individual_enrollments(
+        self, enrollments: Sequence[IndividualEnrollment], mode: BulkMode | str
+    ) -> BulkResult:
+        """Create, update or delete at most 10 enrollments, each for itself; the result names those that failed.
+
+        An update or a deletion goes by the enrollment's own etag. The service updates nothing that exists without
+        one; it deletes without one whatever is there.
+        """
+        return self._bulk(_INDIVIDUAL, {"enrollments": enrollments, "mode": mode})
 
     # --- enrollment groups ------------------------------------------------------------------------------------
 
@@ -106,6 +153,10 @@ class ProvisioningServiceClient(ServiceClient):
         path = f"{_GROUP}/query"
         return self._page(path, EnrollmentGroup, query=query, page_size=page_size, continuation=continuation)
 
+    def run_bulk_enrollment_groups(self, groups: Sequence[EnrollmentGroup], mode: BulkMode | str) -> BulkResult:
+        """Do for groups what `run_bulk_individual_enrollments` does."""
+        return self._bulk(_GROUP, {"enrollmentGroups": groups, "mode": mode})
+
     # --- registration states ----------------------------------------------------------------------------------
 
     def get_registration_state(self, registration_id: str) -> RegistrationState:
@@ -116,18 +167,20 @@ class ProvisioningServiceClient(ServiceClient):
         """Forget a registration: the device then registers as if for the first time. Its hub is not touched."""
         self._delete(f"{_REGISTRATION}/{segment(registration_id)}", etag)
 
-    def query_registration_states(self, group_id: str, *, page_size: int | None = None) -> Iterator[RegistrationState]:
+    def query_registration_states(
+        self, group_id: str, query: str = _ALL, *, page_size: int | None = None
+    ) -> Iterator[RegistrationState]:
         """Yield the registrations made through a group; further pages are asked for when they are reached."""
         return self._every(
-            f"{_REGISTRATION}/{segment(group_id)}/query", RegistrationState, query=_ALL, page_size=page_size
+            f"{_REGISTRATION}/{segment(group_id)}/query", RegistrationState, query=query, page_size=page_size
         )
 
     def page_registration_states(
-        self, group_id: str, *, page_size: int | None = None, continuation: str | None = None
+        self, group_id: str, query: str = _ALL, *, page_size: int | None = None, continuation: str | None = None
     ) -> Page[RegistrationState]:
         """Return one page; `continuation` is that of the page before."""
         path = f"{_REGISTRATION}/{segment(group_id)}/query"
-        return self._page(path, RegistrationState, query=_ALL, page_size=page_size, continuation=continuation)
+        return self._page(path, RegistrationState, query=query, page_size=page_size, continuation=continuation)
 
     # --- the requests -----------------------------------------------------------------------------------------
 
@@ -149,6 +202,10 @@ class ProvisioningServiceClient(ServiceClient):
             repeatable=if_match == _ANY,
         )
         return decode(response.content, type(enrollment))
+
+    def _bulk(self, path: str, document: dict[str, Any]) -> BulkResult:
+        response = self._session.send("POST", path, body=msgspec.json.encode(document), repeatable=False)
+        return decode(response.content, BulkResult)
 
     def _delete(self, path: str, etag: str | None) -> None:
         self._session.send("DELETE", path, headers=only({"If-Match": etag}), repeatable=True)

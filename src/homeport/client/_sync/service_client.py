@@ -1,7 +1,7 @@
 # Made by scripts/unasync.py: change its twin in _async instead.
 """What the clients of services have in common: how they are made, how they ask for pages, how they are closed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import ClassVar, Self, TypeVar
 
@@ -32,8 +32,9 @@ class ServiceClient:
     @classmethod
     def create_from_connection_string(
         cls,
-        connection_string: str,
+        connection_string: str | Callable[[], str],
         *,
+        api_version: str | None = None,
         endpoint: str | None = None,
         ca_file: CaFile = None,
         verify: bool = True,
@@ -45,13 +46,15 @@ class ServiceClient:
     ) -> Self:
         """Make a client of `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`; nothing is sent yet.
 
+        A function in its place is asked before each request: so a client outlives the rotation of its key.
         `HostName` may carry a port. `endpoint` (`host:port` or `https://host:port`) is where to connect instead, for
         a service that is reached under another name than its own. `ca_file` (PEM) is trusted in place of the
-        system's authorities. `timeout`, in seconds, holds for each step of a request. `clock`, `pause` and
-        `transport` replace the world in tests.
+        system's authorities. `api_version` is asked for in place of the client's own. `timeout`, in seconds, holds
+        for each step of a request. `clock`, `pause` and `transport` replace the world in tests.
         Raises ConnectionStringError, or TransportError for an unusable `ca_file`.
         """
-        credential = parse_connection_string(connection_string)
+        tell = connection_string if callable(connection_string) else lambda: connection_string
+        credential = parse_connection_string(tell())
         world = clock or SystemClock()
         return cls(
             credential.host_name,
@@ -60,8 +63,8 @@ class ServiceClient:
                 context=tls_context(ca_file, verify=verify),
                 timeout=timeout,
                 retry=retry or RetryPolicy(),
-                authorization=lambda: credential.authorization(world.now()),
-                query={"api-version": cls.API_VERSION},
+                authorization=lambda: parse_connection_string(tell()).authorization(world.now()),
+                query={"api-version": api_version or cls.API_VERSION},
                 pause=pause,
                 transport=transport,
             ),
@@ -73,6 +76,7 @@ class ServiceClient:
         endpoint: str,
         token: str,
         *,
+        api_version: str | None = None,
         ca_file: CaFile = None,
         verify: bool = True,
         timeout: float = 30.0,
@@ -94,7 +98,7 @@ class ServiceClient:
                 timeout=timeout,
                 retry=retry or RetryPolicy(),
                 authorization=lambda: f"Bearer {credential.token}",
-                query={"api-version": cls.API_VERSION},
+                query={"api-version": api_version or cls.API_VERSION},
                 pause=pause,
                 transport=transport,
             ),

@@ -1,8 +1,8 @@
 """Why a device was let in or not."""
 
+from homeport.dps.listing import Paging, listing
 from homeport.dps.ports import AttemptStore
 from homeport.dps.reply import Reply, success
-from homeport.dps.service_responder import Paging, listing
 from homeport.dps.translate_service import attempt_document
 from homeport.errors import Code, HomeportError
 

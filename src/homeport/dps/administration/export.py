@@ -7,21 +7,21 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from homeport.dps.enrollments import EnrollmentService
+from homeport.dps.listing import Paging, listing
 from homeport.dps.model import Attestation, ClientCertificates, SigningCertificates
 from homeport.dps.reply import Reply
-from homeport.dps.service_responder import Paging, listing
 from homeport.dps.translate_service import group_document, individual_document
 from homeport.wire import dps_service as wire
 
 
 class ExportResponder:
     def __init__(self, enrollments: EnrollmentService) -> None:
-        self._enrollments = enrollments
+        self._search = enrollments.search
 
     async def individuals(self, paging: Paging, tracking_id: str) -> Reply:
         """Answer with a page of individual enrollments, in id order, secrets included."""
         name = "export of enrollments"
-        page = await self._enrollments.page_individuals(after=paging.after(name), limit=paging.limit)
+        page = await self._search.individuals("", after=paging.after(name), limit=paging.limit)
         documents = [
             replace(
                 document := individual_document(item, secrets=True),
@@ -34,7 +34,7 @@ class ExportResponder:
     async def groups(self, paging: Paging, tracking_id: str) -> Reply:
         """Answer with a page of enrollment groups, in id order, secrets included."""
         name = "export of groups"
-        page = await self._enrollments.page_groups(after=paging.after(name), limit=paging.limit)
+        page = await self._search.groups("", after=paging.after(name), limit=paging.limit)
         documents = [
             replace(
                 document := group_document(item, secrets=True),

@@ -6,7 +6,7 @@ from homeport.clock import Clock
 from homeport.dps.admission import Admission
 from homeport.dps.frontends.admin import AdminFrontEnd, AdminResource
 from homeport.dps.frontends.amqp import DeviceAmqpFrontEnd
-from homeport.dps.frontends.authorization import Authorization, FindAdministrator
+from homeport.dps.frontends.authorization import Authorization, FindAdministrator, Policies
 from homeport.dps.frontends.events import EventsFrontEnd
 from homeport.dps.frontends.http_device import DeviceFrontEnd
 from homeport.dps.frontends.http_service import ServiceFrontEnd
@@ -17,7 +17,7 @@ from homeport.dps.service_responder import ServiceResponder
 from homeport.net.screening import Screen
 from homeport.net.sites import HttpFrontEnd, Site
 from homeport.security.ip_filter import Door
-from homeport.security.policies import DpsRight, Random, SharedAccessPolicy
+from homeport.security.policies import Random
 
 
 def dps_site(
@@ -26,10 +26,11 @@ def dps_site(
     devices: DeviceResponder,
     service: ServiceResponder,
     admin: Sequence[AdminResource],
-    policies: Sequence[SharedAccessPolicy[DpsRight]],
+    policies: Policies,
     clock: Clock,
     random: Random,
     http: tuple[HttpFrontEnd, ...] = (),
+    public: Sequence[HttpFrontEnd] = (),
     admission: Admission | None = None,
     screen: Screen | None = None,
     administrators: FindAdministrator | None = None,
@@ -38,12 +39,14 @@ def dps_site(
 ) -> Site:
     """Make the site of one provisioning service; `http` are further front-ends under the same names.
 
+    `public` are those that tell devices and whoever meets them what is no secret: they are behind the devices' door.
+
     `admission` is for administrators; the devices' responder has its own. `screen` is the IP filter. `administrators`
     finds whose a bearer token is; `journal`, with the `source` of its events, is what live streams tell.
     """
     screen = screen or Screen()
     authorization = Authorization(
-        policies=lambda: policies,
+        policies=policies,
         hosts=lambda: names,
         clock=clock,
         admission=admission,
@@ -58,6 +61,7 @@ def dps_site(
             screen.http(ServiceFrontEnd(service, authorization, clock=clock, random=random), Door.SERVICE),
             screen.http(AdminFrontEnd(admin, authorization, clock=clock, random=random), Door.SERVICE),
             *(screen.http(front_end, Door.SERVICE) for front_end in http),
+            *(screen.http(front_end, Door.DEVICES) for front_end in public),
         ),
         mqtt=(screen.mqtt(DeviceMqttFrontEnd(devices, clock)),),
         amqp=(screen.amqp(DeviceAmqpFrontEnd(devices, clock)),),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import assert_never
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -10,6 +11,19 @@ class TpmAttestation:
 
     endorsement_key: bytes
     storage_root_key: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TpmGroupAttestation:
+    """TPMs nobody enrolled one by one: known by who certified their endorsement key, or by the key's digest.
+
+    Homeport's own; Azure has TPMs in individual enrollments only.
+    """
+
+    ca_references: tuple[str, ...] = ()
+    """Uploaded certificates of manufacturers, roots or intermediates, by name."""
+    key_digests: tuple[bytes, ...] = ()
+    """SHA-256 of endorsement keys as `TPM2B_PUBLIC`: what the SDKs' registration ids are made of (dps.md 1.3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +59,7 @@ class CaReferences:
 
 
 X509Attestation = ClientCertificates | SigningCertificates | CaReferences
-Attestation = TpmAttestation | SymmetricKeyAttestation | X509Attestation
+Attestation = TpmAttestation | TpmGroupAttestation | SymmetricKeyAttestation | X509Attestation
 
 
 class AttestationKind(StrEnum):
@@ -54,3 +68,16 @@ class AttestationKind(StrEnum):
     TPM = "tpm"
     X509 = "x509"
     SYMMETRIC_KEY = "symmetricKey"
+
+
+def attestation_kind(attestation: Attestation) -> AttestationKind:
+    """Name the mechanism."""
+    match attestation:
+        case TpmAttestation() | TpmGroupAttestation():
+            return AttestationKind.TPM
+        case SymmetricKeyAttestation():
+            return AttestationKind.SYMMETRIC_KEY
+        case ClientCertificates() | SigningCertificates() | CaReferences():
+            return AttestationKind.X509
+        case _:
+            assert_never(attestation)

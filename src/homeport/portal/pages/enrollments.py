@@ -18,7 +18,7 @@ from homeport.client.security import SecurityProviderError
 from homeport.portal import forms
 from homeport.portal.context import page, portal, see, session
 from homeport.portal.forms import Form, Kind, enrollment_id
-from homeport.portal.paging import listing
+from homeport.portal.paging import searching
 from homeport.portal.rendering import segment
 
 routes = web.RouteTableDef()
@@ -35,11 +35,19 @@ async def index(request: web.Request) -> web.Response:
 
     ask = service.page_individual_enrollments if kind is Kind.INDIVIDUAL else service.page_enrollment_groups
 
-    async def one_page(size: int, after: str | None) -> Page[Enrollment]:
-        return cast("Page[Enrollment]", await ask(page_size=size, continuation=after))
+    async def one_page(query: str, size: int, after: str | None) -> Page[Enrollment]:
+        return cast("Page[Enrollment]", await ask(query, page_size=size, continuation=after))
 
-    found = await listing(request, one_page, enrollment_id)
-    return page(request, "enrollments.html", kind=kind, found=found, enrollment_id=enrollment_id)
+    found = await searching(request, one_page, "registrationId" if kind is Kind.INDIVIDUAL else "enrollmentGroupId")
+    counts = await portal(request).api.admin.counts()
+    return page(
+        request,
+        "enrollments.html",
+        kind=kind,
+        found=found,
+        enrollment_id=enrollment_id,
+        counts=counts.enrollments if kind is Kind.INDIVIDUAL else counts.enrollment_groups,
+    )
 
 
 @routes.get(rf"/new/{_KIND}")

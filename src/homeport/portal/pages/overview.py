@@ -3,31 +3,16 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from aiohttp import web
 
 from homeport.client import ClientError
 from homeport.client.aio import HubRegistryClient
-from homeport.client.models import Page
 from homeport.portal.context import page, portal
 
 routes = web.RouteTableDef()
 
-_COUNTED = 1000
 _RECENT = 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Count:
-    """How many there are; `more` when counting stopped there."""
-
-    number: int
-    more: bool
-
-    @classmethod
-    def of(cls, page: Page[Any]) -> "Count":
-        return cls(number=len(page.items), more=page.continuation is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +26,8 @@ class HubCounts:
 @routes.get("/")
 async def overview(request: web.Request) -> web.Response:
     api = portal(request).api
-    individual, groups, registrations, attempts, hubs, counts = await asyncio.gather(
-        api.service.page_individual_enrollments(page_size=_COUNTED),
-        api.service.page_enrollment_groups(page_size=_COUNTED),
-        api.admin.page_registrations(page_size=_COUNTED),
+    totals, attempts, hubs, counts = await asyncio.gather(
+        api.admin.counts(),
         api.admin.page_attempts(page_size=_RECENT),
         api.admin.hubs(),
         hub_counts(api.hubs()),
@@ -52,9 +35,7 @@ async def overview(request: web.Request) -> web.Response:
     return page(
         request,
         "overview.html",
-        individual=Count.of(individual),
-        groups=Count.of(groups),
-        registrations=Count.of(registrations),
+        totals=totals,
         attempts=attempts.items,
         hubs=hubs,
         counts=counts,

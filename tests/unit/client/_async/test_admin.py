@@ -3,6 +3,8 @@
 import ssl
 from pathlib import Path
 
+import pytest
+
 from homeport.client import Check
 from homeport.client._async.admin import HomeportAdminClient
 from tests.unit.client.scripted import ScriptedService, Step
@@ -59,17 +61,19 @@ async def test_pages(server_context: ssl.SSLContext, ca_file: Path) -> None:
     state = {"registrationId": "d-1", "status": "assigned", "enrollmentGroupId": "line-1", "attestation": "x509"}
     steps = [
         Step(
-            method="GET",
-            path=f"/homeport/registrations{VERSION}",
+            method="POST",
+            path=f"/homeport/registrations/query{VERSION}",
             body=[state],
+            expects={"query": "SELECT * WHERE status = 'assigned'"},
             headers={"x-ms-continuation": "next"},
         ),
-        Step(method="GET", path=f"/homeport/registrations{VERSION}", body=[]),
+        Step(method="POST", path=f"/homeport/registrations/query{VERSION}", body=[]),
         Step(method="GET", path=f"/homeport/attempts{VERSION}", body=[ATTEMPT]),
     ]
     with ScriptedService(steps, server_context) as service:
         async with client(service, ca_file) as admin:
-            (registration,) = [registration async for registration in admin.registrations(page_size=1)]
+            found = admin.registrations("SELECT * WHERE status = 'assigned'", page_size=1)
+            (registration,) = [registration async for registration in found]
             page = await admin.page_attempts(page_size=8)
         headers = [request.headers for request in service.requests]
     assert registration.enrollment_group_id == "line-1"
@@ -102,3 +106,61 @@ async def test_hubs(server_context: ssl.SSLContext, ca_file: Path) -> None:
             await admin.unlink_hub("hub2")
     assert created.host_name == "127.0.0.2"
     assert created.local
+
+
+POLICY = {
+    "name": "reader",
+    "rights": ["EnrollmentRead"],
+    "etag": "e",
+    "createdDateTimeUtc": "2026-01-01T00:00:00.0000000Z",
+    "lastUpdatedDateTimeUtc": "2026-01-01T00:00:00.0000000Z",
+}
+WITH_KEYS = POLICY | {"primaryKey": "cA==", "secondaryKey": "cw=="}
+
+
+async def test_policies(server_context: ssl.SSLContext, ca_file: Path) -> None:
+    path = "/homeport/policies/reader"
+    steps = [
+        Step(method="GET", path=f"/homeport/policies{VERSION}", body=[POLICY]),
+        Step(method="PUT", path=path + VERSION, body=WITH_KEYS, expects={"rights": ["EnrollmentRead"]}),
+        Step(method="GET", path=path + VERSION, body=POLICY),
+        Step(method="POST", path=f"{path}/keys{VERSION}", body=WITH_KEYS),
+        Step(method="PATCH", path=path + VERSION, body=POLICY, expects={"rights": ["ServiceConfig"]}),
+        Step(method="POST", path=f"{path}/regenerate{VERSION}", body=WITH_KEYS, expects={"key": "secondary"}),
+        Step(method="POST", path=f"{path}/swap{VERSION}", body=WITH_KEYS),
+        Step(method="DELETE", path=path + VERSION, status=204),
+    ]
+    with ScriptedService(steps, server_context) as service:
+        async with client(service, ca_file) as admin:
+            (listed,) = await admin.policies()
+            made = await admin.create_policy("reader", ["EnrollmentRead"])
+            read = await admin.policy("reader")
+            told = await admin.policy_keys("reader")
+            await admin.set_policy_rights("reader", ["ServiceConfig"], etag="e")
+            await admin.regenerate_policy_key("reader", "secondary")
+            await admin.swap_policy_keys("reader")
+            await admin.delete_policy("reader", etag="f")
+        headers = [request.headers for request in service.requests]
+    assert (listed.primary_key, read.primary_key) == (None, None)
+    assert made.primary_key == told.primary_key == "cA=="
+    assert "cA==" not in repr(made)
+    assert made.connection_string("h") == "HostName=h;SharedAccessKeyName=reader;SharedAccessKey=cA=="
+    with pytest.raises(ValueError, match="not asked for"):
+        read.connection_string("h")
+    assert [h.get("if-match") for h in headers] == [None, None, None, None, "e", None, None, "f"]
+
+
+async def test_counts(server_context: ssl.SSLContext, ca_file: Path) -> None:
+    some = {"total": 2, "byAttestation": {"tpm": 2}, "byStatus": {"enabled": 2}}
+    body = {
+        "enrollments": some,
+        "enrollmentGroups": some,
+        "registrations": {"total": 1, "byStatus": {"failed": 1}, "byHub": {}},
+        "countedDateTimeUtc": "2026-01-01T00:00:00.0000000Z",
+    }
+    steps = [Step(method="GET", path=f"/homeport/counts{VERSION}", body=body)]
+    with ScriptedService(steps, server_context) as service:
+        async with client(service, ca_file) as admin:
+            counts = await admin.counts()
+    assert counts.enrollments.by_attestation == {"tpm": 2}
+    assert counts.registrations.by_status == {"failed": 1}

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from homeport.client import (
     AttestationMechanism,
+    BulkMode,
     ConflictError,
     DeviceCapabilities,
     EnrollmentGroup,
@@ -242,3 +244,58 @@ def test_capabilities_are_written_even_when_they_are_the_default() -> None:
     document = msgspec.json.decode(msgspec.json.encode(enrollment))
     assert document["capabilities"] == {"iotEdge": False}
     assert document["reprovisionPolicy"] == {"updateHubAssignment": True, "migrateDeviceData": True}
+
+
+async def test_bulk(server_context: ssl.SSLContext, ca_file: Path) -> None:
+    error = {"registrationId": "d-1", "errorCode": 409201, "errorStatus": "Enrollment already exists."}
+    steps = [
+        Step(
+            method="POST",
+            path="/enrollments?api-version=2021-10-01",
+            body={"errors": [error], "isSuccessful": False},
+        ),
+        # The newest swagger leaves the errors out when there are none.
+        Step(method="POST", path="/enrollmentGroups?api-version=2021-10-01", body={"isSuccessful": True}),
+    ]
+    group = EnrollmentGroup(enrollment_group_id="g", attestation=AttestationMechanism.for_symmetric_key())
+    with ScriptedService(steps, server_context) as service:
+        async with client(service, ca_file) as operator:
+            failed = await operator.run_bulk_individual_enrollments([ENROLLMENT], BulkMode.UPDATE_IF_MATCH_ETAG)
+            done = await operator.run_bulk_enrollment_groups([group], "create")
+        bodies = [msgspec.json.decode(request.body) for request in service.requests]
+    assert [(each.registration_id, each.error_code) for each in failed.errors] == [("d-1", 409201)]
+    assert not failed.is_successful
+    assert done.is_successful
+    assert not done.errors
+    assert [body["mode"] for body in bodies] == ["updateIfMatchETag", "create"]
+    assert bodies[1]["enrollmentGroups"][0]["enrollmentGroupId"] == "g"
+
+
+async def test_a_key_that_is_rotated_is_used_from_then_on(server_context: ssl.SSLContext, ca_file: Path) -> None:
+    keys = ["AAECAwQFBgcICQoLDA0ODw==", "EBESExQVFhcYGRobHB0eHw=="]
+    steps = [Step(method="GET", path=PATH, body=STORED) for _ in keys]
+    with ScriptedService(steps, server_context) as service:
+        current = [keys[0]]
+        operator = ProvisioningServiceClient.create_from_connection_string(
+            lambda: f"HostName={service.authority};SharedAccessKeyName=p;SharedAccessKey={current[0]}", ca_file=ca_file
+        )
+        async with operator:
+            await operator.get_individual_enrollment("d-1")
+            current[0] = keys[1]
+            await operator.get_individual_enrollment("d-1")
+        tokens = [parse_token(request.headers["authorization"]) for request in service.requests]
+    for token, key in zip(tokens, keys, strict=True):
+        assert verify_signature(token, decode_key(key))
+
+
+async def test_another_api_version_may_be_asked_for(server_context: ssl.SSLContext, ca_file: Path) -> None:
+    body = STORED | {"namespaceName": "plant", "certificateAuthorityName": "Root", "certificatePolicyName": "short"}
+    steps = [Step(method="GET", path="/enrollments/d-1?api-version=2026-11-01", body=body)]
+    with ScriptedService(steps, server_context) as service:
+        text = f"HostName={service.authority};SharedAccessKeyName=p;SharedAccessKey={KEY}"
+        operator = ProvisioningServiceClient.create_from_connection_string(
+            text, ca_file=ca_file, api_version="2026-11-01"
+        )
+        async with operator:
+            read = await operator.get_individual_enrollment("d-1")
+    assert (read.namespace_name, read.certificate_policy_name) == ("plant", "short")

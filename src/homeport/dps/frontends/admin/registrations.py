@@ -1,10 +1,13 @@
 from homeport.dps.administration import RegistrationsResponder
 from homeport.dps.frontends.admin.resource import AdminRequest, Calls
+from homeport.dps.service_responder import query_text
 from homeport.security.policies import DpsRight
+
+_READ = DpsRight.REGISTRATION_STATUS_READ
 
 
 class RegistrationsResource:
-    """`registrations`: those of all devices."""
+    """`registrations` and `registrations/query`: those of all devices."""
 
     collections = frozenset({"registrations"})
 
@@ -12,7 +15,14 @@ class RegistrationsResource:
         self._responder = responder
 
     def calls(self, request: AdminRequest) -> Calls:
-        if len(request.path) > 1:
-            return {}
-        listing = lambda: self._responder.list(request.paging(), request.tracking_id)  # noqa: E731
-        return {"GET": (DpsRight.REGISTRATION_STATUS_READ, listing)}
+        responder, tracking_id = self._responder, request.tracking_id
+        match request.path:
+            case ["registrations"]:
+                text = request.parameters.get("query", "")
+                return {"GET": (_READ, lambda: responder.list(text, request.paging(), tracking_id))}
+            case ["registrations", word] if word.lower() == "query":
+                return {
+                    "POST": (_READ, lambda: responder.list(query_text(request.body), request.paging(), tracking_id))
+                }
+            case _:
+                return {}

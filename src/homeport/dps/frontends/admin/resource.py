@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from homeport.dps.listing import Paging
 from homeport.dps.reply import Reply
-from homeport.dps.service_responder import Paging
 from homeport.security.callers import Caller
 from homeport.security.policies import DpsRight
 

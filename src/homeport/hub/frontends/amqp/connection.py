@@ -26,7 +26,7 @@ Allows = Callable[[Peer, Door], bool]
 UNPROVEN: Final = timedelta(seconds=60)
 """How long a connection may last on which nothing is proven and no link but `$cbs` is open (contract hub.md 15.2)."""
 UNJUDGED: Final = timedelta(hours=1)
-"""The same with a client certificate: it is judged at the first link, which Node opens when it has something to send."""
+"""The same with a client certificate: it is judged at the first link, which Node opens to send something."""
 
 
 class LinkHandler(Protocol):

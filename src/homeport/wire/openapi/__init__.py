@@ -1,0 +1,6 @@
+"""The description of our HTTP APIs in OpenAPI 3.1, made of the structs that the server reads and writes."""
+
+from homeport.wire.openapi.document import describe
+from homeport.wire.openapi.operations import OPERATIONS, Operation
+
+__all__ = ["OPERATIONS", "Operation", "describe"]
