@@ -68,6 +68,14 @@ calls. What it raises undoes its own changes and reaches the caller.
 class Database(Protocol):
     """One database. What writes returns when the change is durable, unless told otherwise; all raise DatabaseError."""
 
+    @property
+    def ended(self) -> int | None:
+        """How many of its transactions have ended, in whatever way; None if others may write the database too.
+
+        They run one after the other then: what this number grew behind is committed or undone.
+        """
+        ...
+
     async def fetch_one(self, sql: str, parameters: Parameters = ...) -> Row | None:
         """Read with one statement and return its first row."""
         ...

@@ -95,6 +95,10 @@ class PostgresDatabase:
             raise _failure(name, error) from error
         return cls(pool, name)
 
+    @property
+    def ended(self) -> int | None:
+        return None
+
     async def fetch_one(self, sql: str, parameters: Parameters = _NOTHING) -> Row | None:
         return await self._run(lambda connection: PostgresTransaction(connection).fetch_one(sql, parameters))
 

@@ -80,8 +80,13 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
 class SqliteDatabase:
     """One file, or a database in memory; belongs to the event loop it was opened in."""
 
-    def __init__(self, path: str | Path, *, read_only: bool = False, queue_limit: int = 10_000) -> None:
-        """Open the file, or create it for its owner alone. Raises DatabaseError."""
+    def __init__(
+        self, path: str | Path, *, read_only: bool = False, alone: bool = False, queue_limit: int = 10_000
+    ) -> None:
+        """Open the file, or create it for its owner alone. Raises DatabaseError.
+
+        `alone` is the caller's word that nobody else writes it.
+        """
         self._name = str(path)
         self._loop = asyncio.get_running_loop()
         self._limit = queue_limit
@@ -102,6 +107,8 @@ class SqliteDatabase:
         self._transaction = SqliteTransaction(self._writer)
         self._read_transaction = SqliteTransaction(self._reader)
         self._read_only = read_only
+        self._alone = alone
+        self._ended = 0
         self._queue: deque[tuple[Work[Any], asyncio.Future[Any], bool]] = deque()
         self._batch: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -115,6 +122,10 @@ class SqliteDatabase:
         self._idle.set()
         self._orders: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+
+    @property
+    def ended(self) -> int | None:
+        return self._ended if self._alone else None
 
     # ------------------------------------------------------------ reading
 
@@ -309,6 +320,7 @@ class SqliteDatabase:
                 _try(self._writer, "ROLLBACK")
             failure = self._failure(error)
             _log.error("Writes failed: %s", failure)
+        self._ended += 1
         batch, self._batch = self._batch, []
         for future, result, refusal in batch:
             if future.done():
