@@ -159,6 +159,8 @@ class _Request(web.BaseRequest):
                 await self.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 self.writer.output_size = 0  # or aiohttp takes it for the beginning of the answer
                 self._continued = True
+        if self.content.is_eof():
+            return await super().read()  # all of it came with the head: there is nothing to time
         try:
             async with asyncio.timeout(self.body_seconds):
                 return await super().read()
