@@ -11,14 +11,19 @@ from collections.abc import Callable, Iterator, Sequence
 from homeport.bus import Bus, HubsChanged
 from homeport.clock import Clock
 from homeport.hub.authentication import Audience
+from homeport.hub.device_files import DeviceFiles
 from homeport.hub.device_side import DeviceSide
+from homeport.hub.file_ports import FileParts
+from homeport.hub.files import Files
 from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
-from homeport.hub.model import Hub, Policy
-from homeport.hub.ports import DeviceStore, EventLog, HubStore, MessageStore
+from homeport.hub.model import FeedbackRecord, Hub, Policy
+from homeport.hub.notices import FEEDBACK, Notices
+from homeport.hub.ports import DeviceStore, EventLog, HubStore, MessageStore, NoticeStore
 from homeport.hub.registry import Registry
 from homeport.hub.responder import DeviceResponder
 from homeport.hub.service import Service
+from homeport.hub.service_side import ServiceSide
 from homeport.hub.sessions import Sessions
 from homeport.hub.telemetry import TelemetryStream
 from homeport.hub.twins import Twins
@@ -42,6 +47,8 @@ class ServedHub:
         *,
         devices: DeviceStore,
         messages: MessageStore,
+        feedback: NoticeStore[FeedbackRecord],
+        files: FileParts,
         log: EventLog,
         bus: Bus,
         clock: Clock,
@@ -58,12 +65,16 @@ class ServedHub:
         self.twins = Twins(store=devices, sessions=self.sessions, clock=clock)
         self.methods = Methods()
         self.messages = Messages(hub=hub.name, store=messages, devices=devices, bus=bus, clock=clock, random=random)
+        self.feedback = Notices(hub=hub.name, store=feedback, pace=FEEDBACK, clock=clock, random=random)
+        self.files = Files(hub.name, files, clock, random)
         self.service = Service.of(
             registry=self.registry,
             twins=self.twins,
             methods=self.methods,
             messages=self.messages,
             sessions=self.sessions,
+            feedback=self.feedback,
+            files=self.files,
         )
         self.responder = DeviceResponder(
             hub=hub.name,
@@ -81,6 +92,14 @@ class ServedHub:
             twins=self.twins,
             methods=self.methods,
             messages=self.messages,
+            files=DeviceFiles(self.files.uploads),
+            clock=clock,
+        )
+        self.service_side = ServiceSide(
+            hub=hub.name,
+            messages=self.messages,
+            feedback=self.feedback,
+            file_notifications=self.files.notifications,
             clock=clock,
         )
 
@@ -109,6 +128,8 @@ class ServedHub:
             tasks.create_task(self.sessions.run())
             tasks.create_task(self.telemetry.run())
             tasks.create_task(self.messages.run())
+            tasks.create_task(self.feedback.run())
+            tasks.create_task(self.files.run())
 
 
 class Hubs:
@@ -120,19 +141,23 @@ class Hubs:
         store: HubStore,
         devices: Callable[[str], DeviceStore],
         messages: Callable[[str], MessageStore],
+        feedback: Callable[[str], NoticeStore[FeedbackRecord]],
+        files: Callable[[str], FileParts],
         log: Callable[[str], EventLog],
         bus: Bus,
         clock: Clock,
         random: Random,
         opened: Callable[[ServedHub], None] = lambda _: None,
     ) -> None:
-        """Serve what `store` holds; `devices`, `messages` and `log` open a hub's own stores.
+        """Serve what `store` holds; `devices`, `messages`, `feedback`, `files` and `log` open a hub's own stores.
 
         `opened` is called once for each hub as soon as it can answer, also for those that come later.
         """
         self._store = store
         self._devices = devices
         self._messages = messages
+        self._feedback = feedback
+        self._files = files
         self._log = log
         self._bus = bus
         self._clock = clock
@@ -206,6 +231,8 @@ class Hubs:
             hub,
             devices=self._devices(hub.name),
             messages=self._messages(hub.name),
+            feedback=self._feedback(hub.name),
+            files=self._files(hub.name),
             log=self._log(hub.name),
             bus=self._bus,
             clock=self._clock,

@@ -56,6 +56,10 @@ class Transaction(Protocol):
         """Run one statement and return its rows."""
         ...
 
+    def writes(self, table: str) -> None:
+        """Say that this transaction writes a small table that is kept in memory: see `Database.edition`."""
+        ...
+
 
 Work = Callable[[Transaction], Coroutine[Any, Any, T]]
 """A function that does its whole job through the transaction it is given.
@@ -68,11 +72,10 @@ calls. What it raises undoes its own changes and reaches the caller.
 class Database(Protocol):
     """One database. What writes returns when the change is durable, unless told otherwise; all raise DatabaseError."""
 
-    @property
-    def ended(self) -> int | None:
-        """How many of its transactions have ended, in whatever way; None if others may write the database too.
+    def edition(self, table: str) -> int | None:
+        """Return a number that stays the same as long as nobody writes this small table.
 
-        They run one after the other then: what this number grew behind is committed or undone.
+        None where another process may do so unseen, and while a transaction that wrote it goes on.
         """
         ...
 

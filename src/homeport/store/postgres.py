@@ -62,6 +62,9 @@ class PostgresTransaction:
         rows: Sequence[Row] = await self._connection.fetch(text, *_arguments(parameters, names))
         return rows
 
+    def writes(self, table: str) -> None:
+        """Do nothing: other processes must learn of it too, and do from the count of changes."""
+
 
 class PostgresDatabase:
     """A pool of connections to one database; several processes may share it."""
@@ -95,8 +98,8 @@ class PostgresDatabase:
             raise _failure(name, error) from error
         return cls(pool, name)
 
-    @property
-    def ended(self) -> int | None:
+    def edition(self, table: str) -> int | None:
+        del table
         return None
 
     async def fetch_one(self, sql: str, parameters: Parameters = _NOTHING) -> Row | None:

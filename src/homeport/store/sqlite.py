@@ -48,6 +48,8 @@ class SqliteTransaction:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.written: set[str] = set()
+        """The small tables that were written and whose transaction has not ended."""
 
     async def execute(self, sql: str, parameters: Parameters = _NOTHING) -> int:
         return self._connection.execute(sql, parameters).rowcount
@@ -62,6 +64,9 @@ class SqliteTransaction:
 
     async def fetch_all(self, sql: str, parameters: Parameters = _NOTHING) -> Sequence[Row]:
         return self._connection.execute(sql, parameters).fetchall()
+
+    def writes(self, table: str) -> None:
+        self.written.add(table)
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -106,7 +111,7 @@ class SqliteDatabase:
         self._read_transaction = SqliteTransaction(self._reader)
         self._read_only = read_only
         self._alone = alone
-        self._ended = 0
+        self._editions: dict[str, int] = {}
         self._queue: deque[_Job] = deque()
         self._batch: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -121,9 +126,10 @@ class SqliteDatabase:
         self._orders: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    @property
-    def ended(self) -> int | None:
-        return self._ended if self._alone else None
+    def edition(self, table: str) -> int | None:
+        if not self._alone or table in self._transaction.written:
+            return None
+        return self._editions.get(table, 0)
 
     # ------------------------------------------------------------ reading
 
@@ -331,7 +337,9 @@ class SqliteDatabase:
                 attempt(self._writer, "ROLLBACK")
             failure = self._failure(error)
             _log.error("Writes failed: %s", failure)
-        self._ended += 1
+        for table in self._transaction.written:
+            self._editions[table] = self._editions.get(table, 0) + 1
+        self._transaction.written.clear()
         batch, self._batch = self._batch, []
         for future, result, refusal in batch:
             if future.done():

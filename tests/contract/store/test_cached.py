@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from homeport.dps.model import EnrollmentGroup
+from homeport.dps.model import AllocationPolicy, AllocationSettings, EnrollmentGroup
 from homeport.errors import HomeportError
-from homeport.store import Stores, open_stores
+from homeport.store import Stores, open_stores, sqlite
 from tests.contract.store.samples import group, linked
 
 
@@ -41,6 +41,12 @@ async def test_what_is_read_while_a_change_is_under_way_does_not_stay(alone: Sto
         assert await alone.enrollments.groups() == known
 
 
+async def test_settings_that_are_kept_with_the_hubs(alone: Stores) -> None:
+    assert (await alone.linked_hubs.with_settings())[1] == AllocationSettings()
+    await alone.allocation.put(AllocationSettings(default_policy=AllocationPolicy.STATIC))
+    assert (await alone.linked_hubs.with_settings())[1].default_policy is AllocationPolicy.STATIC
+
+
 async def test_a_refused_change_leaves_the_content_standing(alone: Stores) -> None:
     await alone.linked_hubs.put(linked("a"), create=True)
     before = await alone.linked_hubs.all()
@@ -49,3 +55,8 @@ async def test_a_refused_change_leaves_the_content_standing(alone: Stores) -> No
     assert await alone.linked_hubs.all() is before
     await alone.database.execute("UPDATE changes SET count = count + 1")
     assert await alone.linked_hubs.all() is before
+
+
+def test_all_who_write_a_kept_table_say_so() -> None:
+    sources = Path(sqlite.__file__).parent.glob("*.py")
+    assert [source.name for source in sources if "UPDATE changes" in source.read_text()] == ["cached.py"]

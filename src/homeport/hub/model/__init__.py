@@ -1,4 +1,4 @@
-"""The nouns of the hub as values. No serialization, no transport, no SQL (contract hub.md 4, 6, 19, 21)."""
+"""The nouns of the hub as values. No serialization, no transport, no SQL (contract hub.md 4, 6, 17, 19, 21)."""
 
 from homeport.hub.model.cloud_message import (
     Acknowledgement,
@@ -9,8 +9,19 @@ from homeport.hub.model.cloud_message import (
     FeedbackStatus,
     Lock,
     QueuedMessage,
+    Waiting,
 )
 from homeport.hub.model.documents import NEVER, JsonObject, format_time
+from homeport.hub.model.file_upload import (
+    BlobProperties,
+    Block,
+    FileNotification,
+    FileUpload,
+    FileUploadSettings,
+    FoundBlob,
+    StoredBlob,
+    UploadPlace,
+)
 from homeport.hub.model.hub import Hub, Policy
 from homeport.hub.model.identity import (
     Authentication,
@@ -30,6 +41,8 @@ __all__ = [
     "NEVER",
     "Acknowledgement",
     "Authentication",
+    "BlobProperties",
+    "Block",
     "CaAuthentication",
     "Change",
     "CloudMessage",
@@ -40,6 +53,10 @@ __all__ = [
     "Feedback",
     "FeedbackRecord",
     "FeedbackStatus",
+    "FileNotification",
+    "FileUpload",
+    "FileUploadSettings",
+    "FoundBlob",
     "Hub",
     "JsonObject",
     "Lock",
@@ -49,9 +66,12 @@ __all__ = [
     "RegistryStatistics",
     "SasAuthentication",
     "SelfSignedAuthentication",
+    "StoredBlob",
     "StoredTelemetry",
     "Telemetry",
     "Twin",
     "TwinSection",
+    "UploadPlace",
+    "Waiting",
     "format_time",
 ]

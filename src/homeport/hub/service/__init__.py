@@ -5,13 +5,19 @@ Who may call is decided before; paths and methods are known to the front-ends. R
 
 from dataclasses import dataclass
 
+from homeport.hub.files import Files
 from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
+from homeport.hub.model import FeedbackRecord, FileNotification
+from homeport.hub.notice_documents import feedback_document, file_document
+from homeport.hub.notices import Feedback
 from homeport.hub.registry import Registry
 from homeport.hub.service.bulk import BulkResponder
 from homeport.hub.service.devices import DevicesResponder
+from homeport.hub.service.file_settings import FileSettingsResponder
 from homeport.hub.service.methods import MethodsResponder
 from homeport.hub.service.modules import ModulesResponder
+from homeport.hub.service.notices import NoticesResponder
 from homeport.hub.service.queries import QueriesResponder
 from homeport.hub.service.statistics import StatisticsResponder
 from homeport.hub.service.twins import TwinsResponder
@@ -32,10 +38,21 @@ class Service:
     methods: MethodsResponder
     queries: QueriesResponder
     statistics: StatisticsResponder
+    feedback: NoticesResponder[FeedbackRecord]
+    file_notifications: NoticesResponder[FileNotification]
+    file_settings: FileSettingsResponder
 
     @classmethod
     def of(
-        cls, *, registry: Registry, twins: Twins, methods: Methods, messages: Messages, sessions: Sessions
+        cls,
+        *,
+        registry: Registry,
+        twins: Twins,
+        methods: Methods,
+        messages: Messages,
+        sessions: Sessions,
+        feedback: Feedback,
+        files: Files,
     ) -> "Service":
         return cls(
             devices=DevicesResponder(registry, messages),
@@ -45,4 +62,7 @@ class Service:
             methods=MethodsResponder(registry, methods),
             queries=QueriesResponder(registry, messages),
             statistics=StatisticsResponder(registry, sessions),
+            feedback=NoticesResponder(feedback, feedback_document),
+            file_notifications=NoticesResponder(files.notifications, file_document),
+            file_settings=FileSettingsResponder(files.uploads, files.storage, files.clock),
         )
