@@ -160,10 +160,11 @@ async def _listen(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[
 
     def turn_out() -> None:
         devices, either = guard.ip_filter.open_to(Door.DEVICES), guard.ip_filter.open_to(Door.DEVICES, Door.SERVICE)
-        for of_devices in (mqtt, web_mqtt):
-            of_devices.turn_out(devices)
-        for of_both in (https, amqp, web_amqp):
-            of_both.turn_out(either)
+        mqtt.turn_out(devices)
+        web_mqtt.turn_out(devices)
+        https.turn_out(either)
+        amqp.turn_out(either)
+        web_amqp.turn_out(either)
         guard.screen.turn_out()
 
     # The administrator who shuts himself out, as he may with force, is to hear that it is done.

@@ -35,6 +35,8 @@ class Request(web.BaseRequest):
             if (self.content_length or 0) > self.client_max_size:
                 raise web.HTTPRequestEntityTooLarge(self.client_max_size, self.content_length or 0)
             await self._invite()
+        if self.content.is_eof():
+            return await super().read()  # all of it came with the head: there is nothing to time
         try:
             async with asyncio.timeout(self.body_seconds):
                 return await super().read()
