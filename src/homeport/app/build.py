@@ -81,6 +81,7 @@ async def build(
             store=stores.hubs,
             devices=stores.devices,
             messages=stores.messages,
+            jobs=stores.jobs,
             log=stores.events,
             bus=bus,
             clock=clock,

@@ -12,6 +12,7 @@ from homeport.bus import Bus, HubsChanged
 from homeport.clock import Clock
 from homeport.hub.authentication import Audience
 from homeport.hub.device_side import DeviceSide
+from homeport.hub.jobs import JobRunner, JobStore, ScheduledJobs
 from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
 from homeport.hub.model import Hub, Policy
@@ -42,6 +43,7 @@ class ServedHub:
         *,
         devices: DeviceStore,
         messages: MessageStore,
+        jobs: JobStore,
         log: EventLog,
         bus: Bus,
         clock: Clock,
@@ -58,12 +60,24 @@ class ServedHub:
         self.twins = Twins(store=devices, sessions=self.sessions, clock=clock)
         self.methods = Methods()
         self.messages = Messages(hub=hub.name, store=messages, devices=devices, bus=bus, clock=clock, random=random)
+        self.job_store = jobs
+        self.job_runner = JobRunner(
+            hub=hub.name,
+            store=jobs,
+            registry=self.registry,
+            twins=self.twins,
+            methods=self.methods,
+            clock=clock,
+            random=random,
+        )
         self.service = Service.of(
             registry=self.registry,
             twins=self.twins,
             methods=self.methods,
             messages=self.messages,
             sessions=self.sessions,
+            jobs=ScheduledJobs(store=jobs, runner=self.job_runner, clock=clock),
+            clock=clock,
         )
         self.responder = DeviceResponder(
             hub=hub.name,
@@ -109,6 +123,7 @@ class ServedHub:
             tasks.create_task(self.sessions.run())
             tasks.create_task(self.telemetry.run())
             tasks.create_task(self.messages.run())
+            tasks.create_task(self.job_runner.run())
 
 
 class Hubs:
@@ -120,19 +135,21 @@ class Hubs:
         store: HubStore,
         devices: Callable[[str], DeviceStore],
         messages: Callable[[str], MessageStore],
+        jobs: Callable[[str], JobStore],
         log: Callable[[str], EventLog],
         bus: Bus,
         clock: Clock,
         random: Random,
         opened: Callable[[ServedHub], None] = lambda _: None,
     ) -> None:
-        """Serve what `store` holds; `devices`, `messages` and `log` open a hub's own stores.
+        """Serve what `store` holds; `devices`, `messages`, `jobs` and `log` open a hub's own stores.
 
         `opened` is called once for each hub as soon as it can answer, also for those that come later.
         """
         self._store = store
         self._devices = devices
         self._messages = messages
+        self._jobs = jobs
         self._log = log
         self._bus = bus
         self._clock = clock
@@ -156,13 +173,17 @@ class Hubs:
         return None
 
     async def load(self, *, alone: bool = True) -> None:
-        """Open the stored hubs. `alone` says that no other process serves them: then nobody is connected yet."""
+        """Open the stored hubs. `alone` says that no other process serves them.
+
+        Then nobody is connected yet, and what runs jobs by its lease is dead.
+        """
         known = set(self._served)
         await self._reload()
         if alone:
             for served in self:
                 if served.name not in known:
                     await served.devices.disconnect_all(now=self._clock.now())
+                    await served.job_store.release()
 
     async def create(self, name: str, host_names: Sequence[str]) -> ServedHub:
         """Create a hub with the default policies and serve it. Raises ValueError with what is wrong."""
@@ -206,6 +227,7 @@ class Hubs:
             hub,
             devices=self._devices(hub.name),
             messages=self._messages(hub.name),
+            jobs=self._jobs(hub.name),
             log=self._log(hub.name),
             bus=self._bus,
             clock=self._clock,

@@ -16,6 +16,7 @@ from homeport.store.enrollments import SqlEnrollmentStore
 from homeport.store.event_log import SqlEventLog
 from homeport.store.hubs import SqlHubStore
 from homeport.store.ip_filter import SqlIpFilterStore
+from homeport.store.jobs import SqlJobStore
 from homeport.store.journal import SqlJournal
 from homeport.store.linked_hubs import SqlLinkedHubStore
 from homeport.store.messages import SqlFeedbackStore, SqlMessageStore
@@ -78,6 +79,10 @@ class Stores:
     def feedback(self, hub: str) -> SqlFeedbackStore:
         """Return what the senders of cloud-to-device messages of this hub are to be told."""
         return SqlFeedbackStore(self.database, hub)
+
+    def jobs(self, hub: str) -> SqlJobStore:
+        """Return the scheduled jobs of the hub with this name."""
+        return SqlJobStore(self.database, hub)
 
     def events(self, hub: str, *, partitions: int = 4) -> SqlEventLog:
         """Return the telemetry of the hub with this name; one object per hub gathers what is appended."""

@@ -48,6 +48,7 @@ async def hub() -> AsyncIterator[ServedHub]:
             store=stores.hubs,
             devices=stores.devices,
             messages=stores.messages,
+            jobs=stores.jobs,
             log=stores.events,
             bus=LocalBus(),
             clock=SystemClock(),

@@ -112,6 +112,7 @@ def make_hubs(stores: Stores, clock: ManualClock, bus: LocalBus, calls: Calls) -
                 "store": stores.hubs,
                 "devices": lambda name: cast("DeviceStore", Recorded(stores.devices(name), calls)),
                 "messages": stores.messages,
+                "jobs": stores.jobs,
                 "log": lambda name: cast("EventLog", Recorded(stores.events(name), calls)),
                 "bus": bus,
                 "clock": clock,

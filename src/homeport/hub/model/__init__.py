@@ -23,6 +23,18 @@ from homeport.hub.model.identity import (
     SasAuthentication,
     SelfSignedAuthentication,
 )
+from homeport.hub.model.job import (
+    DeviceJob,
+    DeviceJobStatus,
+    Job,
+    JobAnswer,
+    JobFault,
+    JobStatistics,
+    JobStatus,
+    JobType,
+    MethodRequest,
+    TwinUpdate,
+)
 from homeport.hub.model.telemetry import StoredTelemetry, Telemetry
 from homeport.hub.model.twin import Device, Twin, TwinSection
 
@@ -36,13 +48,22 @@ __all__ = [
     "ConnectionState",
     "Device",
     "DeviceIdentity",
+    "DeviceJob",
+    "DeviceJobStatus",
     "DeviceStatus",
     "Feedback",
     "FeedbackRecord",
     "FeedbackStatus",
     "Hub",
+    "Job",
+    "JobAnswer",
+    "JobFault",
+    "JobStatistics",
+    "JobStatus",
+    "JobType",
     "JsonObject",
     "Lock",
+    "MethodRequest",
     "NoAuthentication",
     "Policy",
     "QueuedMessage",
@@ -53,5 +74,6 @@ __all__ = [
     "Telemetry",
     "Twin",
     "TwinSection",
+    "TwinUpdate",
     "format_time",
 ]

@@ -5,7 +5,7 @@ The same expressions, with more functions, are the conditions of message routes.
 
 from homeport.hub.query.errors import QueryError
 from homeport.hub.query.evaluate import holds, value_of
-from homeport.hub.query.named import named_devices
+from homeport.hub.query.named import named_devices, named_values
 from homeport.hub.query.parser import parse, parse_condition
 from homeport.hub.query.rows import Aggregation, project
 from homeport.hub.query.syntax import Query, Source
@@ -19,6 +19,7 @@ __all__ = [
     "Source",
     "holds",
     "named_devices",
+    "named_values",
     "parse",
     "parse_condition",
     "project",

@@ -5,11 +5,14 @@ Who may call is decided before; paths and methods are known to the front-ends. R
 
 from dataclasses import dataclass
 
+from homeport.clock import Clock
+from homeport.hub.jobs import ScheduledJobs
 from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
 from homeport.hub.registry import Registry
 from homeport.hub.service.bulk import BulkResponder
 from homeport.hub.service.devices import DevicesResponder
+from homeport.hub.service.jobs import JobsResponder
 from homeport.hub.service.methods import MethodsResponder
 from homeport.hub.service.modules import ModulesResponder
 from homeport.hub.service.queries import QueriesResponder
@@ -31,11 +34,20 @@ class Service:
     twins: TwinsResponder
     methods: MethodsResponder
     queries: QueriesResponder
+    jobs: JobsResponder
     statistics: StatisticsResponder
 
     @classmethod
     def of(
-        cls, *, registry: Registry, twins: Twins, methods: Methods, messages: Messages, sessions: Sessions
+        cls,
+        *,
+        registry: Registry,
+        twins: Twins,
+        methods: Methods,
+        messages: Messages,
+        sessions: Sessions,
+        jobs: ScheduledJobs,
+        clock: Clock,
     ) -> "Service":
         return cls(
             devices=DevicesResponder(registry, messages),
@@ -43,6 +55,7 @@ class Service:
             bulk=BulkResponder(registry, twins),
             twins=TwinsResponder(twins, messages),
             methods=MethodsResponder(registry, methods),
-            queries=QueriesResponder(registry, messages),
+            queries=QueriesResponder(registry, messages, jobs),
+            jobs=JobsResponder(jobs, clock),
             statistics=StatisticsResponder(registry, sessions),
         )

@@ -14,6 +14,7 @@ from homeport.clock import Clock
 from homeport.hub.authentication import Audience, Reason, Refused, authorize_service
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.frontends.service.devices import DevicesResource
+from homeport.hub.frontends.service.jobs import JobsResource
 from homeport.hub.frontends.service.resource import Call, Request, Resource, Target, is_of_devices
 from homeport.hub.frontends.service.statistics import StatisticsResource
 from homeport.hub.frontends.service.twins import TwinsResource
@@ -52,6 +53,7 @@ class ServiceFrontEnd:
         self._resources: tuple[Resource, ...] = (
             DevicesResource(service),
             TwinsResource(service),
+            JobsResource(service.jobs),
             StatisticsResource(service.statistics),
         )
 
