@@ -82,6 +82,7 @@ async def build(
             devices=stores.devices,
             messages=stores.messages,
             jobs=stores.jobs,
+            configurations=stores.configurations,
             log=stores.events,
             bus=bus,
             clock=clock,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from homeport.bus import Bus, HubsChanged
 from homeport.clock import Clock
 from homeport.hub.authentication import Audience
+from homeport.hub.configurations import ConfigurationStore, Deployer
 from homeport.hub.device_side import DeviceSide
 from homeport.hub.jobs import JobRunner, JobStore, ScheduledJobs
 from homeport.hub.messages import Messages
@@ -44,6 +45,7 @@ class ServedHub:
         devices: DeviceStore,
         messages: MessageStore,
         jobs: JobStore,
+        configurations: ConfigurationStore,
         log: EventLog,
         bus: Bus,
         clock: Clock,
@@ -70,6 +72,9 @@ class ServedHub:
             clock=clock,
             random=random,
         )
+        self.deployer = Deployer(
+            hub=hub.name, store=configurations, registry=self.registry, twins=self.twins, bus=bus, clock=clock
+        )
         self.service = Service.of(
             registry=self.registry,
             twins=self.twins,
@@ -77,6 +82,8 @@ class ServedHub:
             messages=self.messages,
             sessions=self.sessions,
             jobs=ScheduledJobs(store=jobs, runner=self.job_runner, clock=clock),
+            configurations=configurations,
+            deployer=self.deployer,
             clock=clock,
         )
         self.responder = DeviceResponder(
@@ -124,6 +131,7 @@ class ServedHub:
             tasks.create_task(self.telemetry.run())
             tasks.create_task(self.messages.run())
             tasks.create_task(self.job_runner.run())
+            tasks.create_task(self.deployer.run())
 
 
 class Hubs:
@@ -136,13 +144,14 @@ class Hubs:
         devices: Callable[[str], DeviceStore],
         messages: Callable[[str], MessageStore],
         jobs: Callable[[str], JobStore],
+        configurations: Callable[[str], ConfigurationStore],
         log: Callable[[str], EventLog],
         bus: Bus,
         clock: Clock,
         random: Random,
         opened: Callable[[ServedHub], None] = lambda _: None,
     ) -> None:
-        """Serve what `store` holds; `devices`, `messages`, `jobs` and `log` open a hub's own stores.
+        """Serve what `store` holds; `devices`, `messages`, `jobs`, `configurations` and `log` open a hub's own stores.
 
         `opened` is called once for each hub as soon as it can answer, also for those that come later.
         """
@@ -150,6 +159,7 @@ class Hubs:
         self._devices = devices
         self._messages = messages
         self._jobs = jobs
+        self._configurations = configurations
         self._log = log
         self._bus = bus
         self._clock = clock
@@ -228,6 +238,7 @@ class Hubs:
             devices=self._devices(hub.name),
             messages=self._messages(hub.name),
             jobs=self._jobs(hub.name),
+            configurations=self._configurations(hub.name),
             log=self._log(hub.name),
             bus=self._bus,
             clock=self._clock,

@@ -44,6 +44,13 @@ def read_selection(text: str) -> Selection:
     return Selection(source, parse_condition(match["condition"] or "", source))
 
 
+def bare_condition(text: str) -> str:
+    """Return what can stand behind WHERE for a target condition: none selects nothing, `*` everything."""
+    match = _FROM.fullmatch(text)
+    condition = (text if match is None else match["condition"] or "*").strip()
+    return {"": "false", "*": "true"}.get(condition, condition)
+
+
 async def select(registry: Registry, selection: Selection, after: str) -> AsyncIterator[tuple[Device, dict[str, Any]]]:
     """Yield what is selected behind the id `after`, each with the document it was judged by."""
     modules = selection.source is Source.MODULES

@@ -9,6 +9,7 @@ from homeport.clock import Clock, SystemClock
 from homeport.store.administrators import SqlAdministratorStore
 from homeport.store.attempts import SqlAttemptStore
 from homeport.store.challenges import SqlChallengeStore
+from homeport.store.configurations import SqlConfigurationStore
 from homeport.store.database import Database
 from homeport.store.devices import SqlDeviceStore
 from homeport.store.dialect import Dialect
@@ -83,6 +84,10 @@ class Stores:
     def jobs(self, hub: str) -> SqlJobStore:
         """Return the scheduled jobs of the hub with this name."""
         return SqlJobStore(self.database, hub)
+
+    def configurations(self, hub: str) -> SqlConfigurationStore:
+        """Return the configurations of the hub with this name."""
+        return SqlConfigurationStore(self.database, hub)
 
     def events(self, hub: str, *, partitions: int = 4) -> SqlEventLog:
         """Return the telemetry of the hub with this name; one object per hub gathers what is appended."""

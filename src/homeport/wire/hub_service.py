@@ -133,6 +133,7 @@ class Twin(WireStruct, frozen=True, kw_only=True):
     version: int
     tags: dict[str, Any]
     properties: TwinProperties
+    configurations: dict[str, dict[str, str]] | UnsetType = UNSET
     capabilities: Capabilities
     device_scope: str | UnsetType = UNSET
     parent_scopes: list[str] | UnsetType = UNSET

@@ -49,6 +49,7 @@ async def hub() -> AsyncIterator[ServedHub]:
             devices=stores.devices,
             messages=stores.messages,
             jobs=stores.jobs,
+            configurations=stores.configurations,
             log=stores.events,
             bus=LocalBus(),
             clock=SystemClock(),

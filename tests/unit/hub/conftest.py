@@ -113,6 +113,7 @@ def make_hubs(stores: Stores, clock: ManualClock, bus: LocalBus, calls: Calls) -
                 "devices": lambda name: cast("DeviceStore", Recorded(stores.devices(name), calls)),
                 "messages": stores.messages,
                 "jobs": stores.jobs,
+                "configurations": stores.configurations,
                 "log": lambda name: cast("EventLog", Recorded(stores.events(name), calls)),
                 "bus": bus,
                 "clock": clock,

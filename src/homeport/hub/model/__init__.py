@@ -10,6 +10,13 @@ from homeport.hub.model.cloud_message import (
     Lock,
     QueuedMessage,
 )
+from homeport.hub.model.configuration import (
+    Configuration,
+    ConfigurationContent,
+    ConfigurationResults,
+    ConfigurationStatus,
+    Settings,
+)
 from homeport.hub.model.documents import NEVER, JsonObject, format_time
 from homeport.hub.model.hub import Hub, Policy
 from homeport.hub.model.identity import (
@@ -45,6 +52,10 @@ __all__ = [
     "CaAuthentication",
     "Change",
     "CloudMessage",
+    "Configuration",
+    "ConfigurationContent",
+    "ConfigurationResults",
+    "ConfigurationStatus",
     "ConnectionState",
     "Device",
     "DeviceIdentity",
@@ -70,6 +81,7 @@ __all__ = [
     "RegistryStatistics",
     "SasAuthentication",
     "SelfSignedAuthentication",
+    "Settings",
     "StoredTelemetry",
     "Telemetry",
     "Twin",

@@ -1,6 +1,19 @@
-"""Which devices or jobs a condition names, so that a query for a few need not look at all."""
+"""What a condition is about: the attributes in it, and the devices or jobs it names, so that others are not read."""
 
-from homeport.hub.query.syntax import Attribute, Binary, Both, Either, Expression, Literal, Membership, Operator
+from typing import assert_never
+
+from homeport.hub.query.syntax import (
+    Attribute,
+    Binary,
+    Both,
+    Call,
+    Either,
+    Expression,
+    Literal,
+    Membership,
+    Negation,
+    Operator,
+)
 
 
 def named_devices(condition: Expression | None) -> frozenset[str] | None:
@@ -28,3 +41,20 @@ def named_values(condition: Expression | None, path: tuple[str, ...]) -> frozens
             return frozenset[str]().union(*some) if len(some) == len(each) else None
         case _:
             return None
+
+
+def attributes_of(condition: Expression | None) -> frozenset[tuple[str, ...]]:
+    """Return the path of every attribute in a condition."""
+    match condition:
+        case None | Literal():
+            return frozenset()
+        case Attribute(path):
+            return frozenset({path})
+        case Binary(_, left, right):
+            return attributes_of(left) | attributes_of(right)
+        case Membership(operand, _, _) | Negation(operand):
+            return attributes_of(operand)
+        case Both(parts) | Either(parts) | Call(_, parts):
+            return frozenset[tuple[str, ...]]().union(*(attributes_of(part) for part in parts))
+        case _:
+            assert_never(condition)

@@ -6,11 +6,13 @@ Who may call is decided before; paths and methods are known to the front-ends. R
 from dataclasses import dataclass
 
 from homeport.clock import Clock
+from homeport.hub.configurations import ConfigurationStore, Deployer
 from homeport.hub.jobs import ScheduledJobs
 from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
 from homeport.hub.registry import Registry
 from homeport.hub.service.bulk import BulkResponder
+from homeport.hub.service.configurations import ConfigurationsResponder
 from homeport.hub.service.devices import DevicesResponder
 from homeport.hub.service.jobs import JobsResponder
 from homeport.hub.service.methods import MethodsResponder
@@ -35,6 +37,7 @@ class Service:
     methods: MethodsResponder
     queries: QueriesResponder
     jobs: JobsResponder
+    configurations: ConfigurationsResponder
     statistics: StatisticsResponder
 
     @classmethod
@@ -47,6 +50,8 @@ class Service:
         messages: Messages,
         sessions: Sessions,
         jobs: ScheduledJobs,
+        configurations: ConfigurationStore,
+        deployer: Deployer,
         clock: Clock,
     ) -> "Service":
         return cls(
@@ -57,5 +62,6 @@ class Service:
             methods=MethodsResponder(registry, methods),
             queries=QueriesResponder(registry, messages, jobs),
             jobs=JobsResponder(jobs, clock),
+            configurations=ConfigurationsResponder(configurations, deployer, registry, clock),
             statistics=StatisticsResponder(registry, sessions),
         )

@@ -13,6 +13,7 @@ from aiohttp import web
 from homeport.clock import Clock
 from homeport.hub.authentication import Audience, Reason, Refused, authorize_service
 from homeport.hub.errors import HubCode, HubError
+from homeport.hub.frontends.service.configurations import ConfigurationsResource
 from homeport.hub.frontends.service.devices import DevicesResource
 from homeport.hub.frontends.service.jobs import JobsResource
 from homeport.hub.frontends.service.resource import Call, Request, Resource, Target, is_of_devices
@@ -54,6 +55,7 @@ class ServiceFrontEnd:
             DevicesResource(service),
             TwinsResource(service),
             JobsResource(service.jobs),
+            ConfigurationsResource(service.configurations),
             StatisticsResource(service.statistics),
         )
 

@@ -1,4 +1,4 @@
--- Scheduled jobs, and their part for each device. `device_id` is a device id, or device/module.
+-- Scheduled jobs with their part for each device, and configurations. `device_id` is a device id, or device/module.
 
 CREATE TABLE scheduled_jobs (
     hub TEXT /*postgres COLLATE "C"*/ NOT NULL,
@@ -25,3 +25,14 @@ CREATE TABLE job_devices (
     PRIMARY KEY (hub, job_id, device_id)
 );
 CREATE INDEX job_devices_by_status ON job_devices (hub, job_id, status, device_id);
+
+-- Configurations. A deleted one stays as a trace until no twin shows it any more.
+CREATE TABLE configurations (
+    hub TEXT /*postgres COLLATE "C"*/ NOT NULL,
+    configuration_id TEXT /*postgres COLLATE "C"*/ NOT NULL,
+    version BIGINT NOT NULL,
+    is_deleted SMALLINT NOT NULL,
+    data JSON NOT NULL,
+    results JSON NOT NULL,
+    PRIMARY KEY (hub, configuration_id)
+);
