@@ -10,6 +10,8 @@ class HubCode(Enum):
     ARGUMENT_INVALID = (400004, "ArgumentInvalid")
     BULK_OPERATION_FAILED = (400013, "BulkRegistryOperationFailure")
     INVALID_DEVICE_SCOPE = (400028, "InvalidDeviceScope")
+    INVALID_POLICY_KEY = (400035, "InvalidPolicyKey")
+    KEY_REGENERATION_FAILED = (400036, "BulkRegenerateDeviceKeyOperationFailure")
     INVALID_TARGET_CONDITION = (400401, "InvalidConfigurationTargetCondition")
     INVALID_CONFIGURATION_CONTENT = (400402, "InvalidConfigurationContent")
     INVALID_METRICS_QUERY = (400404, "InvalidConfigurationCustomMetricsQuery")

@@ -15,6 +15,7 @@ from homeport.hub.service.bulk import BulkResponder
 from homeport.hub.service.configurations import ConfigurationsResponder
 from homeport.hub.service.devices import DevicesResponder
 from homeport.hub.service.jobs import JobsResponder
+from homeport.hub.service.keys import KeysResponder
 from homeport.hub.service.methods import MethodsResponder
 from homeport.hub.service.modules import ModulesResponder
 from homeport.hub.service.queries import QueriesResponder
@@ -33,6 +34,7 @@ class Service:
     devices: DevicesResponder
     modules: ModulesResponder
     bulk: BulkResponder
+    keys: KeysResponder
     twins: TwinsResponder
     methods: MethodsResponder
     queries: QueriesResponder
@@ -58,6 +60,7 @@ class Service:
             devices=DevicesResponder(registry, messages),
             modules=ModulesResponder(registry, messages),
             bulk=BulkResponder(registry, twins),
+            keys=KeysResponder(registry),
             twins=TwinsResponder(twins, messages),
             methods=MethodsResponder(registry, methods),
             queries=QueriesResponder(registry, messages, jobs),
