@@ -68,20 +68,6 @@ def _with(content: JsonObject, names: Sequence[str], value: Any) -> dict[str, An
     return result
 
 
-def difference(old: JsonObject, new: JsonObject) -> dict[str, Any]:
-    """Return the merge patch that makes `new` of `old`; empty if nothing differs."""
-    patch: dict[str, Any] = {name: None for name in old if name not in new}
-    for name, value in new.items():
-        before = old.get(name)
-        if isinstance(value, Mapping) and isinstance(before, Mapping):
-            inner = difference(before, value)
-            if inner:
-                patch[name] = inner
-        elif name not in old or before != value or type(before) is not type(value):
-            patch[name] = value
-    return patch
-
-
 def edge_modules(written: Sequence[Configuration]) -> Mapping[str, Sequence[Settings]]:
     """Return the settings of each module of an Edge device, in the order of writing."""
     modules: dict[str, list[Settings]] = {}

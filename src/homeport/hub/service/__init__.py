@@ -14,6 +14,7 @@ from homeport.hub.registry import Registry
 from homeport.hub.service.bulk import BulkResponder
 from homeport.hub.service.configurations import ConfigurationsResponder
 from homeport.hub.service.devices import DevicesResponder
+from homeport.hub.service.digital_twins import DigitalTwinsResponder
 from homeport.hub.service.jobs import JobsResponder
 from homeport.hub.service.keys import KeysResponder
 from homeport.hub.service.methods import MethodsResponder
@@ -37,6 +38,7 @@ class Service:
     keys: KeysResponder
     twins: TwinsResponder
     methods: MethodsResponder
+    digital_twins: DigitalTwinsResponder
     queries: QueriesResponder
     jobs: JobsResponder
     configurations: ConfigurationsResponder
@@ -63,6 +65,7 @@ class Service:
             keys=KeysResponder(registry),
             twins=TwinsResponder(twins, messages),
             methods=MethodsResponder(registry, methods),
+            digital_twins=DigitalTwinsResponder(registry, twins, methods),
             queries=QueriesResponder(registry, messages, jobs),
             jobs=JobsResponder(jobs, clock),
             configurations=ConfigurationsResponder(configurations, deployer, registry, clock),

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeport.hub.configurations.content import applied, chosen, difference, named_modules, statuses
+from homeport.hub.configurations.content import applied, chosen, named_modules, statuses
 from homeport.hub.model import Configuration, ConfigurationContent
-from homeport.hub.twin_patch import merge
+from homeport.hub.twin_patch import difference, merge
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BASE: dict[str, Any] = {"$edgeAgent": {"properties.desired": {"modules": {}}}}

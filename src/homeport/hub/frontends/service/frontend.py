@@ -15,6 +15,7 @@ from homeport.hub.authentication import Audience, Reason, Refused, authorize_ser
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.frontends.service.configurations import ConfigurationsResource
 from homeport.hub.frontends.service.devices import DevicesResource
+from homeport.hub.frontends.service.digital_twins import DigitalTwinsResource
 from homeport.hub.frontends.service.jobs import JobsResource
 from homeport.hub.frontends.service.resource import Call, Request, Resource, Target, is_of_devices
 from homeport.hub.frontends.service.statistics import StatisticsResource
@@ -55,6 +56,7 @@ class ServiceFrontEnd:
             DevicesResource(service),
             TwinsResource(service),
             JobsResource(service.jobs),
+            DigitalTwinsResource(service.digital_twins),
             ConfigurationsResource(service.configurations),
             StatisticsResource(service.statistics),
         )
