@@ -4,6 +4,7 @@ import base64
 import hmac
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -39,20 +40,23 @@ class Service:
     id_scope: str
     connection_string: str = field(repr=False)
 
-    def put_group(self, name: str, attestation: dict[str, Any]) -> None:
-        """Create an enrollment group through the service API (contract dps.md 8.1)."""
+    def token(self) -> str:
+        """Return a token for the service API."""
         fields = dict(part.split("=", 1) for part in self.connection_string.split(";"))
-        token = sas.sign(
+        return sas.sign(
             sas.encode_resource(fields["HostName"]),
             sas.decode_key(fields["SharedAccessKey"]),
             int(time.time()) + TOKEN_SECONDS,
             fields["SharedAccessKeyName"],
         )
+
+    def put_group(self, name: str, attestation: dict[str, Any], **members: Any) -> None:
+        """Create an enrollment group through the service API (contract dps.md 8.1); `members` are of its document."""
         answer = httpx.put(
             f"https://{self.https[0]}:{self.https[1]}/enrollmentGroups/{name}",
             params={"api-version": API_VERSION},
-            headers={"Authorization": token, "Host": fields["HostName"]},
-            json={"enrollmentGroupId": name, "attestation": attestation},
+            headers={"Authorization": self.token(), "Host": self.address},
+            json={"enrollmentGroupId": name, "attestation": attestation, **members},
             verify=False,
             timeout=10,
         )
@@ -60,36 +64,42 @@ class Service:
             raise RuntimeError(f"the group {name} was not created: {answer.status_code} {answer.text}")
 
 
+def device_token(service: Service, name: str, key: bytes) -> str:
+    """Sign a token for registering."""
+    resource = quote(f"{service.id_scope}/registrations/{name}", safe="")
+    return sas.sign(resource, key, int(time.time()) + TOKEN_SECONDS, "registration")
+
+
 class KeyGroup:
     """Devices of a symmetric-key group."""
 
     mechanism = "sas"
 
-    def __init__(self, service: Service, name: str, *, tls: str) -> None:
+    def __init__(self, service: Service, name: str, *, tls: str, **members: Any) -> None:
         self._service = service
         self._key = os.urandom(32)
         self.context: SSL.Context = client_context(tls)
         key = base64.b64encode(self._key).decode()
-        service.put_group(name, {"type": "symmetricKey", "symmetricKey": {"primaryKey": key}})
+        service.put_group(name, {"type": "symmetricKey", "symmetricKey": {"primaryKey": key}}, **members)
 
     def device_key(self, name: str) -> bytes:
         return hmac.digest(self._key, name.encode(), "sha256")
 
     def devices(self, prefix: str, count: int) -> list[Device]:
-        expiry = int(time.time()) + TOKEN_SECONDS
-        names = (f"{prefix}-{number}" for number in range(count))
-        return [
-            Device(
-                name=name,
-                token=sas.sign(
-                    quote(f"{self._service.id_scope}/registrations/{name}", safe=""),
-                    self.device_key(name),
-                    expiry,
-                    "registration",
-                ),
-            )
-            for name in names
-        ]
+        return self.named(f"{prefix}-{number}" for number in range(count))
+
+    def named(self, names: Iterable[str]) -> list[Device]:
+        return [Device(name=name, token=device_token(self._service, name, self.device_key(name))) for name in names]
+
+
+class AskedGroup(KeyGroup):
+    """Devices of a symmetric-key group whose hub a webhook chooses (contract dps.md 9.3)."""
+
+    mechanism = "sas-webhook"
+
+    def __init__(self, service: Service, name: str, *, tls: str, webhook: str) -> None:
+        definition = {"webhookUrl": webhook, "apiVersion": API_VERSION}
+        super().__init__(service, name, tls=tls, allocationPolicy="custom", customAllocationDefinition=definition)
 
 
 class CertificateGroup:

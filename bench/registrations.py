@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bench.amqp import register_amqp
 from bench.bare_tls import server_certificates
 from bench.conversations import register_https, register_mqtt, shake_hands
-from bench.devices import CertificateGroup, Group, KeyGroup, Service
+from bench.devices import AskedGroup, CertificateGroup, Group, KeyGroup, Service
 from bench.figures import latencies_ms, median
 from bench.processes import Program
 from bench.rounds import Round, Task, run_round
@@ -56,7 +56,10 @@ def measure(service: Service, server_pid: int, plan: Plan, say: Callable[[str], 
     """Run all cells; the works take turns within each round, so that a slow moment of the machine hits all alike."""
     cells: list[Cell] = []
     engine: dict[str, float] = {}
-    with Program("-m", "bench.bare_tls", service.address) as bare:
+    with (
+        Program("-m", "bench.bare_tls", service.address) as bare,
+        Program("-m", "bench.webhook", service.address) as hook,
+    ):
         bare_place = (service.address, int(bare.said.split()[1]))
         tasks = (
             Task(name="handshake", talk=lambda link, _: shake_hands(link), place=bare_place, pid=bare.pid),
@@ -82,6 +85,9 @@ def measure(service: Service, server_pid: int, plan: Plan, say: Callable[[str], 
         groups: tuple[Group, ...] = (
             KeyGroup(service, "bench-keys", tls=plan.tls),
             CertificateGroup(service, "bench-certificates", tls=plan.tls),
+            AskedGroup(
+                service, "bench-asked", tls=plan.tls, webhook=f"http://{service.address}:{hook.said.split()[1]}/"
+            ),
         )
         for group in groups:
             engine[group.mechanism] = engine_seconds(

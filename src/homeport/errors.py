@@ -18,13 +18,17 @@ class Code(IntEnum):
     QUOTA_EXCEEDED = 400006
     """There are as many of these as the service takes."""
     CUSTOM_ALLOCATION_FAILED = 400207
-    """The enrollment asks for custom allocation, which gave no hub."""
+    """The enrollment asks for custom allocation, which failed, or answered with no hub that may be used."""
     NO_HUB = 400208
     """No hub was named or is left to assign to; the name in Azure is CustomAllocationIotHubNotSpecified."""
+    CUSTOM_ALLOCATION_UNAUTHORIZED = 400209
+    """The webhook of custom allocation answered 401; the name in Azure is CustomAllocationUnauthorizedAccess."""
     HUB_REFUSED = 400210
     """The chosen hub refused the device identity."""
     ASSIGNMENT_TIMED_OUT = 400211
     """The chosen hub did not answer before the operation's deadline."""
+    CERTIFICATE_REFUSED = 400212
+    """The certificate request cannot be granted: no authority is named, or its policy does not allow the key."""
     UNMATCHED = 401000
     """The id scope is not one of this server."""
     UNAUTHORIZED = 401002
@@ -47,10 +51,18 @@ class Code(IntEnum):
     """Two changes of one thing at the same time; the other one was first."""
     HUB_EXISTS = 409204
     """A linked hub with that name or host name exists."""
+    ISSUING_EXISTS = 409211
+    """A certificate authority or policy with that name exists."""
+    ISSUING_IN_USE = 409212
+    """A certificate authority or policy is still referred to, by what the message names."""
     POLICY_EXISTS = 409205
     """A shared access policy of that name exists."""
     LAST_ADMINISTRATOR = 409206
     """The change would leave no shared access policy with the right ServiceConfig."""
+    CA_CERTIFICATE_EXISTS = 409213
+    """A CA certificate with that name exists; with If-Match it is replaced."""
+    CA_CERTIFICATE_IN_USE = 409214
+    """Enrollments refer to the CA certificate that was to be deleted."""
     PRECONDITION_FAILED = 412000
     """If-Match names another version than the stored one."""
     TOO_LARGE = 413000

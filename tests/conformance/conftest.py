@@ -2,13 +2,14 @@
 
 import base64
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.certificates import Certified, make_certificate
+from tests.conformance.hub_at_home import Home, running_home
 from tests.conformance.matrix import Matrix
 from tests.server import HomeportServer
 
@@ -73,3 +74,10 @@ def device_key() -> str:
 @pytest.fixture(scope="session")
 def root_ca() -> Certified:
     return make_certificate("conformance root", ca=True)
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[Home]:
+    """A hub in this process; it takes the real ports of the loopback address that no server is on."""
+    async with running_home(tmp_path) as home:
+        yield home

@@ -30,6 +30,7 @@ from homeport.proto.mqtt import ConnAck, Connect, Connection, Event, PubAck, Pub
 from homeport.security import sas
 
 API_VERSION = "2021-06-01"
+ISSUING_API_VERSION = "2026-11-01"
 TOKEN_SECONDS = 3600
 PATIENCE = 30.0
 TOO_MANY = 429
@@ -62,6 +63,12 @@ class Home:
         return cls(device=device, tags=twin.tags, desired=desired, reported=reported)
 
 
+class IssuingServiceClient(ProvisioningServiceClient):
+    """Speaks the version in which enrollments say who issues certificates."""
+
+    API_VERSION = ISSUING_API_VERSION
+
+
 class Operator:
     """Works with one running server through its public APIs; an async context manager."""
 
@@ -70,7 +77,7 @@ class Operator:
         self._open = AsyncExitStack()
         self._hubs: dict[str, HubRegistryClient] = {}
         info = self.info
-        self.service = ProvisioningServiceClient.create_from_connection_string(
+        self.service = IssuingServiceClient.create_from_connection_string(
             info.admin_connection_string, ca_file=info.ca_file
         )
         self.admin = HomeportAdminClient.create_from_connection_string(
@@ -237,9 +244,12 @@ class KeyDevice:
     place: Place
     http: httpx.AsyncClient = field(repr=False)
 
-    async def register(self) -> Answer:
-        """Raises httpx.TransportError when there is no answer."""
-        return await self._ask("PUT", "register", {"registrationId": self.registration_id})
+    async def register(self, csr: str | None = None) -> Answer:
+        """Raises httpx.TransportError when there is no answer. `csr` is a certificate request in Base64."""
+        body = {"registrationId": self.registration_id}
+        if csr is not None:
+            body["csr"] = csr
+        return await self._ask("PUT", "register", body)
 
     async def operation(self, operation_id: str) -> Answer:
         return await self._ask("GET", f"operations/{operation_id}", None)
@@ -264,7 +274,7 @@ class KeyDevice:
         response = await self.http.request(
             method,
             f"https://{place.host}/{place.id_scope}/registrations/{self.registration_id}/{path}",
-            params={"api-version": API_VERSION},
+            params={"api-version": API_VERSION if body is None or "csr" not in body else ISSUING_API_VERSION},
             headers={"Authorization": token},
             json=body,
         )

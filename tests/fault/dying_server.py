@@ -5,6 +5,7 @@ Usage: dying_server.py STEP MOMENT serve …: the process kills itself with SIGK
 """
 
 import functools
+import inspect
 import os
 import signal
 import sys
@@ -14,7 +15,10 @@ from typing import Any, NoReturn
 
 from homeport.app.hub_links import LocalHubLink
 from homeport.cli.main import main
+from homeport.custody import MasterKeys
+from homeport.store.authorities import SqlAuthorityStore
 from homeport.store.hubs import SqlHubStore
+from homeport.store.issued_certificates import SqlIssuedCertificateStore
 from homeport.store.linked_hubs import SqlLinkedHubStore
 from homeport.store.registrations import SqlRegistrationStore
 from homeport.store.settings import SettingsStore
@@ -28,6 +32,10 @@ STEPS: dict[str, tuple[type, str]] = {
     "identity": (SettingsStore, "put_if_absent"),
     "make hub": (SqlHubStore, "create"),
     "link": (SqlLinkedHubStore, "put"),
+    "revoke": (SqlIssuedCertificateStore, "revoke"),
+    "withdraw": (LocalHubLink, "withdraw"),
+    "reseal": (SqlAuthorityStore, "reseal"),
+    "forget": (MasterKeys, "forget_old"),
 }
 
 
@@ -57,9 +65,28 @@ def dying(call: Callable[..., Awaitable[Any]], moment: str, turn: int) -> Callab
     return last_call
 
 
+def dying_at_once(call: Callable[..., Any], moment: str, turn: int) -> Callable[..., Any]:
+    """Like `dying`, for a step that does not wait."""
+    turns = count(1)
+
+    @functools.wraps(call)
+    def last_call(*arguments: Any, **options: Any) -> Any:
+        here = next(turns) == turn
+        if here and moment == "before":
+            power_cut()
+        result = call(*arguments, **options)
+        if here:
+            power_cut()
+        return result
+
+    return last_call
+
+
 if __name__ == "__main__":
     step, moment, *sys.argv[1:] = sys.argv[1:]
     step, _, turn = step.partition(":")
     owner, name = STEPS[step]
-    setattr(owner, name, dying(getattr(owner, name), moment, int(turn or 1)))
+    call = getattr(owner, name)
+    wrap = dying if inspect.iscoroutinefunction(call) else dying_at_once
+    setattr(owner, name, wrap(call, moment, int(turn or 1)))
     main()

@@ -40,6 +40,8 @@ class StandInHub:
     devices: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     answer: tuple[int, Mapping[str, str]] | None = None
+    unwilling: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Statuses for some calls only, by method and collection: `("DELETE", "devices")`."""
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     """A request has come."""
     _well: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,6 +74,7 @@ class StandInHub:
     async def recover(self) -> None:
         """Be well again, whatever it was."""
         self.answer = None
+        self.unwilling.clear()
         self._well.set()
         if self._runner is None:
             await self.open()
@@ -100,12 +103,15 @@ class StandInHub:
                 await self._runner.cleanup()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        self.calls.append(Call(at=time.monotonic(), method=request.method, path=request.path))
-        self.asked.set()
+        if not request.path.endswith("/homeport-link-check"):
+            self.calls.append(Call(at=time.monotonic(), method=request.method, path=request.path))
+            self.asked.set()
         await self._well.wait()
-        if self.answer is not None:
-            status, headers = self.answer
-            return web.json_response({"Message": "not now"}, status=status, headers=headers)
+        unwilling = self.unwilling.get((request.method, request.path.strip("/").partition("/")[0]))
+        answer = self.answer if unwilling is None else (unwilling, {})
+        if answer is not None:
+            status, headers = answer
+            return web.json_response({"Message": "ErrorCode:NotNow;not now"}, status=status, headers=headers)
         match request.method, request.path.strip("/").split("/"):
             case "GET", ["devices", device_id]:
                 device = self.devices.get(device_id)
@@ -115,6 +121,14 @@ class StandInHub:
                 assert entry["id"] not in self.devices, "nothing is created twice"
                 self.devices[entry["id"]] = {"deviceId": entry["id"], "etag": "MQ==", **entry}
                 return web.json_response({"isSuccessful": True, "errors": [], "warnings": []})
+            case "DELETE", ["devices", device_id]:
+                if device_id not in self.devices:
+                    return _error(404, "DeviceNotFound")
+                del self.devices[device_id]
+                return web.Response(status=204)
+            case "GET", ["twins", device_id]:
+                device = self.devices.get(device_id)
+                return web.json_response(_twin(device)) if device else _error(404, "DeviceNotFound")
             case "PUT", ["devices", device_id]:
                 self.devices[device_id] = await request.json()
                 return web.json_response(self.devices[device_id])
@@ -122,5 +136,15 @@ class StandInHub:
                 return _error(400, "InvalidProtocolVersion")
 
 
+def _twin(device: Mapping[str, Any]) -> dict[str, Any]:
+    """The twin of a device that was created in one call with it."""
+    properties = {
+        name: {**(device.get("properties", {}).get(name) or {}), "$version": 1, "$metadata": {}}
+        for name in ("desired", "reported")
+    }
+    return {"deviceId": device["deviceId"], "tags": device.get("tags", {}), "properties": properties}
+
+
 def _error(status: int, code: str) -> web.StreamResponse:
-    return web.json_response({"Message": f"ErrorCode:{code}"}, status=status, headers={"iothub-errorcode": code})
+    document = {"Message": f"ErrorCode:{code};nothing there", "ExceptionMessage": "Tracking ID:0-G:0"}
+    return web.json_response(document, status=status, headers={"iothub-errorcode": code})

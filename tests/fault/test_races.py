@@ -32,6 +32,7 @@ async def test_a_hundred_calls_of_one_device_give_one_identity(server: HomeportS
             answers = await asyncio.gather(*(device.register() for _ in range(100)))
             assert {(answer.status, answer.outcome) for answer in answers} == {(202, "assigned")}
             [hub] = {answer.state["assignedHub"] for answer in answers}
+            assert len({answer.state["createdDateTimeUtc"] for answer in answers}) == 1
             state = await operator.registration("same")
             latest = await device.operation(max(answers, key=_updated).operation_id)
         assert state is not None
@@ -111,6 +112,66 @@ async def test_nobody_comes_in_once_the_door_is_shut(server: HomeportServer) -> 
         assert door.outcomes("deleted") == {"401"}
         came_in = {name for _, name, answer in door.calls if _outcome(answer) == "assigned"}
         assert set(await operator.all_homes()) == came_in
+
+
+class Rival:
+    """An operator who changes one device's enrollment."""
+
+    def __init__(self, operator: Operator) -> None:
+        self._service = operator.service
+
+    async def delete(self, registration_id: str) -> None:
+        await self._service.delete_individual_enrollment(registration_id)
+
+    async def disable(self, registration_id: str) -> None:
+        enrollment = await self._service.get_individual_enrollment(registration_id)
+        enrollment.provisioning_status = "disabled"
+        await self._service.create_or_update_individual_enrollment(enrollment)
+
+    async def move(self, registration_id: str) -> None:
+        enrollment = await self._service.get_individual_enrollment(registration_id)
+        enrollment.iot_hubs = [ADDRESSES[1]]
+        await self._service.create_or_update_individual_enrollment(enrollment)
+
+
+@pytest.mark.parametrize(("act", "afterwards"), [("delete", "401"), ("disable", "disabled"), ("move", "assigned")])
+async def test_an_enrollment_is_changed_while_its_device_registers(
+    server: HomeportServer, act: str, afterwards: str
+) -> None:
+    """Whatever comes first: one home at most, the one that was told, and from then on what the operator wants."""
+    async with Operator(server.data) as operator:
+        await operator.admin.create_hub("beta", host_names=[ADDRESSES[1]])
+        rival, place = Rival(operator), Place.of(operator.info)
+        first, second = ADDRESSES
+        async with network(place) as http:
+
+            async def race(number: int) -> tuple[str, set[str]]:
+                name = f"dev-{number}"
+                key = await operator.enroll_key(name, iot_hubs=[first])
+                device = KeyDevice(registration_id=name, key=key, place=place, http=http)
+
+                async def come_later(place_in_line: int) -> Answer:
+                    await asyncio.sleep(place_in_line / 200)
+                    return await device.register()
+
+                async def interfere() -> None:
+                    await asyncio.sleep(number / 500)
+                    await getattr(rival, act)(name)
+
+                *answers, _ = await asyncio.gather(*map(come_later, range(4)), interfere())
+                outcomes = {_outcome(answer) for answer in answers if answer is not None}
+                assert outcomes <= {"assigned", afterwards}
+                told = {answer.state["assignedHub"] for answer in answers if answer and _outcome(answer) == "assigned"}
+                assert told <= ({first, second} if act == "move" else {first})
+
+                last = await device.register()
+                assert _outcome(last) == afterwards
+                if act == "move":
+                    assert last.state["assignedHub"] == second
+                return name, {second} if act == "move" else told
+
+            for name, homes in await asyncio.gather(*map(race, range(12))):
+                assert set(await operator.homes(name)) == homes
 
 
 def _outcome(answer: Answer) -> str:

@@ -15,12 +15,13 @@ import pytest
 from homeport.client import derive_device_key
 from tests.fault.actors import PATIENCE, KeyDevice, MqttDevice, Operator, Place, network
 from tests.fault.dying_server import program
+from tests.fault.stand_in_hub import StandInHub
 from tests.postgres import PrivatePostgres
 from tests.server import HomeportServer
 
 pytestmark = pytest.mark.postgres
 
-LEFT, RIGHT = "127.0.63.1", "127.0.63.2"
+LEFT, RIGHT, ELSEWHERE = "127.0.63.1", "127.0.63.2", "127.0.63.9"
 
 
 @contextmanager
@@ -122,6 +123,32 @@ async def test_a_hub_made_through_one_is_served_by_the_other(pair: Pair) -> None
         connected.send(b"hello")
         assert await connected.acknowledged()
     assert "gamma" in pair.right.info.hub_connection_strings
+
+
+async def test_what_a_hub_put_off_is_carried_out_by_one_of_them(pair: Pair) -> None:
+    """Operations that failed for now are anybody's: both look for them when their time has come."""
+    async with StandInHub.at(ELSEWHERE).opened() as hub:
+        hub.answer = (503, {})
+        await pair.left.admin.link_hub(
+            "elsewhere", connection_string=hub.connection_string, ca_certificates=hub.ca.certificate.decode()
+        )
+        group_key = await pair.right.enroll_group("all", iot_hubs=[ELSEWHERE])
+        names = [f"dev-{number}" for number in range(40)]
+        devices = [
+            pair.device(at, name, derive_device_key(group_key, name))
+            for name in names
+            for at in (pair.left, pair.right)
+        ]
+        answers = await asyncio.gather(*(device.register() for device in devices))
+        assert {answer.outcome for answer in answers} == {"assigning"}
+        assert len({answer.operation_id for answer in answers}) == len(names)
+        assert hub.creations == []
+
+        await hub.recover()
+        states = [await pair.right.settled(name) for name in names]
+        assert [(state.status, state.assigned_hub) for state in states if state] == [("assigned", ELSEWHERE)] * 40
+        assert sorted(hub.devices) == sorted(names)
+        assert len(hub.creations) == len(names), "nobody was taken there twice"
 
 
 async def test_one_finishes_what_the_other_died_over(tmp_path: Path, postgres_database: str) -> None:

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeport.security import sas, tpm, x509, x509_path
+from homeport.security import crl, endorsement, ocsp, revocation, sas, tpm, x509, x509_path
 from tests.unit.security.certificates import NOW, issue, rsa_key
+from tests.unit.security.test_crl import crl as make_crl
+from tests.unit.security.test_ocsp import answer as make_answer
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 TPM_VECTOR = json.loads((VECTORS / "tpm-vector-01.json").read_text())
@@ -19,6 +21,8 @@ BLOB = base64.b64decode(TPM_VECTOR["authenticationKey"])
 TOKEN = TPM_VECTOR["sas"]["token"]
 ROOT = issue("Root", key=rsa_key())
 LEAF = ROOT.leaf()
+CRL = make_crl(ROOT, (5, NOW, None), issuer="Root")
+ANSWER = make_answer(about=LEAF, issuer=ROOT, signer=ROOT, send=(ROOT,), nonce=bytes(32))
 
 
 @st.composite
@@ -110,3 +114,44 @@ def test_certificate_of_any_written_form(data: bytes | str) -> None:
     except x509.CertificateError:
         return
     assert len(certificate.info.sha256_thumbprint) == 64
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+@settings(max_examples=500)
+@given(st.binary(max_size=300) | mutated(CRL))
+def test_crl_almost_right(data: bytes) -> None:
+    """Only what the authority signed is ever read."""
+    try:
+        found = crl.read_crl(data, ROOT.certificate, now=NOW)
+    except revocation.RevocationError:
+        return
+    assert found.der == CRL
+    assert found.find(5) is not None
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+@settings(max_examples=500)
+@given(st.binary(max_size=300) | mutated(ANSWER))
+def test_ocsp_answer_almost_right(data: bytes) -> None:
+    """Only what the authority signed is ever believed; the certificates beside it are not signed."""
+    with contextlib.suppress(revocation.RevocationError):
+        answer = ocsp.read_answer(data, LEAF, ROOT.certificate, nonce=bytes(32), now=NOW)
+        assert answer.this_update == NOW
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+@settings(max_examples=500)
+@given(mutated(LEAF.der))
+def test_what_certificates_say_of_their_authority(der: bytes) -> None:
+    try:
+        certificate = x509.parse_der(der)
+    except x509.CertificateError:
+        return
+    assert all(map(revocation.is_http_url, revocation.distribution_points(certificate)))
+    assert all(map(revocation.is_http_url, revocation.ocsp_responders(certificate)))
+    assert endorsement.endorsement_problem(certificate, tpm.parse_public(EK)) is not None
+
+
+@given(st.text() | st.text().map(lambda rest: "http://" + rest))
+def test_address_of_any_text(text: str) -> None:
+    assert revocation.is_http_url(text) in {True, False}

@@ -64,6 +64,13 @@ def wrong_members() -> list[tuple[str, Any]]:
     keys: list[Any] = [{}, *({"endorsementKey": value} for value in [*NOT_TEXT, None, "", "!", "A" * 9000])]
     good = base64.b64encode(bytes(316)).decode()
     keys += [{"endorsementKey": good, "storageRootKey": value} for value in [*NOT_TEXT, "!", "A" * 9000]]
+    keys += [{"endorsementKey": good, "endorsementCertificate": value} for value in [*NOT_TEXT, "!"]]
+    chains = [*NOT_OBJECTS, {}, [1], [None], ["!"], ["AAAA"] * 10]
+    keys += [
+        {"endorsementKey": good, "endorsementCertificate": "AAAA", "endorsementCertificateChain": value}
+        for value in chains
+        if value != []
+    ]
     return (
         [("registrationId", value) for value in [*NOT_TEXT, "another", "", "a" * 200]]
         + [("tpm", value) for value in [*NOT_OBJECTS, *keys]]

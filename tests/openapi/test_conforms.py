@@ -22,17 +22,24 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from homeport.client import AttestationMechanism, EnrollmentGroup, IndividualEnrollment, ProvisioningServiceClient
+from homeport.client import (
+    AttestationMechanism,
+    EnrollmentGroup,
+    HomeportAdminClient,
+    IndividualEnrollment,
+    ProvisioningServiceClient,
+)
 from homeport.client.connection_string import ServiceCredential, parse_connection_string
 from homeport.clock import SystemClock
 from homeport.security.sas import encode_resource, sign
 from homeport.wire.openapi import describe
+from tests.certificates import make_certificate
 from tests.openapi import azure
 from tests.server import HomeportServer
 
 ADDRESS = "127.0.57.1"
 DEVICE, GROUP = "schema-device", "schema-group"
-HUB, OWNER = "hub1", "provisioningserviceowner"
+HUB, OWNER, AUTHORITY = "hub1", "provisioningserviceowner", "schema-authority"
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -85,6 +92,8 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
             operator.create_or_update_enrollment_group(
                 EnrollmentGroup(enrollment_group_id=GROUP, attestation=AttestationMechanism.for_symmetric_key())
             )
+        with HomeportAdminClient.create_from_connection_string(text, ca_file=authority) as admin:
+            admin.upload_ca_certificate(AUTHORITY, make_certificate("schema root", ca=True).pem)
         yield Target(values, parse_connection_string(text), key)
         assert server.stop() == 0
         faults = [line for line in Path(server.log).read_text().splitlines() if "a fault of the server" in line]
@@ -100,6 +109,8 @@ def made_sensible(case: Any, target: Target) -> None:
             case.body.pop("registrationId", None)
     elif "{id}" in path and sensible and case.method in {"GET", "POST"}:
         names["id"] = GROUP if "Groups" in path else DEVICE
+    elif "/certificates/{name}" in path and sensible and case.method != "DELETE":
+        names["name"] = AUTHORITY
     elif "{name}" in path and sensible and case.method == "GET":
         names["name"] = HUB if "hubs" in path else OWNER
     elif names.get("name", "").lower() == OWNER:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from homeport.dps.administration import PoliciesResponder
+from homeport.dps.administration import CertificatesResponder, PoliciesResponder
 from homeport.dps.frontends.admin import AdminFrontEnd, PoliciesResource
 from homeport.dps.frontends.authorization import Authorization
+from homeport.dps.frontends.http_crl import CrlFrontEnd
 from homeport.dps.frontends.http_device import DeviceFrontEnd
 from homeport.dps.frontends.http_service import ServiceFrontEnd
 from homeport.dps.policies import CurrentPolicies, PolicyService
@@ -36,6 +37,9 @@ async def server() -> AsyncIterator[Server]:
         guard = Authorization(policies=lambda: (), hosts=lambda: (), clock=clock)
         async with serving(
             DeviceFrontEnd(world.responder),
+            CrlFrontEnd(
+                CertificatesResponder(world.certificates, world.expiry, clock), guard, clock=clock, random=bytes
+            ),
             ServiceFrontEnd(world.service, guard, clock=clock, random=bytes),
             AdminFrontEnd(
                 (*world.admin, PoliciesResource(PoliciesResponder(service))), guard, clock=clock, random=bytes

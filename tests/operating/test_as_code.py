@@ -207,3 +207,47 @@ def empty(folder: Path) -> Path:
     file = folder / "empty.toml"
     file.write_text("[enrollments]\n[enrollmentGroups]\n")
     return file
+
+
+AUTHORITIES = """
+caCertificates:
+  plant-root: {certificate: "file:root.pem", revocation: {policy: require, crlUrl: "http://127.0.0.1:9/crl"}}
+  maker: {certificate: "file:maker.pem"}
+enrollmentGroups:
+  by-name: {attestation: {type: x509, x509: {caReferences: {primary: plant-root}}}}
+  chips: {attestation: {type: tpm, tpm: {endorsementCaReferences: [maker], endorsementKeyHashes: [DIGEST]}}}
+"""
+
+
+def test_authorities_are_declared_and_exported(server: HomeportServer, tmp_path: Path) -> None:
+    (tmp_path / "maker.pem").write_text(make_certificate("maker", ca=True).pem)
+    site = tmp_path / "authorities.yaml"
+    # Written as the registration id that a device makes of it; the service answers in hex.
+    site.write_text(AUTHORITIES.replace("DIGEST", "a" * 52))
+    first = json.loads(server.run("apply", str(site), "--yes", "-o", "json").stdout)
+    assert (first["applied"], first["failures"]) == (4, [])
+    assert server.run("plan", str(site), "--exit-code").returncode == 0
+
+    service, admin = clients(server)
+    with service, admin:
+        admin.set_ca_certificate_verified("plant-root", verified=False)
+        admin.set_revocation("plant-root", policy="off")
+        planned = server.run("plan", str(site), "--exit-code", check=False)
+        assert planned.returncode == 2
+        assert "isVerified" in planned.stdout
+        assert "revocation.policy" in planned.stdout
+        server.run("apply", str(site), "--yes")
+        mended = admin.get_ca_certificate("plant-root")
+        assert (mended.is_verified, mended.revocation.policy) == (True, "require")
+
+    exported = tmp_path / "exported.json"
+    server.run("export", "files", str(exported))
+    assert server.run("plan", str(exported), "--exit-code").returncode == 0
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(
+        "caCertificates: {x: {certificate: nonsense!, revocation: {policy: maybe, when: now}, isVerified: 1}}"
+    )
+    refused = server.run("plan", str(wrong), check=False)
+    assert refused.returncode != 0
+    for words in ("certificate: ", "policy is none of", "revocation.when", "isVerified has the wrong type"):
+        assert words in refused.stderr

@@ -78,6 +78,9 @@ def test_the_ip_filter_from_the_command_line(server: HomeportServer, values: dic
     assert can_reach(values, 8883, ELSEWHERE)
     assert register(values, OTHERS).json()["errorCode"] == 401002
     assert ask(values, "/homeport/health", source=OTHERS).status_code == 200
+    # Revocation lists are for whoever meets a device.
+    assert ask(values, "/homeport/pki/nobody.crl", source=OTHERS).status_code == 401
+    assert ask(values, "/homeport/pki/nobody.crl", source=ELSEWHERE).status_code == 404
     metrics = ask(values, "/homeport/metrics").text
     assert 'homeport_ip_filter_refused_total{door="devices"}' in metrics
     assert 'homeport_connections_refused_total{limit="ip filter"}' in metrics
@@ -104,7 +107,9 @@ def test_the_portal_has_a_door_of_its_own(server: HomeportServer, values: dict[s
 
 
 def test_the_way_back_for_who_is_locked_out(tmp_path: Path) -> None:
-    with HomeportServer(tmp_path / "data", (ADDRESS,), "--https-port", "14443", "--mqtt-port", "14883") as server:
+    with HomeportServer(
+        tmp_path / "data", (ADDRESS,), "--https-port", "14443", "--mqtt-port", "14883", "--amqp-port", "0"
+    ) as server:
         refused = server.run("ip-filter", "add", "all", "deny", "any", check=False)
         assert refused.returncode == 1
         assert "locked out" in refused.stderr
@@ -112,7 +117,15 @@ def test_the_way_back_for_who_is_locked_out(tmp_path: Path) -> None:
         assert server.run("ip-filter", "list", check=False).returncode == 1
         assert server.stop() == 0
     with HomeportServer(
-        tmp_path / "data", (ADDRESS,), "--https-port", "14443", "--mqtt-port", "14883", "--no-ip-filter"
+        tmp_path / "data",
+        (ADDRESS,),
+        "--https-port",
+        "14443",
+        "--mqtt-port",
+        "14883",
+        "--amqp-port",
+        "0",
+        "--no-ip-filter",
     ) as server:
         server.run("ip-filter", "remove", "all")
         assert server.stop() == 0
@@ -127,7 +140,7 @@ def test_every_wrong_limit_is_named(tmp_path: Path) -> None:
 
 
 def test_behind_a_load_balancer(tmp_path: Path) -> None:
-    options = ("--https-port", "14443", "--mqtt-port", "14883", "--proxy-protocol", "127.7.7.7")
+    options = ("--https-port", "14443", "--mqtt-port", "14883", "--amqp-port", "0", "--proxy-protocol", "127.7.7.7")
     with HomeportServer(tmp_path / "data", (ADDRESS,), *options) as server:
         values = server.connection()
         context = ssl.create_default_context(cafile=values["HOMEPORT_CA_FILE"])

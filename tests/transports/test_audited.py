@@ -4,14 +4,17 @@ The methods are found in the front-ends' source, so a new one fails here until i
 """
 
 import ast
+import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from homeport.app.build import build
 from homeport.app.config import Config
@@ -19,7 +22,10 @@ from homeport.app.directory import DataDirectory
 from homeport.client.journal_models import AuditEntry
 from homeport.clock import SystemClock
 from homeport.security import sas
+from tests.issuing import request_text
 from tests.transports.serving import Answer, Server, serving
+from tests.unit.security.certificates import Issued, issue
+from tests.unit.security.test_crl import crl
 
 FRONTENDS = Path(__file__).parents[2] / "src" / "homeport" / "dps" / "frontends"
 CHANGING = {"PUT", "POST", "PATCH", "DELETE"}
@@ -32,7 +38,8 @@ class Change:
 
     path: str
     kind: str
-    body: Any = None
+    body: Any | Callable[[Answer], Any] = None
+    """Or a function that makes it of the answer to the last one of `first`."""
     first: tuple[tuple[str, str, Any], ...] = ()
     """What must have been done before: method, path, body."""
 
@@ -57,6 +64,30 @@ BULK = {"mode": "create", "enrollments": [ENROLLMENT]}
 BULK_GROUPS = {"mode": "create", "enrollmentGroups": [GROUP]}
 MAKE_SUBSCRIPTION = ("PUT", "/homeport/eventSubscriptions/hook", {"url": HOOK, "types": ["nothing"]})
 
+LATE = datetime(2100, 1, 1, tzinfo=UTC)
+ROOT = issue("Root", ends=LATE)
+
+
+def pem(issued: Issued) -> str:
+    return issued.certificate.parsed.public_bytes(Encoding.PEM).decode()
+
+
+def proof(answer: Answer) -> dict[str, str]:
+    return {"certificate": pem(ROOT.ca(answer.document["verificationCode"], ends=LATE))}
+
+
+CERTIFICATE = "/homeport/certificates/root"
+MAKE_CERTIFICATE = ("PUT", CERTIFICATE, {"certificate": pem(ROOT)})
+MAKE_CODE = ("POST", f"{CERTIFICATE}/generateVerificationCode", None)
+MAKE_CRL = ("PUT", f"{CERTIFICATE}/crl", crl(ROOT, issuer="Root", ends=LATE))
+ISSUE = ("ISSUE", "dev-1", None)
+MAKE_AUTHORITY: tuple[str, str, Any] = ("PUT", "/homeport/certificateAuthorities/plant", {})
+MAKE_CERTIFICATE_POLICY = ("PUT", "/homeport/certificatePolicies/short", {"certificateAuthorityName": "plant"})
+ISSUED = (
+    MAKE_AUTHORITY,
+    ("PUT", "/enrollments/dev-1?api-version=2026-11-01", {**ENROLLMENT, "certificateAuthorityName": "plant"}),
+    ISSUE,
+)
 CHANGES = {
     "http_service PUT ['enrollments', name]": Change(
         path=MAKE_ENROLLMENT[1], body=ENROLLMENT, kind="enrollment.created"
@@ -73,12 +104,72 @@ CHANGES = {
     "http_service DELETE ['registrations', name]": Change(
         path=f"/registrations/dev-1{VERSION}", kind="registration.deleted", first=(MAKE_ENROLLMENT, REGISTER)
     ),
+    "allocation PUT ['settings']": Change(
+        path="/homeport/allocation/settings", body={"defaultPolicy": "static"}, kind="allocation.updated"
+    ),
+    "allocation POST ['signingkeys', 'rotate']": Change(
+        path="/homeport/allocation/signingKeys/rotate", kind="signingKey.rotated"
+    ),
     "hubs PUT ['hubs', name]": Change(path=MAKE_HUB[1], body=MAKE_HUB[2], kind="hub.linked"),
     "hubs PATCH ['hubs', name]": Change(
         path="/homeport/hubs/two", body={"allocationWeight": 3}, kind="hub.updated", first=(MAKE_HUB,)
     ),
     "hubs DELETE ['hubs', name]": Change(path="/homeport/hubs/two", kind="hub.unlinked", first=(MAKE_HUB,)),
     "ip_filter PUT [_]": Change(path="/homeport/ipFilter", body={"rules": []}, kind="ipFilter.updated"),
+    "certificates PUT ['certificates', name]": Change(
+        path=CERTIFICATE, body=MAKE_CERTIFICATE[2], kind="caCertificate.uploaded"
+    ),
+    "certificates PATCH ['certificates', name]": Change(
+        path=CERTIFICATE,
+        body={"revocation": {"useOcsp": True}},
+        kind="caCertificate.updated",
+        first=(MAKE_CERTIFICATE,),
+    ),
+    "certificates DELETE ['certificates', name]": Change(
+        path=CERTIFICATE, kind="caCertificate.deleted", first=(MAKE_CERTIFICATE, MAKE_CRL)
+    ),
+    "certificates POST ['certificates', name, 'generateverificationcode']": Change(
+        path=MAKE_CODE[1], kind="caCertificate.updated", first=(MAKE_CERTIFICATE,)
+    ),
+    "certificates POST ['certificates', name, 'verify']": Change(
+        path=f"{CERTIFICATE}/verify", body=proof, kind="caCertificate.verified", first=(MAKE_CERTIFICATE, MAKE_CODE)
+    ),
+    "certificates DELETE ['certificates', name, 'crl']": Change(
+        path=MAKE_CRL[1], kind="crl.deleted", first=(MAKE_CERTIFICATE, MAKE_CRL)
+    ),
+    "http_crl PUT method": Change(path=MAKE_CRL[1], body=MAKE_CRL[2], kind="crl.uploaded", first=(MAKE_CERTIFICATE,)),
+    "authorities PUT ['certificateauthorities', name]": Change(
+        path=MAKE_AUTHORITY[1], body=MAKE_AUTHORITY[2], kind="certificateAuthority.created"
+    ),
+    "authorities POST ['certificateauthorities', name, 'rotate']": Change(
+        path=f"{MAKE_AUTHORITY[1]}/rotate", kind="certificateAuthority.rotated", first=(MAKE_AUTHORITY,)
+    ),
+    "authorities DELETE ['certificateauthorities', name]": Change(
+        path=MAKE_AUTHORITY[1], kind="certificateAuthority.deleted", first=(MAKE_AUTHORITY,)
+    ),
+    "authorities PUT ['certificatepolicies', name]": Change(
+        path=MAKE_CERTIFICATE_POLICY[1],
+        body=MAKE_CERTIFICATE_POLICY[2],
+        kind="certificatePolicy.created",
+        first=(MAKE_AUTHORITY,),
+    ),
+    "authorities DELETE ['certificatepolicies', name]": Change(
+        path=MAKE_CERTIFICATE_POLICY[1],
+        kind="certificatePolicy.deleted",
+        first=(MAKE_AUTHORITY, MAKE_CERTIFICATE_POLICY),
+    ),
+    "authorities POST ['masterkey', 'rotate']": Change(
+        path="/homeport/masterKey/rotate", kind="masterKey.rotated", first=(MAKE_AUTHORITY,)
+    ),
+    "issued_certificates POST ['issuedcertificates', serial_number, 'revoke']": Change(
+        path="/homeport/issuedCertificates/SERIAL/revoke", kind="certificate.revoked", first=ISSUED
+    ),
+    "issued_certificates POST ['issuedcertificates', 'revoke']": Change(
+        path="/homeport/issuedCertificates/revoke",
+        body={"registrationId": "dev-1"},
+        kind="certificate.revoked",
+        first=ISSUED,
+    ),
     "administrators PUT ['administrators', name]": Change(
         path=MAKE_ADMINISTRATOR[1], body=MAKE_ADMINISTRATOR[2], kind="administrator.created"
     ),
@@ -123,8 +214,12 @@ CHANGES = {
 }
 
 CHANGES_NOTHING = {
+    "allocation POST ['explain']": "answers a question",
+    "allocation POST ['whatif']": "answers a question",
+    "hubs POST ['hubs', name, check]": "looks at the link",
     "http_service POST ['enrollments', word]": "a query",
     "http_service POST ['enrollmentgroups', word]": "a query",
+    "http_service POST request.method": "both of these",
     "http_service POST ['registrations', name, word]": "a query",
     "http_service POST ['enrollments', name, word]": "tells the keys",
     "http_service POST ['enrollmentgroups', name, word]": "tells the keys",
@@ -136,8 +231,15 @@ CHANGES_NOTHING = {
 
 
 def offered() -> set[str]:
-    """Return each address and method of the front-ends' tables: module, method, pattern of the path."""
+    """Return each address and method of the front-ends' tables: module, method, pattern of the path.
+
+    Of a front-end that has no table but compares the method with a word: module, method, what is compared.
+    """
     found = set()
+    for file in FRONTENDS.glob("*.py"):
+        for comparison in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Compare)):
+            words = {str(word.value) for word in comparison.comparators if isinstance(word, ast.Constant)}
+            found |= {f"{file.stem} {method} {ast.unparse(comparison.left)}" for method in words & CHANGING}
     for file in [FRONTENDS / "http_service.py", *(FRONTENDS / "admin").glob("*.py")]:
         for case in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.match_case)):
             for table in (node for part in case.body for node in ast.walk(part) if isinstance(node, ast.Dict)):
@@ -179,21 +281,37 @@ class Operator:
     async def ask(self, method: str, path: str, body: Any = None) -> Answer:
         if method == "REGISTER":
             return await self._register(path)
-        text = None if body is None else json.dumps(body).replace("{hook}", str(self._hook)).encode()
+        if method == "ISSUE":
+            return await self._register(path, version="2026-11-01", csr=request_text(path))
+        if "SERIAL" in path:
+            (issued,) = (await self.ask("GET", "/homeport/issuedCertificates")).document
+            path = path.replace("SERIAL", issued["serialNumber"])
+        if body is None or isinstance(body, bytes):
+            text = body
+        else:
+            text = json.dumps(body).replace("{hook}", str(self._hook)).encode()
         headers = {**self._headers, "If-Match": "*"} if method == "DELETE" else self._headers
         return await self._server.ask(method, path, text, headers)
 
-    async def _register(self, device: str) -> Answer:
+    async def _register(self, device: str, *, version: str = "2019-03-31", **members: str) -> Answer:
         resource = sas.encode_resource(f"{self._scope}/registrations/{device}")
         token = sas.sign(resource, KEY, int(SystemClock().now().timestamp()) + 600, "registration")
         answer = await self._server.ask(
             "PUT",
-            f"/{self._scope}/registrations/{device}/register?api-version=2019-03-31",
-            {"registrationId": device},
+            f"/{self._scope}/registrations/{device}/register?api-version={version}",
+            {"registrationId": device, **members},
             {"Authorization": token},
         )
-        # Whoever carries it may not run here: the record is there all the same.
-        assert answer.status == 202
+        assert answer.status == 202, answer.body
+        operation = answer.document["operationId"]
+        while answer.document["status"] == "assigning":
+            answer = await self._server.ask(
+                "GET",
+                f"/{self._scope}/registrations/{device}/operations/{operation}?api-version={version}",
+                None,
+                {"Authorization": token},
+            )
+        assert answer.document["status"] == "assigned"
         return Answer(200, {}, b"")
 
     async def journal(self) -> list[AuditEntry]:
@@ -207,17 +325,21 @@ async def operator(tmp_path: Path, hook: int) -> AsyncIterator[Operator]:
     with DataDirectory(tmp_path) as directory:
         async with build(config, directory) as parts:
             site = parts.sites.resolve(None, "localhost", "127.0.0.1")
-            async with serving(*site.http) as server:
+            async with serving(*site.http) as server, asyncio.TaskGroup() as tasks:
+                running = [tasks.create_task(run()) for run in parts.background]
                 yield Operator(server, directory.portal_token(), hook, parts.identity.id_scope)
+                for task in running:
+                    task.cancel()
 
 
 @pytest.mark.parametrize("name", sorted(CHANGES))
 async def test_a_change_is_told_with_who_did_it(operator: Operator, name: str) -> None:
     change, method = CHANGES[name], name.split()[1]
-    for before in change.first:
-        assert (await operator.ask(*before)).status in {200, 201}
+    done = [await operator.ask(*before) for before in change.first]
+    assert all(each.status in {200, 201} for each in done), done
+    body = change.body(done[-1]) if callable(change.body) else change.body
     known = len(await operator.journal())
-    answer = await operator.ask(method, change.path, change.body)
+    answer = await operator.ask(method, change.path, body)
     assert answer.status in {200, 201, 204}, answer.body
     (entry,) = (await operator.journal())[known:]
     assert entry.kind == change.kind
@@ -225,6 +347,14 @@ async def test_a_change_is_told_with_who_did_it(operator: Operator, name: str) -
     assert dict(by) == {"kind": "administrator", "name": "owner", "role": "owner"}
     assert entry.remote_address == "192.0.2.7"
     assert entry.entry["trackingId"] == answer.headers["x-ms-request-id"]
+
+
+async def test_nobody_whom_the_ip_filter_shuts_out_changes_anything(operator: Operator) -> None:
+    rule = {"name": "nobody", "action": "deny", "network": "any", "target": "service"}
+    assert (await operator.ask("PUT", "/homeport/ipFilter?force=true", {"rules": [rule]})).status == 200
+    for name, change in CHANGES.items():
+        path = change.path.replace("SERIAL", "0A")
+        assert (await operator.ask(name.split()[1], path, b"{}")).status == 401, name
 
 
 async def test_roles_may_what_they_may(operator: Operator) -> None:
@@ -242,10 +372,16 @@ async def test_roles_may_what_they_may(operator: Operator) -> None:
         ("GET", "/homeport/administrators", None, owner),
         ("PUT", "/homeport/administrators/of-ROLE", {"role": "reader"}, owner),
         ("PATCH", "/homeport/hubs/hub1", {"allocationWeight": 2}, owner),
+        ("PUT", "/homeport/certificates/of-ROLE", MAKE_CERTIFICATE[2], owner),
+        ("PUT", "/homeport/certificates/of-owner/crl", MAKE_CRL[2], owner),
+        ("GET", "/homeport/certificates/of-owner", None, everybody),
+        ("GET", "/homeport/expiring", None, everybody),
     ]
     for method, path, body, roles in allowed:
         for role, token in tokens.items():
-            text = json.dumps(body).replace("ROLE", role).encode() if body is not None else None
+            text = body
+            if body is not None and not isinstance(body, bytes):
+                text = json.dumps(body).replace("ROLE", role).encode()
             answer = await operator._server.ask(
                 method, path.replace("ROLE", role), text, {"Authorization": f"Bearer {token}"}
             )

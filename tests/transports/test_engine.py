@@ -13,7 +13,6 @@ from homeport.dps.engine import Registered
 from homeport.dps.model import (
     AllocationPolicy,
     CertificateEvidence,
-    CustomAllocation,
     NoEvidence,
     Outcome,
     ProvisioningStatus,
@@ -354,14 +353,6 @@ async def test_a_disabled_individual_enrollment_bars_the_way_through_a_group(wor
     [
         ({"allocation_policy": AllocationPolicy.STATIC}, Code.NO_HUB, "exactly one hub"),
         ({"iot_hubs": ("gone.example",)}, Code.NO_HUB, "gone.example"),
-        (
-            {
-                "allocation_policy": AllocationPolicy.CUSTOM,
-                "custom_allocation": CustomAllocation(webhook_url="https://hook.example/", api_version="2021-10-01"),
-            },
-            Code.CUSTOM_ALLOCATION_FAILED,
-            "not offered yet",
-        ),
     ],
 )
 async def test_without_a_hub_the_operation_fails_and_says_so(

@@ -134,6 +134,7 @@ async def test_there_are_only_so_many_groups_of_one_attestation(world: World) ->
         enrollments=world.database.enrollments,
         registrations=world.database.registrations,
         hubs=world.database.linked_hubs,
+        certificates=world.database.ca_certificates,
         max_groups=1,
     )
     await service.put_group("a", lambda _: group("a"), if_match=None)

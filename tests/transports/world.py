@@ -1,6 +1,7 @@
 """A provisioning service over a database in memory, with hubs that can be told to fail."""
 
 import asyncio
+import base64
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -8,29 +9,40 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from homeport.app.issuing import Issuing, make_issuing
 from homeport.bus import LocalBus
+from homeport.custody import Custody, MasterKeys
 from homeport.dps.administration import (
+    AllocationResponder,
     AttemptsResponder,
+    CertificatesResponder,
     CountsResponder,
     ExportResponder,
     HubsResponder,
     RegistrationsResponder,
 )
+from homeport.dps.allocation_service import AllocationService
 from homeport.dps.assigner import Assigner
+from homeport.dps.ca_certificates import CaCertificateService
 from homeport.dps.engine import Engine, Stores
 from homeport.dps.enrollments import EnrollmentService
+from homeport.dps.expiry import ExpiryWatch
 from homeport.dps.frontends.admin import (
     AdminResource,
+    AllocationResource,
     AttemptsResource,
+    CertificatesResource,
     CountsResource,
     ExportResource,
     HubsResource,
     RegistrationsResource,
 )
+from homeport.dps.hub_health import HubHealthMonitor
 from homeport.dps.hubs import HubService
 from homeport.dps.model import (
     Attestation,
     CallContext,
+    CustomAllocation,
     DeviceClaim,
     DeviceSpec,
     EnrollmentGroup,
@@ -39,12 +51,17 @@ from homeport.dps.model import (
     LinkedHub,
     SasEvidence,
     SymmetricKeyAttestation,
+    ThumbprintCredential,
     TwinContent,
     TwinWrite,
 )
 from homeport.dps.responder import DeviceResponder
+from homeport.dps.revocation import CrlKeeper, CrlShelf, Responders, Revocation
 from homeport.dps.service_responder import ServiceResponder
+from homeport.dps.signing_keys import SigningKeyService
+from homeport.dps.what_if import WhatIf
 from homeport.security import sas
+from homeport.security.revocation import RevocationError
 from homeport.store.stores import Stores as Database
 from homeport.store.stores import open_stores
 
@@ -52,7 +69,9 @@ SCOPE = "0ne00111111"
 EPOCH = datetime(2024, 6, 1, 12, 0, tzinfo=UTC)
 GROUP_KEY = bytes(range(64))
 KEY = bytes(range(32))
+MASTER_KEY = base64.b64encode(bytes(range(32, 64))).decode()
 OTHER_KEY = bytes(range(100, 132))
+MAX_CA_CERTIFICATES = 5
 
 
 class PowerCut(BaseException):
@@ -113,6 +132,19 @@ class FakeHub:
         self.devices.pop(device_id, None)
         self.after("remove")
 
+    async def withdraw(self, device_id: str, thumbprint: str) -> None:
+        await self._enter("withdraw")
+        spec = self.specs.get(device_id)
+        if spec is not None and isinstance(spec.credential, ThumbprintCredential):
+            named = (spec.credential.primary, spec.credential.secondary)
+            left = [each for each in named if each != thumbprint] or ["none"]
+            credential = ThumbprintCredential(primary=left[0], secondary=left[-1])
+            self.specs[device_id] = replace(spec, credential=credential)
+        self.after("withdraw")
+
+    async def check(self) -> None:
+        await self._enter("check")
+
     async def _enter(self, call: str) -> None:
         self.calls.append(call)
         if self.delay:
@@ -133,11 +165,59 @@ class FakeLinks:
 
 
 @dataclass
+class FakeFetcher:
+    """What certificate authorities offer over HTTP, by address; what is missing is out of reach."""
+
+    documents: dict[str, bytes] = field(default_factory=dict)
+    responder: Callable[[bytes], bytes] | None = None
+    asked: list[str] = field(default_factory=list)
+
+    async def get(self, url: str, *, limit: int, seconds: float) -> bytes:
+        self.asked.append(url)
+        await asyncio.sleep(0)
+        if url not in self.documents:
+            raise RevocationError(f"{url} cannot be reached")
+        assert len(self.documents[url]) <= limit
+        assert seconds > 0
+        return self.documents[url]
+
+    async def post(self, url: str, body: bytes, content_type: str, *, limit: int, seconds: float) -> bytes:
+        self.asked.append(url)
+        assert content_type == "application/ocsp-request"
+        if self.responder is None:
+            raise RevocationError(f"{url} cannot be reached")
+        data = self.responder(body)
+        assert len(data) <= limit
+        assert seconds > 0
+        await asyncio.sleep(0)
+        return data
+
+
+@dataclass
+class FakeAllocator:
+    """Custom allocation that is told what to answer: a body, or something to raise."""
+
+    answer: bytes | Exception = b"{}"
+    asked: list[tuple[CustomAllocation, bytes, str]] = field(default_factory=list)
+    before: Callable[[], None] = lambda: None
+    delay: float = 0.0
+
+    async def ask(self, definition: CustomAllocation, request: bytes, *, question_id: str) -> bytes:
+        self.asked.append((definition, request, question_id))
+        await asyncio.sleep(self.delay)
+        self.before()
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@dataclass
 class World:
     """One process of the service. `restart` makes the next one, over the same database and hubs."""
 
     database: Database
     links: FakeLinks
+    allocator: FakeAllocator
     clock: ManualClock
     bus: LocalBus
     assigner: Assigner
@@ -147,15 +227,19 @@ class World:
     admin: Sequence[AdminResource]
     enrollments: EnrollmentService
     hubs: HubService
+    certificates: CaCertificateService
+    keeper: CrlKeeper
+    expiry: ExpiryWatch
+    fetcher: FakeFetcher
+    issuing: Issuing
 
     def hub(self, host: str) -> FakeHub:
         return self.links.hubs.setdefault(host.lower(), FakeHub())
 
-    async def link_hub(self, name: str, *, weight: int = 1) -> str:
+    async def link_hub(self, name: str, *, weight: int = 1, **options: Any) -> str:
         host = f"{name}.example"
-        await self.database.linked_hubs.put(
-            LinkedHub(name=name, host_name=host, allocation_weight=weight, created_at=self.clock.now()), create=True
-        )
+        hub = LinkedHub(name=name, host_name=host, allocation_weight=weight, created_at=self.clock.now(), **options)
+        await self.database.linked_hubs.put(hub, create=True)
         return host
 
     async def enroll(self, registration_id: str, attestation: Attestation | None = None, **options: Any) -> None:
@@ -185,13 +269,19 @@ def process(
     patience: float = 2.0,
     lease: timedelta = timedelta(seconds=10),
     poll: float = 0.02,
+    allocator: FakeAllocator | None = None,
 ) -> World:
     """Build a process of the service."""
     bus = LocalBus()
+    custody = Custody(MasterKeys.of_text(MASTER_KEY), random=secrets.token_bytes)
+    issuing = make_issuing(database, custody, links, clock=clock, random=secrets.token_bytes)
+    allocator = allocator or FakeAllocator()
     assigner = Assigner(
         registrations=database.registrations,
         hubs=database.linked_hubs,
         links=links,
+        issued=database.issued_certificates,
+        allocator=allocator,
         bus=bus,
         clock=clock,
         random=secrets.token_bytes,
@@ -199,6 +289,19 @@ def process(
         poll=poll,
         lease=lease,
     )
+    fetcher = FakeFetcher()
+    shelf = CrlShelf(database.crls, clock)
+    keeper = CrlKeeper(database.ca_certificates, shelf, fetcher, clock)
+    certificates = CaCertificateService(
+        certificates=database.ca_certificates,
+        enrollments=database.enrollments,
+        shelf=shelf,
+        keeper=keeper,
+        clock=clock,
+        random=secrets.token_bytes,
+        limit=MAX_CA_CERTIFICATES,
+    )
+    expiry = ExpiryWatch(database.ca_certificates, database.enrollments, clock)
     engine = Engine(
         id_scope=SCOPE,
         stores=Stores(
@@ -207,20 +310,44 @@ def process(
             challenges=database.challenges,
             attempts=database.attempts,
             hubs=database.linked_hubs,
+            certificates=database.ca_certificates,
         ),
         assigner=assigner,
         bus=bus,
         clock=clock,
         random=secrets.token_bytes,
+        issuer=issuing.issuer,
         patience=patience,
+        revocation=Revocation(shelf, Responders(fetcher, clock, secrets.token_bytes, deadline=1.0), keeper, clock),
     )
     enrollments = EnrollmentService(
-        enrollments=database.enrollments, registrations=database.registrations, hubs=database.linked_hubs
+        enrollments=database.enrollments,
+        registrations=database.registrations,
+        hubs=database.linked_hubs,
+        certificates=database.ca_certificates,
     )
-    hubs = HubService(hubs=database.linked_hubs, administration=None, bus=bus, clock=clock)
+    hubs = HubService(
+        hubs=database.linked_hubs,
+        registrations=database.registrations,
+        administration=None,
+        health=HubHealthMonitor(hubs=database.linked_hubs, links=links, bus=bus, clock=clock),
+        bus=bus,
+        clock=clock,
+    )
+    allocation = AllocationResponder(
+        AllocationService(
+            enrollments=database.enrollments,
+            registrations=database.registrations,
+            settings=database.allocation,
+            hubs=database.linked_hubs,
+        ),
+        WhatIf(enrollments=database.enrollments, registrations=database.registrations, hubs=database.linked_hubs),
+        SigningKeyService(database.settings, database.allocation, secrets.token_bytes),
+    )
     return World(
         database=database,
         links=links,
+        allocator=allocator,
         clock=clock,
         bus=bus,
         assigner=assigner,
@@ -231,11 +358,19 @@ def process(
             AttemptsResource(AttemptsResponder(database.attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hubs)),
+            CertificatesResource(CertificatesResponder(certificates, expiry, clock)),
+            *issuing.resources,
             CountsResource(CountsResponder(database.enrollments, database.registrations, clock)),
+            AllocationResource(allocation),
             ExportResource(ExportResponder(enrollments)),
         ),
         enrollments=enrollments,
         hubs=hubs,
+        certificates=certificates,
+        keeper=keeper,
+        expiry=expiry,
+        fetcher=fetcher,
+        issuing=issuing,
     )
 
 

@@ -9,11 +9,15 @@ from datetime import timedelta
 from typing import Any
 
 from homeport.app.addresses import Addresses
+from homeport.app.certificates import authorities, crl_site
 from homeport.app.config import Config
+from homeport.app.custom_allocators import custom_allocators
 from homeport.app.directory import DataDirectory
 from homeport.app.hub_administration import LocalHubAdministration
+from homeport.app.hub_files import file_parts
 from homeport.app.hub_links import HubLinkDirectory
 from homeport.app.identity import ServiceIdentity, load_or_create
+from homeport.app.issuing import make_issuing, open_custody, warn_of_authorities
 from homeport.app.journal import journal_parts
 from homeport.app.ops import Metrics
 from homeport.app.presence import Presence
@@ -22,13 +26,17 @@ from homeport.app.provisioning import provisioning
 from homeport.bus import LocalBus
 from homeport.clock import Clock, SystemClock
 from homeport.dps.assigner import Assigner
+from homeport.dps.hub_health import HubHealthMonitor
 from homeport.dps.hubs import HubService, Share
 from homeport.dps.policies import CurrentPolicies, seed_policies
+from homeport.dps.signing_keys import SigningKeyService
 from homeport.errors import Code, HomeportError
 from homeport.hub.frontends.http_admin import TelemetryFrontEnd
 from homeport.hub.frontends.site import hub_site
 from homeport.hub.hubs import Hubs, ServedHub
 from homeport.hub.registry import Registry
+from homeport.hublinks.revocation_http import HttpRevocationFetcher
+from homeport.net.http_client import HttpClient
 from homeport.net.sites import Sites
 from homeport.security.policies import Random
 from homeport.store import Stores, open_stores
@@ -66,9 +74,10 @@ async def build(
 ) -> AsyncIterator[Parts]:
     """Open the store and make every part; close them at the end.
 
-    Raises DatabaseError or SchemaError if the store cannot be used.
+    Raises DatabaseError or SchemaError if the store cannot be used, DirectoryError for an unusable master key.
     """
     clock = clock or SystemClock()
+    custody = open_custody(config, directory, random)
     addresses = Addresses.of(config)
     async with contextlib.AsyncExitStack() as stack:
         stores = await stack.enter_async_context(open_stores(config.database or directory.database_file))
@@ -77,12 +86,15 @@ async def build(
         policies = CurrentPolicies(stores.policies, clock)
         await policies.refresh()
         bus = LocalBus()
+        storage_client = await stack.enter_async_context(HttpClient())
         hubs = Hubs(
             store=stores.hubs,
             devices=stores.devices,
             messages=stores.messages,
             jobs=stores.jobs,
             configurations=stores.configurations,
+            feedback=stores.feedback,
+            files=file_parts(stores, directory.path / "blobs", storage_client, clock=clock, random=random),
             log=stores.events,
             bus=bus,
             clock=clock,
@@ -95,22 +107,37 @@ async def build(
         )
         stack.push_async_callback(links.close)
         metrics = Metrics()
+        signing_keys = SigningKeyService(stores.settings, stores.allocation, random)
+        allocators, webhooks = custom_allocators(config, signing_keys, clock)
+        stack.push_async_callback(webhooks.close)
+        health = HubHealthMonitor(
+            hubs=stores.linked_hubs, links=links, bus=bus, clock=clock, interval=config.hub_check_interval
+        )
+        metrics.watch_hubs(health.count)
         guard = await protection(config, stores.ip_filter, metrics.registry, clock=clock, random=random)
         assigner = Assigner(
             registrations=stores.registrations,
             hubs=stores.linked_hubs,
             links=links,
+            issued=stores.issued_certificates,
+            allocator=allocators,
             bus=bus,
             clock=clock,
             random=random,
             owner=f"{os.getpid()}-{random(8).hex()}",
             lease=LEASE,
         )
+        issuing = make_issuing(stores, custody, links, clock=clock, random=random)
         journal = await stack.enter_async_context(
             journal_parts(config, directory, addresses, stores, identity, clock=clock, random=random)
         )
         hub_service = HubService(
-            hubs=stores.linked_hubs, administration=LocalHubAdministration(hubs), bus=bus, clock=clock
+            hubs=stores.linked_hubs,
+            registrations=stores.registrations,
+            administration=LocalHubAdministration(hubs),
+            health=health,
+            bus=bus,
+            clock=clock,
         )
         presence: Presence | None = None
 
@@ -128,6 +155,20 @@ async def build(
             if presence is not None:
                 presence.refresh()
 
+        fetcher = HttpRevocationFetcher()
+        stack.push_async_callback(fetcher.close)
+        trusted = authorities(stores, metrics, fetcher, limit=config.max_ca_certificates, clock=clock, random=random)
+        sites.add(
+            crl_site(
+                addresses.host_names,
+                trusted,
+                policies,
+                guard,
+                journal.administrators.find,
+                clock=clock,
+                random=random,
+            )
+        )
         service = provisioning(
             config,
             addresses,
@@ -135,10 +176,13 @@ async def build(
             identity,
             assigner,
             hub_service,
+            issuing,
             metrics,
             guard,
+            trusted,
             journal,
             policies=policies,
+            signing_keys=signing_keys,
             bus=bus,
             clock=clock,
             random=random,
@@ -149,6 +193,7 @@ async def build(
             await stores.registrations.release()
         await hubs.load(alone=config.database is None)
         await _first_hub(hub_service, hubs, stores, addresses)
+        await warn_of_authorities(stores, custody, clock.now())
         presence = Presence(
             directory,
             identity,
@@ -171,9 +216,12 @@ async def build(
                 assigner.run,
                 hubs.run,
                 presence.keep_fresh,
+                issuing.revocations.run,
                 policies.keep_fresh,
+                health.run,
                 *guard.background,
                 *service.background,
+                *trusted.background,
                 *journal.background,
             ),
         )

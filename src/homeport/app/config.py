@@ -9,14 +9,15 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from homeport.app.limits import DEFAULT_LIMITS, Limits, read_limits
 
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
-_LISTS = {"bind", "hostname", "limits", "trusted_proxies"}
+_FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+_LISTS = {"bind", "hostname", "limits", "trusted_proxies", "allocation_module"}
 _PORTS = {"https_port", "mqtt_port", "amqp_port", "portal_port"}
 
 
@@ -45,11 +46,27 @@ class Config:
     """How long a register call waits for the hub before it answers `assigning`."""
     operation_deadline: float = 600.0
     """When an operation that no hub has answered is `failed`."""
+    allocation_module: tuple[str, ...] = ()
+    """Functions for custom allocation, `package.module:function`; enrollments name them as `python:…`."""
+    webhook_ca_file: Path | None = None
+    """PEM of authorities trusted for webhooks, besides the system's."""
+    hub_check_interval: float = 60.0
+    """How often the linked hubs are looked at, in seconds."""
     drain: float = 5.0
     """How long connections may finish what they do when the server stops."""
+    max_ca_certificates: int = 250
+    """How many CA certificates may be uploaded; Azure takes 25."""
     audit_retention_days: int = 400
     """How long the audit keeps its entries; 0: for ever."""
     log_level: str = "info"
+    master_key_file: str | None = None
+    """File with the key that the private keys of issuing authorities are sealed under; None: one made in `data`."""
+    master_key: str | None = field(default=None, repr=False)
+    """The key itself, Base64 of 32 bytes, for those who keep secrets in the environment."""
+    pkcs11_module: str | None = None
+    """Library of a PKCS#11 token, for issuing authorities whose key is there."""
+    pkcs11_pin_file: str | None = None
+    pkcs11_pin: str | None = field(default=None, repr=False)
     ip_filter: bool = True
     """False lets everybody in, whatever the rules say: the way back for who is locked out."""
     limits: Limits = DEFAULT_LIMITS
@@ -79,8 +96,13 @@ def load_config(
         values |= _from_file(path, problems)
     values |= _from_environment(environ)
     values |= {key: value for key, value in options.items() if value not in (None, (), [])}
-    known = {field.name for field in fields(Config)}
+    known = {each.name for each in fields(Config)}
     problems += [f"{key}: unknown setting" for key in sorted(values.keys() - known)]
+    problems += [
+        f"{one}: {other} is given, too"
+        for one, other in (("master_key", "master_key_file"), ("pkcs11_pin", "pkcs11_pin_file"))
+        if values.get(one) and values.get(other)
+    ]
     checked = {key: _check(key, values[key], problems) for key in values.keys() & known}
     if problems:
         raise ConfigError("\n".join(problems))
@@ -98,10 +120,10 @@ def _from_file(path: Path, problems: list[str]) -> dict[str, Any]:
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for field in fields(Config):
-        text = environ.get(f"HOMEPORT_{field.name.upper()}")
+    for each in fields(Config):
+        text = environ.get(f"HOMEPORT_{each.name.upper()}")
         if text:
-            values[field.name] = text.split(",") if field.name in _LISTS else text
+            values[each.name] = text.split(",") if each.name in _LISTS else text
     return values
 
 
@@ -109,8 +131,10 @@ def _check(key: str, value: Any, problems: list[str]) -> Any:
     try:
         if key in _PORTS:
             return _port(value)
-        if key in {"register_budget", "operation_deadline", "drain"}:
+        if key in {"register_budget", "operation_deadline", "drain", "hub_check_interval"}:
             return _seconds(value)
+        if key == "max_ca_certificates":
+            return _count(value)
         if key == "audit_retention_days":
             return _days(value)
         if key == "bind":
@@ -125,6 +149,10 @@ def _check(key: str, value: Any, problems: list[str]) -> Any:
             return tuple(str(ipaddress.ip_network(network)) for network in _list(value))
         if key == "log_level":
             return _one_of(str(value).lower(), ("debug", "info", "warning", "error"))
+        if key == "allocation_module":
+            return tuple(_function(name) for name in _list(value))
+        if key == "webhook_ca_file":
+            return Path(str(value)).expanduser().absolute()
         if key == "database":
             return _database(str(value))
     except (TypeError, ValueError) as error:
@@ -142,6 +170,13 @@ def _port(value: Any) -> int:
     if not 0 <= port <= 65535:
         raise ValueError(f"{port} is not a port")
     return port
+
+
+def _count(value: Any) -> int:
+    count = int(value)
+    if not 1 <= count <= 10_000:
+        raise ValueError(f"{value} is not between 1 and 10000")
+    return count
 
 
 def _seconds(value: Any) -> float:
@@ -165,6 +200,12 @@ def _host_name(name: str) -> str:
         if len(name) > 253 or not _HOST_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is neither a host name nor an address") from None
         return name.rstrip(".")
+
+
+def _function(name: str) -> str:
+    if not _FUNCTION.fullmatch(name):
+        raise ValueError(f"{name!r} is not of the form package.module:function")
+    return name
 
 
 def _one_of(value: str, allowed: tuple[str, ...]) -> str:

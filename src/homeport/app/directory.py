@@ -50,6 +50,11 @@ class DataDirectory:
         return self.path / "ca.pem"
 
     @property
+    def master_key_file(self) -> Path:
+        """The key that other secrets are sealed under, unless the configuration names another file."""
+        return self.path / "master.key"
+
+    @property
     def database_file(self) -> Path:
         return self.path / "homeport.db"
 

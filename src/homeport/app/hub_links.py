@@ -75,6 +75,19 @@ class LocalHubLink:
         except HomeportError as error:
             raise _translated(error) from error
 
+    async def withdraw(self, device_id: str, thumbprint: str) -> None:
+        try:
+            await self._registry.withdraw(device_id, thumbprint)
+        except HubError as error:
+            if error.code is HubCode.SERVICE_UNAVAILABLE:
+                raise HubUnavailableError(error.message) from error
+            raise HubRefusedError(error.message) from error
+        except HomeportError as error:
+            raise _translated(error) from error
+
+    async def check(self) -> None:
+        """Return: what this process serves, it can reach."""
+
 
 class HubLinkDirectory:
     """Finds the link for a linked hub. Owns the connections to hubs elsewhere."""
@@ -132,6 +145,12 @@ class _NewLocalHubLink:
 
     async def remove(self, device_id: str) -> None:
         await (await self._link()).remove(device_id)
+
+    async def withdraw(self, device_id: str, thumbprint: str) -> None:
+        await (await self._link()).withdraw(device_id, thumbprint)
+
+    async def check(self) -> None:
+        await self._link()
 
     async def _link(self) -> LocalHubLink:
         try:

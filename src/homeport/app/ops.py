@@ -3,18 +3,20 @@
 Both answer without credentials, so they say nothing about devices and hold no names.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import cache
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from homeport import __version__
+from homeport.dps.expiry import HolderKind, Scan
 from homeport.dps.model import Attempt
 from homeport.dps.ports import AttemptStore
 from homeport.net.sites import raw_path
 from homeport.net.stream import Peer
 from homeport.paging import Page
+from homeport.security.expiry import THRESHOLDS
 
 # From a cached answer on a laptop to a hub on another continent.
 _BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
@@ -43,6 +45,18 @@ class Metrics:
             registry=self.registry,
             buckets=_BUCKETS,
         )
+        self._expiring = Gauge(
+            "homeport_certificates_expiring",
+            "Certificates by whose they are and the days (0: ended) within which they end, as of the daily scan.",
+            ("kind", "within_days"),
+            registry=self.registry,
+        )
+        self._hubs = Gauge(
+            "homeport_linked_hubs",
+            "Linked hubs by how they were when last looked at.",
+            ("state",),
+            registry=self.registry,
+        )
 
         # `labels` takes a lock and builds strings at every call; both sets of label values are small and ours.
         self._attempts_of = cache(self._attempts.labels)
@@ -53,6 +67,21 @@ class Metrics:
         if attempt.code is not None:
             self._refusals_of(str(attempt.code)).inc()
         self._seconds.observe(attempt.duration_ms / 1000)
+
+    def expiry(self, scan: Scan) -> None:
+        """Take over what a scan found; each certificate counts in the nearest of the spans."""
+        for kind in HolderKind:
+            for days in (0, *(limit.days for limit in THRESHOLDS)):
+                self._expiring.labels(kind.value, str(days)).set(scan.counts.get((kind, days), 0))
+
+    def watch_hubs(self, count: Callable[[], Iterable[tuple[str, int]]]) -> None:
+        """Ask `count` for the linked hubs in each state whenever the metrics are read."""
+
+        def number(state: str) -> Callable[[], float]:
+            return lambda: float(dict(count())[state])
+
+        for state, _ in count():
+            self._hubs.labels(state).set_function(number(state))
 
     def render(self) -> bytes:
         """Return the text format that Prometheus reads."""

@@ -6,8 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 from homeport.app.addresses import Addresses
+from homeport.app.certificates import Authorities
 from homeport.app.config import Config
 from homeport.app.identity import ServiceIdentity
+from homeport.app.issuing import Issuing
 from homeport.app.journal import JournaledAttempts, JournalParts
 from homeport.app.openapi import OpenApiFrontEnd
 from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
@@ -16,6 +18,7 @@ from homeport.bus import LocalBus
 from homeport.clock import Clock
 from homeport.dps import engine as dps
 from homeport.dps.administration import (
+    AllocationResponder,
     AttemptsResponder,
     CountsResponder,
     ExportResponder,
@@ -24,10 +27,13 @@ from homeport.dps.administration import (
     PoliciesResponder,
     RegistrationsResponder,
 )
+from homeport.dps.allocation_service import AllocationService
 from homeport.dps.assigner import Assigner
 from homeport.dps.enrollments import EnrollmentService
 from homeport.dps.frontends.admin import (
+    AllocationResource,
     AttemptsResource,
+    CertificatesResource,
     CountsResource,
     ExportResource,
     HubsResource,
@@ -40,6 +46,8 @@ from homeport.dps.hubs import HubService
 from homeport.dps.policies import CurrentPolicies, PolicyService
 from homeport.dps.responder import DeviceResponder
 from homeport.dps.service_responder import ServiceResponder
+from homeport.dps.signing_keys import SigningKeyService
+from homeport.dps.what_if import WhatIf
 from homeport.errors import HomeportError
 from homeport.net.sites import Site
 from homeport.security.policies import Random
@@ -61,11 +69,14 @@ def provisioning(
     identity: ServiceIdentity,
     assigner: Assigner,
     hub_service: HubService,
+    issuing: Issuing,
     metrics: Metrics,
     guard: Protection,
+    trusted: Authorities,
     journal: JournalParts,
     *,
     policies: CurrentPolicies,
+    signing_keys: SigningKeyService,
     bus: LocalBus,
     clock: Clock,
     random: Random,
@@ -80,17 +91,23 @@ def provisioning(
             challenges=stores.challenges,
             attempts=attempts,
             hubs=stores.linked_hubs,
+            certificates=stores.ca_certificates,
         ),
         assigner=assigner,
         bus=bus,
         clock=clock,
         random=random,
+        issuer=issuing.issuer,
         patience=config.register_budget,
         time_limit=timedelta(seconds=config.operation_deadline),
+        revocation=trusted.revocation,
     )
     devices = DeviceResponder(engine, clock, random, admission=guard.admission)
     enrollments = EnrollmentService(
-        enrollments=stores.enrollments, registrations=stores.registrations, hubs=stores.linked_hubs
+        enrollments=stores.enrollments,
+        registrations=stores.registrations,
+        hubs=stores.linked_hubs,
+        certificates=stores.ca_certificates,
     )
 
     async def is_healthy() -> bool:
@@ -108,6 +125,24 @@ def provisioning(
             AttemptsResource(AttemptsResponder(attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
             HubsResource(HubsResponder(hub_service)),
+            CertificatesResource(trusted.responder),
+            *issuing.resources,
+            AllocationResource(
+                AllocationResponder(
+                    AllocationService(
+                        enrollments=stores.enrollments,
+                        registrations=stores.registrations,
+                        settings=stores.allocation,
+                        hubs=stores.linked_hubs,
+                    ),
+                    WhatIf(
+                        enrollments=stores.enrollments,
+                        registrations=stores.registrations,
+                        hubs=stores.linked_hubs,
+                    ),
+                    signing_keys,
+                )
+            ),
             *journal.resources,
             PoliciesResource(PoliciesResponder(PolicyService(stores.policies, policies, clock, random))),
             CountsResource(CountsResponder(stores.enrollments, stores.registrations, clock)),
@@ -121,6 +156,7 @@ def provisioning(
         journal=stores.journal,
         source=journal.source,
         http=(OperationsFrontEnd(metrics, is_healthy, lambda: guard.is_shedding), OpenApiFrontEnd()),
+        public=issuing.http,
         admission=guard.admission,
         screen=guard.screen,
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from homeport.app.build import Parts, build
 from homeport.app.config import Config
+from homeport.app.custom_allocators import CustomAllocationError
 from homeport.app.directory import DataDirectory, DirectoryError
 from homeport.app.notify import notify
 from homeport.net.amqp_server import AmqpServer
@@ -78,7 +79,7 @@ def _explain(error: BaseException) -> CannotStartError | None:
             return CannotStartError(
                 f"{error} The options are --https-port, --mqtt-port, --amqp-port, --portal-port and --bind."
             )
-        case DirectoryError() | DatabaseError() | SchemaError():
+        case DirectoryError() | DatabaseError() | SchemaError() | CustomAllocationError():
             return CannotStartError(str(error))
         case _:
             return None
@@ -153,13 +154,17 @@ async def _listen(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[
     # HTTP/2 would lower-case header names, which the C SDK cannot take (contract hub.md 1.3).
     https = listener(web, config.https_port, guard.ip_filter.open_to(Door.DEVICES, Door.SERVICE), b"http/1.1")
     mqtt = listener(MqttServer(parts.sites, parts.clock), config.mqtt_port, devices_only)
-    amqp = listener(AmqpServer(parts.sites, parts.clock), config.amqp_port, devices_only)
+    # A hub's services use the port of its devices; which door is meant shows at each link.
+    either = guard.ip_filter.open_to(Door.DEVICES, Door.SERVICE)
+    amqp = listener(AmqpServer(parts.sites, parts.clock), config.amqp_port, either)
 
     def turn_out() -> None:
-        devices = guard.ip_filter.open_to(Door.DEVICES)
-        for each in (mqtt, amqp, web_mqtt, web_amqp):
-            each.turn_out(devices)
-        https.turn_out(guard.ip_filter.open_to(Door.DEVICES, Door.SERVICE))
+        devices, either = guard.ip_filter.open_to(Door.DEVICES), guard.ip_filter.open_to(Door.DEVICES, Door.SERVICE)
+        mqtt.turn_out(devices)
+        web_mqtt.turn_out(devices)
+        https.turn_out(either)
+        amqp.turn_out(either)
+        web_amqp.turn_out(either)
 
     # The administrator who shuts himself out, as he may with force, is to hear that it is done.
     guard.ip_filter.watch(lambda: asyncio.get_running_loop().call_later(TURN_OUT_AFTER, turn_out))

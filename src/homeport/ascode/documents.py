@@ -3,6 +3,7 @@
 What a service adds, repeats or spells in its own way is no difference (contract dps.md 8.3, 8.4).
 """
 
+import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from homeport.security.x509 import CertificateError, parse_certificate
 JsonObject = dict[str, Any]
 
 MADE_BY_SERVICE = frozenset({"etag", "createdDateTimeUtc", "lastUpdatedDateTimeUtc", "registrationState"})
+_ID_CHARACTERS = 52
 _SECRETS = frozenset({"primaryKey", "secondaryKey", "connectionString", "webhookUrl"})
 _ENUMERATIONS = {
     "allocationPolicy": [policy.value for policy in AllocationPolicy],
@@ -117,7 +119,19 @@ def _attestation(document: JsonObject) -> JsonObject:
             name: _slots(value) if name in {"clientCertificates", "signingCertificates"} else value
             for name, value in x509.items()
         }
+    tpm = result.get("tpm")
+    if isinstance(tpm, dict) and isinstance(hashes := tpm.get("endorsementKeyHashes"), list):
+        result["tpm"] = {**tpm, "endorsementKeyHashes": [_digest(each) for each in hashes]}
     return result
+
+
+def _digest(text: Any) -> Any:
+    """Write a digest in hex, as services answer it; it may be declared as the registration id made of it."""
+    try:
+        is_id = len(text) == _ID_CHARACTERS
+        return base64.b32decode(text.upper() + "====").hex().upper() if is_id else text.upper()
+    except (AttributeError, TypeError, ValueError):
+        return text  # refused elsewhere
 
 
 def _slots(certificates: Any) -> Any:

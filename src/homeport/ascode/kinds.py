@@ -1,26 +1,17 @@
 """The kinds of things that can be declared: how each is read from a service, compared and written."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
 
+from homeport.ascode.authorities import CaCertificateKind
 from homeport.ascode.documents import JsonObject, canonical, declares_keys, unknown_members
+from homeport.ascode.existing import Existing
 from homeport.client import EnrollmentGroup, IndividualEnrollment, LinkedHub
 from homeport.client.aio import HomeportAdminClient, ProvisioningServiceClient
 
 _PAGE = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Existing:
-    """One thing that a service has."""
-
-    name: str
-    document: JsonObject = field(repr=False)
-    """As compared: see `documents.canonical`."""
-    etag: str | None = None
 
 
 class Kind(Protocol):
@@ -150,7 +141,7 @@ class HubKind:
     section = "hubs"
     noun = "hub"
 
-    _SHARE = ("allocationWeight", "applyAllocationPolicy")
+    _SHARE = ("allocationWeight", "applyAllocationPolicy", "draining", "maxDevices", "region")
     _MADE_WITH = ("hostNames", "connectionString", "caCertificates")
 
     def __init__(self, client: HomeportAdminClient) -> None:
@@ -164,7 +155,15 @@ class HubKind:
         hosts = document.get("hostNames", [])
         if not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts):
             found.append("hostNames is not a list of names")
-        for member, kind in (("allocationWeight", int), ("applyAllocationPolicy", bool), ("connectionString", str)):
+        kinds = {
+            "allocationWeight": int,
+            "applyAllocationPolicy": bool,
+            "draining": bool,
+            "maxDevices": int,
+            "region": str,
+            "connectionString": str,
+        }
+        for member, kind in kinds.items():
             if member in document and type(document[member]) is not kind:
                 found.append(f"{member} has the wrong type")
         return found
@@ -174,6 +173,9 @@ class HubKind:
         return {
             "allocationWeight": document.get("allocationWeight", 1),
             "applyAllocationPolicy": document.get("applyAllocationPolicy", True),
+            "draining": document.get("draining", False),
+            "maxDevices": document.get("maxDevices", 0),
+            "region": document.get("region", ""),
             "local": "hostNames" in document,
         }
 
@@ -197,8 +199,8 @@ class HubKind:
                 allocation_weight=weight,
                 ca_certificates=document.get("caCertificates"),
             )
-        if not document.get("applyAllocationPolicy", True):
-            await self._client.update_hub(name, apply_allocation_policy=False)
+        if any(member in document for member in self._SHARE if member != "allocationWeight"):
+            await self.update(name, document, None)
 
     async def update(self, name: str, document: JsonObject, etag: str | None) -> None:
         del etag
@@ -207,6 +209,9 @@ class HubKind:
             name,
             allocation_weight=wanted["allocationWeight"],
             apply_allocation_policy=wanted["applyAllocationPolicy"],
+            draining=wanted["draining"],
+            max_devices=wanted["maxDevices"],
+            region=wanted["region"],
         )
 
     async def delete(self, name: str, etag: str | None) -> None:
@@ -220,6 +225,9 @@ class HubKind:
         return {
             "allocationWeight": hub.allocation_weight,
             "applyAllocationPolicy": hub.apply_allocation_policy,
+            "draining": hub.draining,
+            "maxDevices": hub.max_devices or 0,
+            "region": hub.region or "",
             "local": hub.local,
         }
 
@@ -255,11 +263,11 @@ def _without(document: JsonObject, member: str) -> JsonObject:
     return {name: value for name, value in document.items() if name != member}
 
 
-_KINDS = (HubKind, GroupKind, EnrollmentKind)
+_KINDS = (HubKind, CaCertificateKind, GroupKind, EnrollmentKind)
 SECTIONS = tuple(kind.section for kind in _KINDS)
 """In the order in which things need each other."""
 
 
 def kinds_of(service: ProvisioningServiceClient, admin: HomeportAdminClient) -> Sequence[Kind]:
     """Return every kind, over one service's clients."""
-    return (HubKind(admin), GroupKind(service, admin), EnrollmentKind(service, admin))
+    return (HubKind(admin), CaCertificateKind(admin), GroupKind(service, admin), EnrollmentKind(service, admin))

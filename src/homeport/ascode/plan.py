@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from homeport.ascode.documents import Difference, JsonObject, comparable, differences
+from homeport.ascode.existing import Existing
 from homeport.ascode.files import DeclarationError, Declarations, Declared
-from homeport.ascode.kinds import Existing, Kind
+from homeport.ascode.kinds import Kind
 
 MAX_NAMED = 1000
 """How many undeclared things are kept by name; beyond, they are counted."""

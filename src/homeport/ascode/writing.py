@@ -9,7 +9,7 @@ import tomli_w
 import yaml
 
 from homeport.ascode.documents import MADE_BY_SERVICE, JsonObject
-from homeport.client import EnrollmentGroup, IndividualEnrollment, LinkedHub
+from homeport.client import CaCertificate, EnrollmentGroup, IndividualEnrollment, LinkedHub
 from homeport.client.aio import HomeportAdminClient
 
 _PAGE = 1000
@@ -29,7 +29,7 @@ class UnwritableError(Exception):
 
 
 async def write_declarations(admin: HomeportAdminClient, file: IO[str], form: Format, *, secrets: bool) -> int:
-    """Write hubs, groups and enrollments, and return how many; symmetric keys only with `secrets`.
+    """Write hubs, CA certificates, groups and enrollments, and return how many; symmetric keys only with `secrets`.
 
     Without their keys, things that are declared anew elsewhere get new ones. What no export tells, a hub's connection
     string, becomes a reference to an environment variable. Raises ClientError and UnwritableError.
@@ -52,14 +52,27 @@ async def write_declarations(admin: HomeportAdminClient, file: IO[str], form: Fo
 async def _everything(admin: HomeportAdminClient, *, secrets: bool) -> AsyncIterator[tuple[str, str, JsonObject]]:
     for hub in await admin.hubs():
         yield "hubs", hub.name, _hub(hub)
+    for authority in await admin.ca_certificates():
+        yield "caCertificates", authority.name, _authority(authority)
     async for group in admin.export_enrollment_groups(page_size=_PAGE):
         yield "enrollmentGroups", group.enrollment_group_id, _document(group, "enrollmentGroupId", secrets=secrets)
     async for each in admin.export_individual_enrollments(page_size=_PAGE):
         yield "enrollments", each.registration_id, _document(each, "registrationId", secrets=secrets)
 
 
+def _authority(one: CaCertificate) -> JsonObject:
+    revocation = {name: value for name, value in msgspec.to_builtins(one.revocation).items() if value is not None}
+    return {"certificate": one.certificate, "isVerified": one.is_verified, "revocation": revocation}
+
+
 def _hub(hub: LinkedHub) -> JsonObject:
     document: JsonObject = {"allocationWeight": hub.allocation_weight}
+    if hub.draining:
+        document["draining"] = True
+    if hub.max_devices is not None:
+        document["maxDevices"] = hub.max_devices
+    if hub.region is not None:
+        document["region"] = hub.region
     if not hub.apply_allocation_policy:
         document["applyAllocationPolicy"] = False
     if hub.local:

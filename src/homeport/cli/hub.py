@@ -5,9 +5,11 @@ from typing import Annotated
 
 import msgspec
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from homeport.cli.console import DataOption, Output, OutputOption, admin, fail, out
+from homeport.client import LinkedHub
 
 app = typer.Typer(
     help="Hubs: create one here, link one elsewhere, list them.", no_args_is_help=True, add_completion=False
@@ -76,6 +78,68 @@ def unlink(name: Annotated[str, typer.Argument(help="Name of the linked hub.")],
     out.print(f"Hub [bold]{name}[/] takes no more new devices.")
 
 
+@app.command("set")
+def set_hub(
+    name: Annotated[str, typer.Argument(help="Name of the linked hub.")],
+    weight: Annotated[
+        int | None, typer.Option("--weight", min=1, max=1000, help="Share of the devices, relative to the other hubs.")
+    ] = None,
+    max_devices: Annotated[
+        int | None, typer.Option("--max-devices", min=0, help="Take no new devices beyond so many; 0: no limit.")
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option("--region", help="Where the hub is, for lowest latency; empty: nowhere.")
+    ] = None,
+    take_part: Annotated[
+        bool | None,
+        typer.Option(
+            "--take-part/--no-take-part",
+            help="Whether policies choose it; without, its devices move away.",
+            show_default=False,
+        ),
+    ] = None,
+    data: DataOption = None,
+) -> None:
+    """Change how a hub takes part in allocation."""
+    with admin(data) as client:
+        hub = client.update_hub(
+            name,
+            allocation_weight=weight,
+            apply_allocation_policy=take_part,
+            max_devices=max_devices,
+            region=region,
+        )
+    out.print(f"Hub [bold]{escape(hub.name)}[/]: {escape(_standing(hub))}.", soft_wrap=True)
+
+
+@app.command("drain")
+def drain(
+    name: Annotated[str, typer.Argument(help="Name of the linked hub.")],
+    undo: Annotated[bool, typer.Option("--undo", help="Let it take new devices again.")] = False,
+    data: DataOption = None,
+) -> None:
+    """Send no new devices to a hub; those that live there keep it."""
+    with admin(data) as client:
+        hub = client.update_hub(name, draining=not undo)
+    out.print(f"Hub [bold]{escape(hub.name)}[/]: {escape(_standing(hub))}.", soft_wrap=True)
+
+
+@app.command("check")
+def check(
+    name: Annotated[str | None, typer.Argument(help="Name of the linked hub; all if left out.")] = None,
+    data: DataOption = None,
+) -> None:
+    """Look at the links now: reachable or not, credentials and rights sufficient or not; exit code 1 if one is not."""
+    with admin(data) as client:
+        names = [name] if name else [hub.name for hub in client.hubs()]
+        hubs = [client.check_hub(each) for each in names]
+    for hub in hubs:
+        detail = f"  {escape(hub.health.detail)}" if hub.health and hub.health.detail else ""
+        out.print(f"{_health(hub)}  [bold]{escape(hub.name)}[/]  {escape(hub.host_name)}{detail}", soft_wrap=True)
+    if any(hub.health is None or hub.health.state != "healthy" for hub in hubs):
+        raise typer.Exit(1)
+
+
 @app.command("list")
 def list_hubs(data: DataOption = None, output: OutputOption = Output.TABLE) -> None:
     """List the linked hubs."""
@@ -85,15 +149,39 @@ def list_hubs(data: DataOption = None, output: OutputOption = Output.TABLE) -> N
         typer.echo(msgspec.json.format(msgspec.json.encode(hubs)).decode())
         return
     table = Table(
-        "hub", "host name", "weight", "takes part", "served by", box=None, pad_edge=False, header_style="bold"
-    )
+        "hub", "host name", "devices", "weight", "new devices", "region", "served by", "health",
+        box=None, pad_edge=False, header_style="bold",
+    )  # fmt: skip
     for hub in hubs:
-        served_by = "this server" if hub.local else "another host"
+        limit = f" of {hub.max_devices}" if hub.max_devices is not None else ""
         table.add_row(
-            hub.name,
-            hub.host_name,
+            escape(hub.name),
+            escape(hub.host_name),
+            f"{hub.devices}{limit}",
             str(hub.allocation_weight),
-            "yes" if hub.apply_allocation_policy else "no",
-            served_by,
+            _takes(hub),
+            escape(hub.region or ""),
+            "this server" if hub.local else "another host",
+            _health(hub),
         )
     out.print(table)
+
+
+def _standing(hub: LinkedHub) -> str:
+    limit = "" if hub.max_devices is None else f" of at most {hub.max_devices}"
+    region = f", region {hub.region}" if hub.region else ""
+    return f"weight {hub.allocation_weight}, {hub.devices} devices{limit}, new devices: {_takes(hub)}{region}"
+
+
+def _takes(hub: LinkedHub) -> str:
+    if not hub.apply_allocation_policy:
+        return "only if named"
+    if hub.draining:
+        return "drained"
+    return "full" if hub.max_devices is not None and hub.devices >= hub.max_devices else "yes"
+
+
+def _health(hub: LinkedHub) -> str:
+    state = hub.health.state if hub.health else "not checked yet"
+    colour = "green" if state == "healthy" else "dim" if hub.health is None else "red"
+    return f"[{colour}]{state}[/]"

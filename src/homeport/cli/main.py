@@ -11,8 +11,8 @@ import typer
 from homeport import __version__
 
 COMMANDS = (
-    "serve", "connection", "trust", "hub", "policy", "plan", "apply", "export", "import",
-    "query", "counts", "why", "admin", "audit", "events", "ip-filter", "demo",
+    "serve", "connection", "trust", "hub", "authority", "certificate", "policy", "allocation", "device", "plan",
+    "apply", "export", "import", "query", "counts", "why", "admin", "audit", "events", "ip-filter", "demo",
 )  # fmt: skip
 
 

@@ -36,6 +36,22 @@ def serve(
     mqtt_port: Annotated[int | None, typer.Option("--mqtt-port", show_default="8883")] = None,
     amqp_port: Annotated[int | None, typer.Option("--amqp-port", show_default="5671")] = None,
     portal_port: Annotated[int | None, typer.Option("--portal-port", show_default="8080, on loopback")] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--key-file",
+            help="Master key over the private keys of certificate authorities.",
+            show_default="master.key in the data directory, made if missing",
+        ),
+    ] = None,
+    allocation_module: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allocation-module",
+            help="package.module:function for custom allocation in this process; repeatable.",
+            show_default="none",
+        ),
+    ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="A homeport.toml.", envvar="HOMEPORT_CONFIG")] = None,
     limit: Annotated[
         list[str] | None,
@@ -73,6 +89,8 @@ def serve(
         "mqtt_port": mqtt_port,
         "amqp_port": amqp_port,
         "portal_port": portal_port,
+        "master_key_file": None if key_file is None else str(key_file),
+        "allocation_module": tuple(allocation_module or ()),
         "log_level": log_level,
         "ip_filter": ip_filter,
         "limits": tuple(limit or ()),

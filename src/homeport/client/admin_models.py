@@ -57,6 +57,15 @@ class Registration(RegistrationState, kw_only=True):
     """`tpm`, `x509` or `symmetricKey`."""
 
 
+class HubHealth(_Document, kw_only=True, frozen=True):
+    """How the link to a hub was when the server last looked at it."""
+
+    state: str
+    """`healthy`, `unreachable`, `unauthorized` or `refusing`."""
+    detail: str = ""
+    checked_date_time_utc: datetime
+
+
 class IpFilterRule(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
     """One rule of the IP filter; the first that matches an address decides."""
 
@@ -90,6 +99,15 @@ class LinkedHub(_Document, kw_only=True, frozen=True):
     host_name: str
     allocation_weight: int
     apply_allocation_policy: bool
+    draining: bool = False
+    """Takes no new devices; those that live there keep it."""
+    max_devices: int | None = None
+    """Takes no new devices once so many are assigned to it."""
+    region: str | None = None
+    devices: int = 0
+    """Devices assigned to it, or on their way."""
+    health: HubHealth | None = None
+    """None until the server has looked."""
     local: bool
     """Served by this Homeport itself."""
     created_date_time_utc: datetime | None = None

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from homeport.client.errors import UnexpectedAnswerError
-from homeport.client.registration import API_VERSION, Answer, TpmKeys
+from homeport.client.registration import Answer, TpmKeys
 from homeport.proto.amqp import Data, Error, Message, Properties, SaslCode, SaslOutcome, Symbol
 from homeport.wire import WireError
 from homeport.wire import decode as decode_document
@@ -14,7 +14,6 @@ from homeport.wire.dps_device import Challenge, error_body
 
 WEBSOCKET_PROTOCOL: Final = "AMQPWSB10"
 TPM: Final = "TPM"
-LINK_PROPERTIES: Final = {Symbol("com.microsoft:api-version"): API_VERSION}
 EMPTY: Final = b"\0"
 """What asks for the next part of an exchange in SASL TPM."""
 
@@ -25,6 +24,11 @@ _REFUSED_STATUS: Final = 401
 def address(id_scope: str, registration_id: str) -> str:
     """Return the address of both links, and the user name of SASL PLAIN."""
     return f"{id_scope}/registrations/{registration_id}"
+
+
+def link_properties(api_version: str) -> dict[Symbol, str]:
+    """Return what both links say of themselves."""
+    return {Symbol("com.microsoft:api-version"): api_version}
 
 
 def register_message(body: bytes, correlation_id: str) -> Message:

@@ -36,10 +36,14 @@ class _Document(msgspec.Struct, rename="camel", kw_only=True, omit_defaults=True
 
 
 class TpmAttestation(_Document, kw_only=True):
-    """Base64 of the TPM's public keys, as `TPM2B_PUBLIC`."""
+    """Base64 of the TPM's public keys, as `TPM2B_PUBLIC`. Groups, which only Homeport has, use the other members."""
 
-    endorsement_key: str
+    endorsement_key: str = ""
     storage_root_key: str | None = None
+    endorsement_ca_references: list[str] | None = None
+    """Names of uploaded CA certificates that issue endorsement certificates."""
+    endorsement_key_hashes: list[str] | None = None
+    """SHA-256 of endorsement keys: hex, or the registration ids made of them."""
 
 
 class SymmetricKeyAttestation(_Document, kw_only=True):
@@ -110,6 +114,18 @@ class AttestationMechanism(_Document, kw_only=True):
         storage = None if storage_root_key is None else _base64(storage_root_key)
         keys = TpmAttestation(endorsement_key=_base64(endorsement_key), storage_root_key=storage)
         return cls(type="tpm", tpm=keys)
+
+    @classmethod
+    def for_tpm_group(cls, *, ca_references: Sequence[str] = (), key_hashes: Sequence[str] = ()) -> Self:
+        """Trust TPMs nobody enrolled one by one; only Homeport has such groups.
+
+        `ca_references` are names of uploaded, verified CA certificates of TPM makers, `key_hashes` the SHA-256 of
+        endorsement keys as `TPM2B_PUBLIC`, in hex, or the registration ids that devices make of them.
+        """
+        group = TpmAttestation(
+            endorsement_ca_references=list(ca_references) or None, endorsement_key_hashes=list(key_hashes) or None
+        )
+        return cls(type="tpm", tpm=group)
 
     @classmethod
     def for_symmetric_key(cls, *, primary_key: str | None = None, secondary_key: str | None = None) -> Self:

@@ -25,10 +25,10 @@ class Response:
     retry_after: str | None
 
 
-def user_name(id_scope: str, registration_id: str) -> str:
+def user_name(id_scope: str, registration_id: str, api_version: str = API_VERSION) -> str:
     """Return the CONNECT user name (contract dps.md 4.1)."""
     version = quote(CLIENT_VERSION, safe="")
-    return f"{id_scope}/registrations/{registration_id}/api-version={API_VERSION}&ClientVersion={version}"
+    return f"{id_scope}/registrations/{registration_id}/api-version={api_version}&ClientVersion={version}"
 
 
 def register_topic(request_id: str) -> str:

@@ -2,7 +2,8 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+import ssl
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -16,6 +17,8 @@ from homeport.wire import WireError, dps_device, parse_time
 from homeport.wire import decode as decode_document
 
 API_VERSION: Final = "2021-06-01"
+ISSUING_API_VERSION: Final = "2026-11-01"
+"""The first stable one that knows certificate requests (contract dps.md 13.1)."""
 TOKEN_LIFE: Final = timedelta(hours=1)
 DEFAULT_HOST: Final = "global.azure-devices-provisioning.net"
 POLL_SECONDS: Final = 2.0
@@ -40,6 +43,14 @@ class RegistrationResult:
     etag: str | None
     created_date_time: datetime | None
     last_updated_date_time: datetime | None
+    issued_certificate_chain: tuple[bytes, ...] = field(default=(), repr=False)
+    """DER: the certificate that was asked for, then its issuers, the root last; empty if none was."""
+
+    @property
+    def issued_certificate_pem(self) -> str:
+        """The issued certificate and those above it but the root: the file a TLS client shows; empty without one."""
+        shown = self.issued_certificate_chain[:-1]
+        return "".join(ssl.DER_cert_to_PEM_cert(der) for der in shown)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,13 +93,21 @@ class TpmKeys:
 
     endorsement_key: bytes
     storage_root_key: bytes
+    endorsement_chain: tuple[bytes, ...] = ()
+    """The endorsement key's certificate and its issuers, DER; for TPM enrollment groups, which only Homeport has."""
 
 
-def register_body(registration_id: str, payload: Any, tpm: TpmKeys | None = None) -> bytes:
+def register_body(registration_id: str, payload: Any, tpm: TpmKeys | None = None, csr: bytes | None = None) -> bytes:
     """Write the body of a register request; `payload` is any JSON value, None for none."""
     document: dict[str, Any] = {"registrationId": registration_id}
     if tpm is not None:
         document["tpm"] = {"endorsementKey": tpm.endorsement_key, "storageRootKey": tpm.storage_root_key}
+        if tpm.endorsement_chain:
+            document["tpm"]["endorsementCertificate"] = tpm.endorsement_chain[0]
+        if len(tpm.endorsement_chain) > 1:
+            document["tpm"]["endorsementCertificateChain"] = list(tpm.endorsement_chain[1:])
+    if csr is not None:
+        document["csr"] = csr
     if payload is not None:
         document["payload"] = payload
     return msgspec.json.encode(document)
@@ -169,9 +188,17 @@ def _assigned(operation_id: str, state: dps_device.RegistrationResult) -> Assign
             etag=state.etag or None,
             created_date_time=_time(state.created_date_time_utc or None),
             last_updated_date_time=_time(state.last_updated_date_time_utc or None),
+            issued_certificate_chain=_chain(state.issued_certificate_chain or ()),
         ),
         hub_key=_blob(state.tpm.authentication_key) if state.tpm is not UNSET else None,
     )
+
+
+def _chain(texts: Sequence[str]) -> tuple[bytes, ...]:
+    try:
+        return tuple(base64.b64decode(text, validate=True) for text in texts)
+    except (binascii.Error, ValueError) as error:
+        raise UnexpectedAnswerError("the service's issuedCertificateChain is not Base64") from error
 
 
 def _time(text: str | None) -> datetime | None:
@@ -179,3 +206,12 @@ def _time(text: str | None) -> datetime | None:
         return None if text is None else parse_time(text)
     except ValueError:
         return None
+
+
+def with_latencies(payload: Any, latencies: Mapping[str, float] | None) -> Any:
+    """Put measured latencies, in milliseconds by host name, into a register call's payload. Raises TypeError."""
+    if not latencies:
+        return payload
+    if not isinstance(payload, dict | None):
+        raise TypeError("latencies travel in a payload that is an object, or in one of their own")
+    return {**(payload or {}), "homeport": {"latencies": dict(latencies)}}

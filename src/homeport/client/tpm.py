@@ -1,12 +1,13 @@
 """A device's TPM 2.0: its keys, and the proofs made inside it (contract dps.md 7.1, 7.5). Needs `homeport[tpm]`."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
 from homeport.client.errors import TpmError, TpmLockedError, TpmUnavailableError
+from homeport.client.tpm_certificate import read_endorsement_certificate
 from homeport.security import tpm as structures
 
 DEFAULT_TCTI: Final = "device:/dev/tpmrm0"
@@ -57,11 +58,13 @@ class TpmSecurityProvider:
         ek_handle: int = EK_HANDLE,
         srk_handle: int = SRK_HANDLE,
         identity_key_handle: int = IDENTITY_KEY_HANDLE,
+        endorsement_issuers: Sequence[bytes] = (),
     ) -> None:
         """Open the TPM behind `tcti`, for instance `device:/dev/tpmrm0` or `swtpm:path=/run/tpm.sock`.
 
         Without `registration_id` it is derived from the endorsement key (contract dps.md 1.3). The authorizations
-        are those of the owner and endorsement hierarchies, empty on most machines.
+        are those of the owner and endorsement hierarchies, empty on most machines. `endorsement_issuers` (DER) are
+        sent along with the TPM's own certificate, for a service that knows its maker's root only.
         """
         self._lock = threading.RLock()
         self._srk_handle = srk_handle
@@ -81,9 +84,12 @@ class TpmSecurityProvider:
             self._srk, self._storage_root_key = self._storage_key(
                 "storage root key", srk_handle, _SRK_TEMPLATE, self._tss.ESYS_TR.OWNER
             )
+            with self._exclusive("reading the endorsement certificate") as esapi:
+                certificate = read_endorsement_certificate(self._tss, esapi, self._endorsement_key)
         except BaseException:
             self.close()
             raise
+        self._endorsement_chain = () if certificate is None else (certificate, *endorsement_issuers)
         self.registration_id = registration_id or structures.registration_id_of(self._endorsement_key)
 
     # --- what the device shows ---------------------------------------------------------------------------------
@@ -97,6 +103,11 @@ class TpmSecurityProvider:
     def storage_root_key(self) -> bytes:
         """The SRK's `TPM2B_PUBLIC`."""
         return self._storage_root_key
+
+    @property
+    def endorsement_chain(self) -> tuple[bytes, ...]:
+        """The EK's certificate and its issuers, DER; empty if the TPM has no certificate for its EK."""
+        return self._endorsement_chain
 
     # --- what the device proves --------------------------------------------------------------------------------
 

@@ -13,8 +13,9 @@ from homeport.bus import Bus, RegistrationFinished, RegistrationOpened
 from homeport.clock import Clock
 from homeport.dps.carrying import Carrying, Settings
 from homeport.dps.identifiers import Random
+from homeport.dps.issuing.ports import IssuedCertificateStore
 from homeport.dps.model import Registration, RegistrationStatus
-from homeport.dps.ports import HubLinks, LinkedHubStore, RegistrationStore
+from homeport.dps.ports import Allocator, HubLinks, LinkedHubStore, RegistrationStore
 from homeport.errors import ConflictError
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ class Assigner:
         registrations: RegistrationStore,
         hubs: LinkedHubStore,
         links: HubLinks,
+        issued: IssuedCertificateStore | None = None,
+        allocator: Allocator,
         bus: Bus,
         clock: Clock,
         random: Random,
@@ -45,7 +48,15 @@ class Assigner:
         poll: float = 2.0,
     ) -> None:
         self._settings = Settings(
-            registrations=registrations, hubs=hubs, links=links, clock=clock, random=random, owner=owner, lease=lease
+            registrations=registrations,
+            hubs=hubs,
+            links=links,
+            issued=issued,
+            allocator=allocator,
+            clock=clock,
+            random=random,
+            owner=owner,
+            lease=lease,
         )
         self._bus = bus
         self._poll = poll
@@ -95,6 +106,8 @@ class Assigner:
                         return registration
                     if stored.operation.id != operation or stored.status is not RegistrationStatus.ASSIGNING:
                         return stored
+                    # It rests between two tries, and says what the last one met.
+                    registration = stored
                 remaining = end - loop.time()
                 if remaining <= 0:
                     return registration

@@ -10,11 +10,15 @@ from homeport.dps.model import Attempt, CallContext, DeviceClaim, Evidence, Outc
 from homeport.dps.ports import AttemptStore
 from homeport.errors import Code, HomeportError
 
+_RETRY_AFTER = 5
+
 _ADVICE = {
     Code.NO_HUB: "Link a hub, or correct the enrollment's hubs and allocation policy.",
-    Code.CUSTOM_ALLOCATION_FAILED: "Choose another allocation policy for this enrollment.",
+    Code.CUSTOM_ALLOCATION_FAILED: "Read what was answered; correct the webhook or function, or the policy.",
+    Code.CUSTOM_ALLOCATION_UNAUTHORIZED: "Correct the key in the query of the enrollment's webhook URL.",
     Code.HUB_REFUSED: "Read the hub's reason; check the linked hub's connection string and its rights.",
     Code.ASSIGNMENT_TIMED_OUT: "Check that the hub can be reached from this server; the device may register again.",
+    Code.CERTIFICATE_REFUSED: "Correct the enrollment's authority and policy, or the key that the device makes.",
     Code.THROTTLED: "Look for what calls so often; `homeport serve --limit` changes the limits.",
     Code.CONFLICT: "The device may try again; if it goes on, two devices use the same registration id.",
     Code.INTERNAL: "The server's log has the details under this tracking id.",
@@ -32,7 +36,9 @@ class RefusedError(HomeportError):
     """The device did not prove who it is; the record has more than the message tells."""
 
     def __init__(self, refused: Refused) -> None:
-        super().__init__(refused.code, refused.message)
+        # What is missing for a while may be there at the next try.
+        wait = _RETRY_AFTER if refused.code is Code.UNAVAILABLE else None
+        super().__init__(refused.code, refused.message, retry_after=wait)
         self.refused = refused
 
 
@@ -64,6 +70,10 @@ class Recorder:
         """Note where the register call has led to."""
         outcome = _OUTCOMES[registration.status]
         hub = registration.assignment.hub if registration.assignment else None
+        explanation = registration.operation.explanation
+        if explanation:
+            unanswered = registration.status is RegistrationStatus.FAILED or registration.operation.question is not None
+            (self.findings.failed if unanswered else self.findings.passed)("custom allocation", explanation)
         match registration.status:
             case RegistrationStatus.ASSIGNED:
                 self._write(outcome, None, f"assigned to {hub} ({registration.substatus})", "", hub=hub)

@@ -1,4 +1,4 @@
-"""One open operation on its way: read the twin to be moved, write the target hub, clear the old one, conclude.
+"""One open operation on its way: ask for the hub, read the twin to be moved, write the hub, clear the old one, end.
 
 A device hears `assigned` only after the last write here, and that one comes after the hub has identity and twin.
 """
@@ -7,23 +7,31 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Any, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, TypeVar, assert_never
 
 from homeport.clock import Clock
 from homeport.dps.allocation import by_host
+from homeport.dps.asking import AskAgain, Chosen, Unanswered, ask, no_room, out_of_time
 from homeport.dps.identifiers import Random, new_etag
+from homeport.dps.issuing.ports import IssuedCertificateStore
 from homeport.dps.model import (
     Assignment,
+    CertificateRef,
     DeviceSpec,
     Failure,
+    Issuance,
     LinkedHub,
     Operation,
     Registration,
     RegistrationStatus,
     Step,
+    ThumbprintCredential,
 )
+from homeport.dps.opening import identity_digest
 from homeport.dps.ports import (
+    Allocator,
+    HubFullError,
     HubLink,
     HubLinks,
     HubRefusedError,
@@ -52,8 +60,10 @@ class Settings:
     registrations: RegistrationStore
     hubs: LinkedHubStore
     links: HubLinks
+    issued: IssuedCertificateStore | None
     clock: Clock
     random: Random
+    allocator: Allocator
     owner: str
     lease: timedelta
 
@@ -71,10 +81,13 @@ class Carrying:
 
         Raises ConflictError when the operation is no longer ours.
         """
-        if self._operation.step is Step.PROVISION and self._settings.clock.now() >= self._operation.deadline:
-            return await self._fail(Code.ASSIGNMENT_TIMED_OUT, self._too_late())
-        hubs = await self._settings.hubs.all()
+        late = self._settings.clock.now() >= self._operation.deadline
+        if late and self._operation.step in {Step.ASK, Step.PROVISION}:
+            return await self._end_late()
         try:
+            if self._operation.step is Step.ASK and (unsettled := await self._ask()) is not None:
+                return unsettled
+            hubs = await self._settings.hubs.all()
             if self._operation.step is Step.PROVISION:
                 missing = self._unlinked(hubs)
                 if missing is not None:
@@ -87,6 +100,12 @@ class Carrying:
         except HubRefusedError as error:
             return await self._fail(Code.HUB_REFUSED, f"The hub refused the device: {error}")
         return await self._succeed()
+
+    async def _end_late(self) -> Registration:
+        question = self._operation.question
+        if self._operation.step is Step.ASK and question is not None:
+            return await self._unanswered(out_of_time(question, self._operation.explanation))
+        return await self._fail(Code.ASSIGNMENT_TIMED_OUT, self._too_late())
 
     def _too_late(self) -> str:
         attempts = self._operation.attempts
@@ -114,6 +133,62 @@ class Carrying:
 
     # ---------------------------------------------------------------- steps
 
+    async def _ask(self) -> Registration | None:
+        """Put the question; return the record if the operation ends or rests here, None if it goes on."""
+        settings, question = self._settings, self._operation.question
+        assert question is not None
+        asked = await ask(self._registration, settings.allocator, settings.hubs, settings.random, self._patiently)
+        match asked:
+            case AskAgain():
+                retry_at = settings.clock.now() + asked.after
+                log.warning(
+                    "%s, operation %s: %s", self._registration.registration_id, self._operation.id, asked.explanation
+                )
+                if retry_at >= self._operation.deadline:
+                    return await self._unanswered(out_of_time(question, asked.explanation))
+                return await self._rest(retry_at, explanation=asked.explanation)
+            case Unanswered():
+                return await self._unanswered(asked)
+            case Chosen():
+                try:
+                    await self._settle_on(asked)
+                except HubFullError:
+                    return await self._unanswered(no_room(question, asked.settled.plan.target.hub))
+                return None
+            case _:
+                assert_never(asked)
+
+    async def _settle_on(self, chosen: Chosen) -> None:
+        """Record the answer before anything follows from it: from here on the question is never put again."""
+        settled = chosen.settled
+        await self._store(
+            replace(
+                self._operation,
+                step=Step.PROVISION,
+                target=settled.plan.target,
+                leaves=settled.leaves,
+                migrate_from=settled.migrate_from,
+                spec=settled.spec,
+                success=settled.plan.success,
+                own_twin=chosen.own_twin,
+                question=None,
+                explanation=chosen.explanation,
+                attempts=0,
+                lease_until=self._settings.clock.now() + self._settings.lease,
+            ),
+            room=chosen.room,
+            payload=chosen.payload,
+            tpm_key_blob=settled.tpm_key_blob,
+        )
+
+    async def _unanswered(self, unanswered: Unanswered) -> Registration:
+        failure = unanswered.failure
+        return await self._fail(failure.code, failure.message, explanation=unanswered.explanation)
+
+    async def _patiently(self, call: Awaitable[bytes], seconds: float) -> bytes:
+        async with asyncio.timeout(seconds):
+            return await self._held(call)
+
     async def _provision(self, hubs: Sequence[LinkedHub]) -> None:
         spec = self._operation.spec
         link = self._link(self._target, hubs)
@@ -121,10 +196,26 @@ class Carrying:
         assert link is not None
         if self._operation.migrate_from is not None:
             spec = await self._with_migrated_data(spec, self._operation.migrate_from, hubs)
+        if self._operation.issuance is not None:
+            spec = replace(spec, credential=accepting(self._operation.issuance))
         await self._held(link.provision(spec))
+        await self._withdraw_revoked(link)
         if self._operation.leaves is not None:
             # From here on the old identity may go, so the way back to reading it must be closed first.
             await self._save(replace(self._operation, step=Step.REMOVE_OLD, spec=None))
+
+    async def _withdraw_revoked(self, link: HubLink) -> None:
+        """Take a certificate of before back from the hub if it was revoked since the operation was opened.
+
+        Whoever revokes marks first and then looks at the hubs: one of the two sees what the other did.
+        """
+        issuance, issued = self._operation.issuance, self._settings.issued
+        if issuance is None or issued is None:
+            return
+        for before in (issuance.replaces, None if issuance.is_new else issuance.ref):
+            known = None if before is None else await issued.get(before.serial_number)
+            if known is not None and known.revocation is not None:
+                await self._held(link.withdraw(self._target.device_id, known.ref.thumbprint))
 
     async def _with_migrated_data(self, spec: DeviceSpec, home: Assignment, hubs: Sequence[LinkedHub]) -> DeviceSpec:
         link = self._link(home, hubs)
@@ -133,6 +224,8 @@ class Carrying:
         if device is None:
             # Deleted there by hand: nothing to move, so the device starts with its initial twin.
             return spec
+        if self._operation.own_twin:
+            return replace(spec, twin=replace(spec.twin, reported=device.twin.reported), iot_edge=device.iot_edge)
         return replace(spec, twin=device.twin, iot_edge=device.iot_edge)
 
     async def _remove_old(self, hubs: Sequence[LinkedHub]) -> None:
@@ -157,11 +250,23 @@ class Carrying:
             substatus=self._operation.success,
             assignment=self._target,
             failure=None,
+            certificate=self._certificate(),
         )
 
-    async def _fail(self, code: Code, message: str) -> Registration:
+    def _certificate(self) -> CertificateRef | None:
+        """Return the issued certificate that the hub accepts now: the new one, or the one the device showed itself."""
+        operation, before = self._operation, self._registration.certificate
+        if operation.issuance is not None:
+            return operation.issuance.ref
+        if before is None:
+            return None
+        shown = identity_digest(ThumbprintCredential(primary=before.thumbprint, secondary=before.thumbprint))
+        return before if operation.identity_digest == shown else None
+
+    async def _fail(self, code: int, message: str, *, explanation: str | None = None) -> Registration:
+        ended = self._ended(RegistrationStatus.FAILED)
         return await self._store(
-            self._ended(RegistrationStatus.FAILED),
+            ended if explanation is None else replace(ended, explanation=explanation),
             status=RegistrationStatus.FAILED,
             substatus=None,
             failure=Failure(code=code, message=message),
@@ -174,6 +279,7 @@ class Carrying:
             status=status,
             step=Step.DONE,
             spec=None,
+            question=None,
             retry_at=None,
             lease_owner=None,
             lease_until=None,
@@ -194,8 +300,19 @@ class Carrying:
             return await self._fail(
                 Code.ASSIGNMENT_TIMED_OUT, f"The hub did not answer before the operation's deadline: {error}"
             )
+        return await self._rest(retry_at)
+
+    async def _rest(self, retry_at: datetime, **changes: Any) -> Registration:
+        """Set the operation aside for another try, whoever makes it."""
         return await self._store(
-            replace(operation, attempts=operation.attempts + 1, retry_at=retry_at, lease_owner=None, lease_until=None)
+            replace(
+                self._operation,
+                attempts=self._operation.attempts + 1,
+                retry_at=retry_at,
+                lease_owner=None,
+                lease_until=None,
+                **changes,
+            )
         )
 
     # ---------------------------------------------------------------- record and lease
@@ -205,7 +322,7 @@ class Carrying:
         until = self._settings.clock.now() + self._settings.lease
         await self._store(replace(operation, lease_until=until))
 
-    async def _store(self, operation: Operation, **changes: Any) -> Registration:
+    async def _store(self, operation: Operation, *, room: int | None = None, **changes: Any) -> Registration:
         settings = self._settings
         changed = replace(
             self._registration,
@@ -214,7 +331,7 @@ class Carrying:
             updated_at=settings.clock.now(),
             **changes,
         )
-        await settings.registrations.save(changed, lease_owner=settings.owner)
+        await settings.registrations.save(changed, lease_owner=settings.owner, room=room)
         self._registration = changed
         return changed
 
@@ -247,3 +364,9 @@ class Carrying:
             except Exception:
                 log.exception("could not renew the lease of operation %s", self._operation.id)
             await asyncio.sleep(interval)
+
+
+def accepting(issuance: Issuance) -> ThumbprintCredential:
+    """Return what the hub is to accept: the new certificate, and the one before until the device has changed over."""
+    before = issuance.replaces or issuance.ref
+    return ThumbprintCredential(primary=issuance.ref.thumbprint, secondary=before.thumbprint)

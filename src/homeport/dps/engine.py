@@ -9,32 +9,39 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
 
-from homeport.bus import Bus, RegistrationOpened
+from homeport.bus import Bus
 from homeport.clock import Clock
-from homeport.dps.allocation import by_host
+from homeport.dps.allocation import open_hosts
 from homeport.dps.assigner import Assigner
 from homeport.dps.attempts import Recorder, RefusedError
 from homeport.dps.attestation import (
     UNAUTHORIZED,
     Attested,
+    ChainProof,
     Challenge,
     Findings,
     IssuedChallenge,
+    Proof,
     Refused,
+    TokenProof,
+    TpmProof,
+    Trust,
     Verdict,
     challenge_keys,
+    may_be_of_group,
     read,
     verify,
 )
+from homeport.dps.fleet import read_fleet
 from homeport.dps.identifiers import Random
+from homeport.dps.issuing.issuance import Issuer, refuse_revoked
 from homeport.dps.model import (
-    AllocationPolicy,
     CallContext,
+    CaReferences,
+    CertificateEvidence,
     DeviceClaim,
-    EnrollmentGroup,
     Evidence,
     NoEvidence,
-    Operation,
     Outcome,
     Registration,
     RegistrationStatus,
@@ -42,17 +49,24 @@ from homeport.dps.model import (
     TpmAttestation,
     TpmEvidence,
 )
-from homeport.dps.opening import Opening, identity_digest, open_registration
-from homeport.dps.ports import AttemptStore, ChallengeStore, EnrollmentStore, LinkedHubStore, RegistrationStore
+from homeport.dps.opening import identity_digest
+from homeport.dps.ports import (
+    AttemptStore,
+    CaCertificateStore,
+    ChallengeStore,
+    EnrollmentStore,
+    LinkedHubStore,
+    RegistrationStore,
+)
 from homeport.dps.possession import refuse_without_possession
+from homeport.dps.registering import RegisterCall, Registering
+from homeport.dps.revocation import Revocation
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.security.explain import quoted
-from homeport.wire.versions import hears_assigning_first
+from homeport.security.x509_request import CertificateRequest
 
 _ROUNDS = 8
 """How often a record that keeps changing under us is read and decided anew before the device is sent away."""
-
-
 _LATEST = 8
 
 
@@ -79,25 +93,14 @@ class Stores:
     challenges: ChallengeStore
     attempts: AttemptStore
     hubs: LinkedHubStore
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Call:
-    """One register call of a device that has proven itself."""
-
-    claim: DeviceClaim
-    attested: Attested
-    digest: str
-    payload: bytes | None
-    context: CallContext
-    findings: Findings
-    waits: Callable[[], None]
+    certificates: CaCertificateStore
 
 
 class Engine:
     """Answers devices. `patience` is how many seconds a register call may wait for its hub before it says `assigning`.
 
-    `time_limit` is how long an operation may go on in the background; then it has failed.
+    `time_limit` is how long an operation may go on in the background; then it has failed. Without `revocation` no
+    certificate authority is asked whether it took a certificate back.
     """
 
     def __init__(
@@ -109,19 +112,29 @@ class Engine:
         bus: Bus,
         clock: Clock,
         random: Random,
-        default_policy: AllocationPolicy = AllocationPolicy.HASHED,
+        issuer: Issuer | None = None,
         patience: float = 2.0,
         time_limit: timedelta = timedelta(minutes=10),
+        revocation: Revocation | None = None,
     ) -> None:
         self.id_scope = id_scope
         self._stores = stores
-        self._assigner = assigner
-        self._bus = bus
         self._clock = clock
         self._random = random
-        self._default_policy = default_policy
-        self._patience = patience
-        self._time_limit = time_limit
+        self._issuer = issuer
+        self._revocation = revocation
+        self._trust = Trust()
+        self._registering = Registering(
+            registrations=stores.registrations,
+            hubs=stores.hubs,
+            assigner=assigner,
+            issuer=issuer,
+            bus=bus,
+            clock=clock,
+            random=random,
+            patience=patience,
+            time_limit=time_limit,
+        )
 
     async def register(
         self,
@@ -129,40 +142,54 @@ class Engine:
         evidence: Evidence,
         payload: bytes | None,
         context: CallContext,
+        request: CertificateRequest | None = None,
         *,
         waits: Callable[[], None] = lambda: None,
     ) -> Registered | ChallengeIssued:
-        """Prove the device, give it a home, and wait a little for the hub.
+        """Prove the device, give it a home, and wait a little for the hub; with a `request`, issue a certificate.
 
         `waits` is called when what is left is to wait for a hub elsewhere, which costs no processor time here.
-        Raises RefusedError, and HomeportError CONFLICT if registrations with different credentials race.
+        Raises RefusedError, and HomeportError CONFLICT if registrations with different credentials race,
+        CERTIFICATE_REFUSED if the request cannot be granted, UNAVAILABLE if its authority cannot sign now.
         """
         with self._record(claim, evidence, context) as attempt:
             findings = attempt.findings
-            verdict = await self._judge(claim, evidence, findings)
-            match verdict:
-                case Refused():
-                    raise RefusedError(verdict)
-                case Challenge():
-                    await self._stores.challenges.put(verdict.pending)
-                    attempt.challenged()
-                    return ChallengeIssued(blob=verdict.blob)
-                case Attested():
-                    registration = await self._register(
-                        _Call(
+            proof = self._read(claim, evidence, findings)
+            if isinstance(proof, Refused):
+                raise RefusedError(proof)
+            so_far = len(findings.checks)
+            for _ in range(_ROUNDS):
+                # Before the enrollment is: then whoever registers in between has changed what is to be replaced.
+                current = await self._stores.registrations.get(claim.registration_id)
+                verdict = await self._verify(proof, claim, evidence, findings)
+                match verdict:
+                    case Refused():
+                        raise RefusedError(verdict)
+                    case Challenge():
+                        await self._stores.challenges.put(verdict.pending)
+                        attempt.challenged()
+                        return ChallengeIssued(blob=verdict.blob)
+                    case Attested():
+                        call = RegisterCall(
                             claim=claim,
                             attested=verdict,
-                            digest=identity_digest(verdict.identity),
+                            digest=identity_digest(verdict.identity, request.key_digest if request else None),
                             payload=payload,
+                            leaf=evidence.chain[0] if isinstance(evidence, CertificateEvidence) else None,
                             context=context,
                             findings=findings,
+                            request=request,
                             waits=waits,
                         )
-                    )
-                    attempt.registered(registration)
-                    return Registered(registration=registration)
-                case _:
-                    assert_never(verdict)
+                        registration = await self._registering.register(call, current)
+                        if registration is not None:
+                            attempt.registered(registration)
+                            return Registered(registration=registration)
+                    case _:
+                        assert_never(verdict)
+                del findings.checks[so_far:]
+            findings.failed("operation", "the registration kept changing while it was decided")
+            raise ConflictError
 
     async def authenticate(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> None:
         """Let a connection in whose first request is still to come. Raises RefusedError; each request is judged anew.
@@ -223,6 +250,19 @@ class Engine:
                 raise HomeportError(Code.REGISTRATION_NOT_FOUND, "Registration not found.")
             return registration
 
+    async def candidates(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Sequence[str]:
+        """Return the hubs this device could be assigned to, so that it can measure. Raises RefusedError."""
+        with self._record(claim, evidence, context) as attempt:
+            verdict = await self._judge(claim, evidence, attempt.findings)
+            if isinstance(verdict, Refused):
+                raise RefusedError(verdict)
+            if not isinstance(verdict, Attested):
+                raise HomeportError(Code.UNAUTHORIZED, UNAUTHORIZED)
+            current = await self._stores.registrations.get(claim.registration_id)
+            home = current.assignment if current else None
+            fleet = await read_fleet(self._stores.hubs)
+            return open_hosts(verdict.enrollment, fleet, home.hub if home else None)
+
     def record_refusal(
         self,
         claim: DeviceClaim,
@@ -271,20 +311,28 @@ class Engine:
         findings.passed("id scope", f"it is {self.id_scope}")
         return None
 
+    def _read(self, claim: DeviceClaim, evidence: Evidence, findings: Findings) -> Proof | Refused:
+        return self._refuse_other_scope(claim, findings) or read(evidence, claim, findings)
+
     async def _judge(self, claim: DeviceClaim, evidence: Evidence, findings: Findings) -> Verdict:
-        if refusal := self._refuse_other_scope(claim, findings):
-            return refusal
-        proof = read(evidence, claim, findings)
-        if isinstance(proof, Refused):
-            return proof
+        proof = self._read(claim, evidence, findings)
+        return proof if isinstance(proof, Refused) else await self._verify(proof, claim, evidence, findings)
+
+    async def _verify(self, proof: Proof, claim: DeviceClaim, evidence: Evidence, findings: Findings) -> Verdict:
         individual = await self._stores.enrollments.get_individual(claim.registration_id)
-        groups: Sequence[EnrollmentGroup] = ()
-        pending = None
+        trust = Trust()
+        if individual is None or isinstance(individual.attestation, CaReferences):
+            trust = await self._current_trust()
         if individual is None:
-            groups = await self._stores.enrollments.groups()
-        elif isinstance(evidence, TpmEvidence) and evidence.challenge is not None:
+            challenged = trust.has_tpm_groups and isinstance(proof, TpmProof | TokenProof)
+            challenged = challenged and may_be_of_group(claim.registration_id)
+        else:
+            challenged = isinstance(individual.attestation, TpmAttestation)
+        pending = None
+        if isinstance(evidence, TpmEvidence) and evidence.challenge is not None:
+            # The connection itself carried the challenge.
             pending = evidence.challenge
-        elif isinstance(individual.attestation, TpmAttestation):
+        elif challenged:
             pending = await self._stores.challenges.get(claim.registration_id, now=self._clock.now())
         so_far = len(findings.checks)
 
@@ -293,7 +341,7 @@ class Engine:
                 proof,
                 claim,
                 individual=individual,
-                groups=groups,
+                trust=trust,
                 pending=pending,
                 now=self._clock.now(),
                 random=self._random,
@@ -307,105 +355,22 @@ class Engine:
             and isinstance(individual.attestation, SymmetricKeyAttestation)
         ):
             # Once more with the groups at hand, for a better explanation: it may be a group's key.
-            groups = await self._stores.enrollments.groups()
+            trust = await self._current_trust()
             del findings.checks[so_far:]
             verdict = judge()
+        if self._issuer is not None and isinstance(verdict, Attested) and isinstance(proof, ChainProof):
+            revoked = await self._issuer.revocation_of(proof.chain[0])
+            if revoked is not None:
+                return refuse_revoked(revoked, findings)
+        if self._revocation is not None and isinstance(verdict, Attested | Challenge) and verdict.path:
+            refused = await self._revocation.check(verdict.path, trust, findings)
+            return refused or verdict
         return verdict
 
-    # ---------------------------------------------------------------- where does it go
-
-    async def _register(self, call: _Call) -> Registration:
-        registrations = self._stores.registrations
-        claim, findings = call.claim, call.findings
-        patience = 0.0 if hears_assigning_first(claim.api_version, call.context.client_version) else self._patience
-        digest = call.digest
-        so_far = len(findings.checks)
-        current = await registrations.get(claim.registration_id)
-        if not call.attested.enrollment.enabled:
-            return await self._turn_away(call, current)
-        first_seen = current.operation.id if current else None
-        for _ in range(_ROUNDS):
-            if current is not None and current.operation.identity_digest == digest:
-                if current.status is RegistrationStatus.ASSIGNING:
-                    findings.passed("operation", "joined the one that is already open")
-                    call.waits()
-                    current = await self._assigner.outcome(current, patience)
-                    if current.operation.identity_digest == digest:
-                        return current
-                elif current.operation.id != first_seen:
-                    # Opened by the same device and finished while this call was under way: it answers both.
-                    findings.passed("operation", "shared with a call made at the same time")
-                    return current
-            if current is not None and current.status is RegistrationStatus.ASSIGNING:
-                # Another credential is being taken to a hub; its turn must end before this one can begin.
-                call.waits()
-                current = await self._assigner.outcome(current, patience)
-                if current.status is RegistrationStatus.ASSIGNING:
-                    findings.failed("operation", "one for another credential of this device is still open")
-                    raise ConflictError
-            wanted = await self._decide(call, current)
-            durable = await self._must_last_at_once(wanted.operation)
-            try:
-                stored = await registrations.open(
-                    wanted, expected_etag=current.etag if current else None, durable=durable
-                )
-            except ConflictError:
-                stored = None
-            if stored is not None and stored.operation.id == wanted.operation.id:
-                if durable:
-                    # For a hub elsewhere. One of our own is work for this processor, and part of the call's turn.
-                    call.waits()
-                return await self._carry(stored, patience)
-            del findings.checks[so_far:]
-            current = stored or await registrations.get(claim.registration_id)
-        findings.failed("operation", "the registration kept changing while it was decided")
-        raise ConflictError
-
-    async def _turn_away(self, call: _Call, current: Registration | None) -> Registration:
-        """Answer a genuine device of a disabled enrollment; an operation that is still open stays what is stored."""
-        wanted = await self._decide(call, current)
-        with suppress(ConflictError):
-            await self._stores.registrations.open(wanted, expected_etag=current.etag if current else None)
-        return wanted
-
-    async def _decide(self, call: _Call, current: Registration | None) -> Registration:
-        opening = Opening(
-            claim=call.claim,
-            attested=call.attested,
-            current=current,
-            hubs=await self._stores.hubs.all(),
-            device_payload=call.payload,
-            tracking_id=call.context.tracking_id,
-            remote_address=call.context.remote_address,
-            default_policy=self._default_policy,
-            identity_digest=call.digest,
-            lease_owner=self._assigner.owner,
-            lease=self._assigner.lease,
-        )
-        return open_registration(
-            opening,
-            now=self._clock.now(),
-            time_limit=self._time_limit,
-            random=self._random,
-            findings=call.findings,
-        )
-
-    async def _must_last_at_once(self, operation: Operation) -> bool:
-        """Tell whether the opened operation must be on disk before anything else happens.
-
-        A first assignment to a hub of our own need not: nothing outside this database follows from it before the
-        outcome is written, and that write is durable.
-        """
-        if operation.status is not RegistrationStatus.ASSIGNING or operation.target is None or operation.leaves:
-            return True
-        hub = by_host(await self._stores.hubs.all(), operation.target.hub)
-        return hub is None or hub.connection_string is not None
-
-    async def _carry(self, registration: Registration, patience: float) -> Registration:
-        if registration.status is not RegistrationStatus.ASSIGNING:
-            return registration
-        if registration.operation.lease_owner is None:
-            await self._bus.publish(RegistrationOpened(registration_id=registration.registration_id))
-        else:
-            self._assigner.begin(registration)
-        return await self._assigner.outcome(registration, patience)
+    async def _current_trust(self) -> Trust:
+        """Return what chains may end at, made anew when a group or CA certificate was changed by any process."""
+        groups = await self._stores.enrollments.groups()
+        if groups is not self._trust.groups:
+            # A change of CA certificates gives the groups anew, too (CaCertificateStore).
+            self._trust = Trust(groups, await self._stores.certificates.all(), before=self._trust)
+        return self._trust

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from homeport.dps.allocation import by_host
+from homeport.dps.ca_certificates import check_references
 from homeport.dps.model import Enrollment, EnrollmentGroup, IndividualEnrollment, Registration, attestation_kind
-from homeport.dps.ports import EnrollmentStore, LinkedHubStore, RegistrationStore
+from homeport.dps.ports import CaCertificateStore, EnrollmentStore, LinkedHubStore, RegistrationStore
 from homeport.dps.search import SearchService
 from homeport.errors import Code, HomeportError
 from homeport.security.callers import SYSTEM, Caller
@@ -40,12 +41,14 @@ class EnrollmentService:
         enrollments: EnrollmentStore,
         registrations: RegistrationStore,
         hubs: LinkedHubStore,
+        certificates: CaCertificateStore,
         max_groups: int = MAX_GROUPS,
     ) -> None:
         """`max_groups` is how many groups of one attestation there may be: every process keeps them in memory."""
         self._enrollments = enrollments
         self._registrations = registrations
         self._hubs = hubs
+        self._certificates = certificates
         self._max_groups = max_groups
         self.search = SearchService(enrollments=enrollments, registrations=registrations)
 
@@ -69,7 +72,7 @@ class EnrollmentService:
         """
         if if_match is None:
             created = build(None)
-            await self._check_hubs(created)
+            await self._check(created)
             await self._enrollments.create_individual(created, by=by)
             return created
         return await self._replace(
@@ -100,7 +103,7 @@ class EnrollmentService:
         """Do for a group what `put_individual` does; the codes are GROUP_EXISTS, GROUP_NOT_FOUND and QUOTA_EXCEEDED."""
         if if_match is None:
             created = build(None)
-            await self._check_hubs(created)
+            await self._check(created)
             await self._check_room(created)
             await self._enrollments.create_group(created, by=by)
             return created
@@ -143,7 +146,7 @@ class EnrollmentService:
             if if_match not in {ANY_VERSION, stored.etag}:
                 break
             changed = build(stored)
-            await self._check_hubs(changed)
+            await self._check(changed)
             try:
                 # What was left out came from this very version, so only this one may be replaced.
                 await replace(changed, stored.etag)
@@ -153,6 +156,11 @@ class EnrollmentService:
                 continue
             return changed
         raise HomeportError(Code.PRECONDITION_FAILED, "Precondition failed: the enrollment has another etag.")
+
+    async def _check(self, enrollment: Enrollment) -> None:
+        """Refuse an enrollment that names what does not exist."""
+        await self._check_hubs(enrollment)
+        await check_references(enrollment, self._certificates)
 
     async def _check_room(self, group: EnrollmentGroup) -> None:
         """Refuse one group too many. Groups that are created at the same moment may exceed the limit by a few."""

@@ -3,15 +3,17 @@
 A hub of our own is made by whoever serves it; this service only asks for it, and remembers the link.
 """
 
+import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from homeport.bus import Bus, HubsChanged
 from homeport.clock import Clock
+from homeport.dps.hub_health import HubHealth, HubHealthMonitor
 from homeport.dps.model import LinkedHub
-from homeport.dps.ports import LinkedHubStore
+from homeport.dps.ports import LinkedHubStore, RegistrationStore
 from homeport.errors import Code, HomeportError
 from homeport.security.callers import SYSTEM, Caller
 from homeport.security.sas import SasError, decode_key
@@ -19,6 +21,10 @@ from homeport.security.x509 import CertificateError, check_authorities
 
 MAX_HUBS = 50
 MAX_WEIGHT = 1000
+MAX_DEVICES = 1_000_000_000
+_MAX_REGION = 64
+_REST_PER_COUNT = 20.0
+"""Counting takes an eighth of a second where a million are registered: it is not done for more than 5 % of the time."""
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9\-]{0,61}[A-Za-z0-9])?")
 _HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9\-_.]*[A-Za-z0-9])?")
 _MAX_CONNECTION_STRING = 2048
@@ -39,30 +45,63 @@ class HubAdministration(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """How a hub takes part in allocation; None leaves a value as it is, or takes the default."""
+    """How a hub takes part in allocation; None leaves a value as it is, or takes the default.
+
+    `max_devices` 0 takes the limit away, an empty `region` the region.
+    """
 
     allocation_weight: int | None = None
     apply_allocation_policy: bool | None = None
+    draining: bool | None = None
+    max_devices: int | None = None
+    region: str | None = None
 
     def applied_to(self, hub: LinkedHub) -> LinkedHub:
-        """Return the hub with these values. Raises HomeportError INVALID_REQUEST for a weight out of range."""
-        weight, applies = self.allocation_weight, self.apply_allocation_policy
+        """Return the hub with these values. Raises HomeportError INVALID_REQUEST for a value out of range."""
+        weight, applies, most = self.allocation_weight, self.apply_allocation_policy, self.max_devices
         if weight is not None and not 1 <= weight <= MAX_WEIGHT:
             raise HomeportError(Code.INVALID_REQUEST, f"allocationWeight is not between 1 and {MAX_WEIGHT}.")
+        if most is not None and not 0 <= most <= MAX_DEVICES:
+            raise HomeportError(Code.INVALID_REQUEST, f"maxDevices is not between 1 and {MAX_DEVICES}, or 0 for none.")
+        if self.region and len(self.region) > _MAX_REGION:
+            raise HomeportError(Code.INVALID_REQUEST, f"region is longer than {_MAX_REGION} characters.")
         return replace(
             hub,
             allocation_weight=hub.allocation_weight if weight is None else weight,
             apply_allocation_policy=hub.apply_allocation_policy if applies is None else applies,
+            draining=hub.draining if self.draining is None else self.draining,
+            max_devices=hub.max_devices if most is None else most or None,
+            region=hub.region if self.region is None else self.region or None,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubStanding:
+    """A linked hub, how many devices are assigned to it or on their way, and how it was when last looked at."""
+
+    hub: LinkedHub
+    devices: int
+    health: HubHealth | None
 
 
 class HubService:
     """Answers administrators about linked hubs. `administration` None: this server serves no hubs of its own."""
 
     def __init__(
-        self, *, hubs: LinkedHubStore, administration: HubAdministration | None, bus: Bus, clock: Clock
+        self,
+        *,
+        hubs: LinkedHubStore,
+        registrations: RegistrationStore,
+        administration: HubAdministration | None,
+        health: HubHealthMonitor,
+        bus: Bus,
+        clock: Clock,
     ) -> None:
         self._hubs = hubs
+        self._registrations = registrations
+        self._health = health
+        self._counted: Mapping[str, int] = {}
+        self._count_again_at = 0.0
         self._administration = administration
         self._bus = bus
         self._clock = clock
@@ -70,6 +109,35 @@ class HubService:
     async def all(self) -> Sequence[LinkedHub]:
         """Return every linked hub in name order."""
         return await self._hubs.all()
+
+    async def standings(self) -> Sequence[HubStanding]:
+        """Return every linked hub in name order, with its devices and its health."""
+        hubs, devices = await self._hubs.all(), await self._devices()
+        return [
+            HubStanding(hub=hub, devices=devices.get(hub.host_name.lower(), 0), health=self._health.latest(hub))
+            for hub in hubs
+        ]
+
+    async def _devices(self) -> Mapping[str, int]:
+        """Count devices by hub; those of capped hubs are exact, others as old as counting them has earned."""
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._count_again_at:
+            begun = loop.time()
+            self._counted = await self._registrations.devices_by_hub()
+            self._count_again_at = loop.time() + (loop.time() - begun) * _REST_PER_COUNT
+        return {**self._counted, **await self._hubs.occupied()}
+
+    async def standing(self, name: str) -> HubStanding:
+        """Return one linked hub. Raises NOT_FOUND."""
+        for standing in await self.standings():
+            if standing.hub.name.lower() == name.lower():
+                return standing
+        raise HomeportError(Code.NOT_FOUND, "No hub of that name is linked.")
+
+    async def check(self, name: str) -> HubStanding:
+        """Look at one link now. Raises NOT_FOUND."""
+        standing = await self.standing(name)
+        return replace(standing, health=await self._health.check(standing.hub))
 
     async def create(self, name: str, host_names: Sequence[str], share: Share, *, by: Caller = SYSTEM) -> LinkedHub:
         """Make a hub here and link it. Raises HUB_EXISTS or INVALID_REQUEST."""

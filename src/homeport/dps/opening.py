@@ -4,37 +4,37 @@ Pure: attestation's verdict, the record so far and the linked hubs in; the new r
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
-from homeport.dps.allocation import AskWebhook, Assign, NoHub, allocate, by_host
+from homeport.dps.allocation import AskCustom, Assign, NoHub, allocate, by_host
+from homeport.dps.applicant import applicant
 from homeport.dps.attestation import Attested, Findings, Identity, TpmIdentity
 from homeport.dps.identifiers import Random, new_etag, new_operation_id
 from homeport.dps.model import (
-    AllocationPolicy,
     Assignment,
     DeviceClaim,
-    DeviceSpec,
-    Enrollment,
     EnrollmentGroup,
     EnrollmentRef,
     Failure,
-    HubCredential,
+    Fleet,
     LinkedHub,
     Operation,
+    Question,
     Registration,
     RegistrationStatus,
     SasCredential,
     Step,
+    Terms,
     ThumbprintCredential,
-    TwinContent,
-    TwinWrite,
 )
-from homeport.dps.reprovisioning import Begin, Keep, Move, Plan, Reset, plan, stays
+from homeport.dps.reprovisioning import stays
+from homeport.dps.settlement import Settled, describe, settle, terms_of
+from homeport.dps.translate_allocation import allocation_request, place_of
 from homeport.errors import Code
-from homeport.security.tpm import HMAC_KEY_BYTES, MAX_URI_BYTES, make_challenge
+
+_Decided = Settled | Question | Failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +44,12 @@ class Opening:
     claim: DeviceClaim
     attested: Attested
     current: Registration | None
-    hubs: Sequence[LinkedHub]
+    fleet: Fleet
     device_payload: bytes | None
-    tracking_id: str
     remote_address: str
-    default_policy: AllocationPolicy
+    leaf: bytes | None
+    """The certificate the device came with, DER."""
+    tracking_id: str
     identity_digest: str
     lease_owner: str | None
     """Who carries the operation at once; None leaves it to whoever finds it."""
@@ -60,33 +61,44 @@ def open_registration(
 ) -> Registration:
     """Return the record to store: with an open operation, or finished at once when there is nothing to carry out."""
     enrollment, current = opening.attested.enrollment, opening.current
-    planned: Plan | Failure | None = None
+    decided: _Decided | None = None
     if enrollment.enabled:
         findings.passed("provisioning status", "the enrollment is enabled")
-        planned = _plan(opening, findings)
+        decided = _decide(opening, random, findings)
     else:
         findings.failed("provisioning status", "the enrollment is disabled")
     blob = None
-    match planned:
+    lease = {
+        "lease_owner": opening.lease_owner,
+        "lease_until": now + opening.lease if opening.lease_owner is not None else None,
+    }
+    deadline = now + time_limit
+    match decided:
         case None:
-            operation = _operation(opening, RegistrationStatus.DISABLED, now + time_limit, random)
+            operation = _operation(opening, RegistrationStatus.DISABLED, Step.DONE, deadline, random)
         case Failure():
-            operation = _operation(opening, RegistrationStatus.FAILED, now + time_limit, random)
-        case _:
-            credential, blob = _hub_credential(opening.attested.identity, planned.target, random)
+            operation = _operation(opening, RegistrationStatus.FAILED, Step.DONE, deadline, random)
+        case Question():
+            operation = _operation(
+                opening, RegistrationStatus.ASSIGNING, Step.ASK, deadline, random, question=decided, **lease
+            )
+        case Settled():
+            blob = decided.tpm_key_blob
             operation = _operation(
                 opening,
                 RegistrationStatus.ASSIGNING,
-                now + time_limit,
+                Step.PROVISION,
+                deadline,
                 random,
-                target=planned.target,
-                leaves=planned.leaves if isinstance(planned, Move | Reset) else None,
-                migrate_from=planned.leaves if isinstance(planned, Move) else None,
-                spec=_device_spec(enrollment, planned, credential),
-                success=planned.success,
-                lease_owner=opening.lease_owner,
-                lease_until=now + opening.lease if opening.lease_owner is not None else None,
+                target=decided.plan.target,
+                leaves=decided.leaves,
+                migrate_from=decided.migrate_from,
+                spec=decided.spec,
+                success=decided.plan.success,
+                **lease,
             )
+        case _:
+            assert_never(decided)
     is_open = operation.status is RegistrationStatus.ASSIGNING
     return Registration(
         registration_id=current.registration_id if current else opening.claim.registration_id,
@@ -96,9 +108,10 @@ def open_registration(
         # Until the new operation has ended, these speak of the one before.
         substatus=current.substatus if current and is_open else None,
         assignment=current.assignment if current else None,
-        failure=planned if isinstance(planned, Failure) else current.failure if current and is_open else None,
+        failure=decided if isinstance(decided, Failure) else current.failure if current and is_open else None,
         device_payload=opening.device_payload,
         tpm_key_blob=blob,
+        certificate=current.certificate if current else None,
         operation=operation,
         etag=new_etag(random),
         created_at=current.created_at if current else now,
@@ -106,8 +119,12 @@ def open_registration(
     )
 
 
-def identity_digest(identity: Identity) -> str:
-    """Digest what a device proved itself with; equal digests mean that one hub identity serves both calls."""
+def identity_digest(identity: Identity, key_digest: str | None = None) -> str:
+    """Digest what a device proved itself with, and the key it asks a certificate for, if it does.
+
+    Equal digests mean that one hub identity serves both calls.
+    """
+    parts: tuple[bytes, ...]
     match identity:
         case SasCredential():
             parts = (b"sas", identity.primary_key, identity.secondary_key)
@@ -117,6 +134,8 @@ def identity_digest(identity: Identity) -> str:
             parts = (b"tpm", identity.endorsement_key.encoded, identity.storage_root_key.encoded)
         case _:
             assert_never(identity)
+    if key_digest is not None:
+        parts = (*parts, b"csr", key_digest.encode())
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(4) + part)
@@ -124,12 +143,12 @@ def identity_digest(identity: Identity) -> str:
 
 
 def _operation(
-    opening: Opening, status: RegistrationStatus, deadline: datetime, random: Random, **members: Any
+    opening: Opening, status: RegistrationStatus, step: Step, deadline: datetime, random: Random, **members: Any
 ) -> Operation:
     return Operation(
         id=new_operation_id(opening.claim.id_scope, random),
         status=status,
-        step=Step.PROVISION if status is RegistrationStatus.ASSIGNING else Step.DONE,
+        step=step,
         deadline=deadline,
         tracking_id=opening.tracking_id,
         remote_address=opening.remote_address,
@@ -138,32 +157,68 @@ def _operation(
     )
 
 
-def _plan(opening: Opening, findings: Findings) -> Plan | Failure:
-    enrollment, hubs = opening.attested.enrollment, opening.hubs
-    policy, version = enrollment.reprovision_policy, opening.claim.api_version
+def _decide(opening: Opening, random: Random, findings: Findings) -> _Decided:
+    enrollment, fleet = opening.attested.enrollment, opening.fleet
     current = opening.current.assignment if opening.current else None
-    if current is not None and stays(current, policy, version):
-        target = current
-        if by_host(hubs, target.hub) is None:
+    device_id = _device_id(opening.attested, current)
+    terms = terms_of(enrollment, opening.attested.identity, device_id, opening.claim.api_version)
+    if current is not None and stays(current, terms.policy, terms.api_version):
+        if by_host(fleet.hubs, current.hub) is None:
             return _no_hub(
-                findings, f"the device must stay on {target.hub} (reprovision policy), which is not linked any more"
+                findings, f"the device must stay on {current.hub} (reprovision policy), which is not linked any more"
             )
-        findings.passed("allocation", f"not asked: the device stays on {target.hub}")
+        findings.passed("allocation", f"not asked: the device stays on {current.hub}")
+        return _settle(terms, current, current, opening, random, findings)
+    device = applicant(
+        enrollment,
+        opening.claim.registration_id,
+        current,
+        fleet,
+        address=opening.remote_address,
+        payload=opening.device_payload,
+    )
+    decision = allocate(enrollment, device, fleet)
+    match decision:
+        case Assign():
+            findings.passed("allocation", f"{decision.hub.host_name}: {decision.reason}")
+            target = Assignment(hub=decision.hub.host_name, device_id=device_id)
+            return _settle(terms, current, target, opening, random, findings)
+        case NoHub():
+            return _no_hub(findings, decision.reason)
+        case AskCustom():
+            offered = tuple(hub.host_name for hub in decision.candidates)
+            findings.passed(
+                "allocation", f"asks {place_of(decision.definition.webhook_url)} to choose among {', '.join(offered)}"
+            )
+            request = allocation_request(
+                opening.attested,
+                opening.claim.registration_id,
+                current,
+                decision.candidates,
+                payload=opening.device_payload,
+                leaf=opening.leaf,
+            )
+            return Question(definition=decision.definition, request=request, offered=offered, terms=terms)
+        case _:
+            assert_never(decision)
+
+
+def _settle(
+    terms: Terms,
+    current: Assignment | None,
+    target: Assignment,
+    opening: Opening,
+    random: Random,
+    findings: Findings,
+) -> Settled:
+    settled = settle(terms, current, target, opening.fleet.hubs, random)
+    if settled.left_behind is None:
+        findings.passed("reprovisioning", describe(settled.plan))
     else:
-        decision = allocate(enrollment, opening.claim.registration_id, hubs, default=opening.default_policy)
-        match decision:
-            case Assign():
-                target = Assignment(hub=decision.hub.host_name, device_id=_device_id(opening.attested, current))
-                findings.passed("allocation", f"{target.hub}: {decision.reason}")
-            case NoHub():
-                return _no_hub(findings, decision.reason)
-            case AskWebhook():
-                reason = "custom allocation is not offered yet"
-                findings.failed("allocation", reason)
-                return Failure(code=Code.CUSTOM_ALLOCATION_FAILED, message=f"CustomAllocationFailed: {reason}.")
-            case _:
-                assert_never(decision)
-    return _reachable(plan(current, target, policy, version), hubs, findings)
+        findings.failed(
+            "reprovisioning", f"{settled.left_behind} is not linked any more: the device's data there is left behind"
+        )
+    return settled
 
 
 def _device_id(attested: Attested, current: Assignment | None) -> str:
@@ -183,59 +238,25 @@ def _no_hub(findings: Findings, reason: str) -> Failure:
     return Failure(code=Code.NO_HUB, message=f"No IoT hub to assign to: {reason}.")
 
 
-def _reachable(planned: Plan, hubs: Sequence[LinkedHub], findings: Findings) -> Plan:
-    """Give up what cannot be reached: data on a hub that is not linked any more can be neither moved nor removed."""
-    leaves = planned.leaves if isinstance(planned, Move | Reset) else None
-    if leaves is None or by_host(hubs, leaves.hub) is not None:
-        findings.passed("reprovisioning", _describe(planned))
-        return planned
-    findings.failed("reprovisioning", f"{leaves.hub} is not linked any more: the device's data there is left behind")
-    return Reset(target=planned.target, moved=True, leaves=None)
+def target_hub(operation: Operation, fleet: Fleet) -> LinkedHub | None:
+    """Return the hub the operation goes to, None if it is not known yet."""
+    return None if operation.target is None else by_host(fleet.hubs, operation.target.hub)
 
 
-def _describe(planned: Plan) -> str:
-    match planned:
-        case Begin():
-            return "first assignment"
-        case Keep():
-            return "the device stays, with its twin"
-        case Move():
-            return f"the device moves from {planned.leaves.hub}, with its twin"
-        case Reset(moved=False):
-            return "the device stays, its twin is reset"
-        case Reset():
-            return "the device moves and starts with the initial twin"
-        case _:
-            assert_never(planned)
+def must_last_at_once(operation: Operation, target: LinkedHub | None) -> bool:
+    """Tell whether the opened operation must be on disk before anything else happens.
+
+    A first assignment to a hub of our own need not: nothing outside this database follows from it before the
+    outcome is written, and that write is durable.
+    """
+    if operation.status is not RegistrationStatus.ASSIGNING or operation.leaves:
+        return True
+    return target is None or target.connection_string is not None
 
 
-def _hub_credential(identity: Identity, target: Assignment, random: Random) -> tuple[HubCredential, bytes | None]:
-    """Return what the hub is to accept, and for a TPM its new key, wrapped (contract dps.md 7.6, 9.6)."""
-    if not isinstance(identity, TpmIdentity):
-        return identity, None
-    key = random(HMAC_KEY_BYTES)
-    uri = f"{target.hub}/devices/{target.device_id}".encode()[:MAX_URI_BYTES]
-    blob = make_challenge(identity.endorsement_key, identity.storage_root_key, key, uri, random)
-    return SasCredential(primary_key=key, secondary_key=random(HMAC_KEY_BYTES)), blob
-
-
-def _device_spec(enrollment: Enrollment, planned: Plan, credential: HubCredential) -> DeviceSpec:
-    overwrites = isinstance(planned, Move | Reset)
-    return DeviceSpec(
-        device_id=planned.target.device_id,
-        credential=credential,
-        iot_edge=enrollment.iot_edge,
-        twin=_initial_twin(enrollment),
-        twin_write=TwinWrite.ALWAYS if overwrites else TwinWrite.IF_CREATED,
-    )
-
-
-def _initial_twin(enrollment: Enrollment) -> TwinContent:
-    twin = enrollment.initial_twin or {}
-    properties = twin.get("properties") or {}
-    return TwinContent(tags=_content(twin.get("tags")), desired=_content(properties.get("desired")))
-
-
-def _content(section: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Drop `$version` and `$metadata`, which the C# collections carry along and no hub takes back."""
-    return {key: value for key, value in (section or {}).items() if not key.startswith("$")}
+def room_for(current: Registration | None, target: LinkedHub | None) -> int | None:
+    """Return the limit of a capped hub that the device is new to."""
+    if target is None or target.max_devices is None:
+        return None
+    home = current.assignment if current else None
+    return None if home is not None and home.hub.lower() == target.host_name.lower() else target.max_devices

@@ -4,15 +4,18 @@ A store method is one whole transaction; what an administrator changes is told i
 it was done `by`. Each suite in tests/contract proves an implementation of these.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from homeport.dps.model import (
     AccessPolicy,
+    AllocationSettings,
     Attempt,
+    CaCertificate,
     Count,
     Cursor,
+    CustomAllocation,
     DeviceSpec,
     EnrollmentGroup,
     Found,
@@ -21,8 +24,10 @@ from homeport.dps.model import (
     LinkedHub,
     PendingChallenge,
     Registration,
+    StoredCrl,
     Walk,
 )
+from homeport.errors import ConflictError
 from homeport.paging import Page
 from homeport.security.callers import SYSTEM, Caller
 
@@ -96,7 +101,7 @@ class RegistrationStore(Protocol):
     async def get(self, registration_id: str) -> Registration | None: ...
 
     async def open(
-        self, registration: Registration, *, expected_etag: str | None, durable: bool = True
+        self, registration: Registration, *, expected_etag: str | None, durable: bool = True, room: int | None = None
     ) -> Registration:
         """Store a registration whose operation is open and return it.
 
@@ -104,13 +109,16 @@ class RegistrationStore(Protocol):
         If an open operation exists already, that registration is returned unchanged instead (the caller sees it
         by the operation id). Raise ConflictError if the record changed since it was read: read and decide again.
         Without `durable` it may be durable, and seen by `get`, only with the next write to the same database.
+        `room` is the limit of a capped hub that the device is new to: raise HubFullError if the operation's target
+        then had more devices, those on their way included. It is exact, whoever else registers meanwhile.
         """
         ...
 
-    async def save(self, registration: Registration, *, lease_owner: str) -> None:
+    async def save(self, registration: Registration, *, lease_owner: str, room: int | None = None) -> None:
         """Record a step or the outcome of the open operation; the record's etag must be new.
 
-        Raise ConflictError if the stored operation is another one or its lease belongs to somebody else.
+        Raise ConflictError if the stored operation is another one or its lease belongs to somebody else. `room` is
+        as with `open`.
         """
         ...
 
@@ -132,6 +140,10 @@ class RegistrationStore(Protocol):
 
     async def count(self) -> Sequence[Count]:
         """Count by the hub's host name in lower case, empty for none, and by status; like `count_individuals`."""
+        ...
+
+    async def devices_by_hub(self) -> Mapping[str, int]:
+        """Count the devices assigned to each hub, or on their way there, by lower-cased host name."""
         ...
 
 
@@ -173,6 +185,10 @@ class LinkedHubStore(Protocol):
         """Return every linked hub in name order."""
         ...
 
+    async def with_settings(self) -> tuple[Sequence[LinkedHub], AllocationSettings]:
+        """Return every linked hub in name order, and what the operator set for allocation as a whole."""
+        ...
+
     async def put(self, hub: LinkedHub, *, create: bool, by: Caller = SYSTEM) -> None:
         """Raise HUB_EXISTS when creating over an existing name or host name (compared without case)."""
         ...
@@ -180,6 +196,115 @@ class LinkedHubStore(Protocol):
     async def delete(self, name: str, *, by: Caller = SYSTEM) -> None:
         """Raise NOT_FOUND if there is none."""
         ...
+
+    async def occupied(self) -> Mapping[str, int]:
+        """Count the devices of each capped hub, by lower-cased host name; exact, and cheap at any size."""
+        ...
+
+
+class AllocationSettingsStore(Protocol):
+    """What the operator set for allocation as a whole."""
+
+    async def get(self) -> AllocationSettings:
+        """Return the settings, the defaults if none were ever stored."""
+        ...
+
+    async def put(self, settings: AllocationSettings, *, by: Caller = SYSTEM) -> None:
+        """Replace the settings; `LinkedHubStore.with_settings` has them from then on."""
+        ...
+
+    async def put_signing_keys(self, name: str, keys: bytes, *, by: Caller) -> None:
+        """Replace what the service's settings hold under this name: the keys of webhook requests."""
+        ...
+
+
+class HubFullError(ConflictError):
+    """A capped hub has taken its last device meanwhile: decide again."""
+
+    def __init__(self) -> None:
+        super().__init__("The hub is full.")
+
+
+class AllocationUnavailableError(Exception):
+    """Whoever is asked did not answer, or cannot answer now; asking again may help. The message holds no secret."""
+
+
+class AllocationRefusedError(Exception):
+    """The question was not answered, and asking again will not help. The message holds no secret."""
+
+    def __init__(self, message: str, *, unauthorized: bool = False) -> None:
+        super().__init__(message)
+        self.unauthorized = unauthorized
+
+
+class Allocator(Protocol):
+    """Custom allocation: a webhook, or a function of this server (contract dps.md 9.3)."""
+
+    async def ask(self, definition: CustomAllocation, request: bytes, *, question_id: str) -> bytes:
+        """Return the answer's JSON, unchecked but bounded in size.
+
+        `question_id` is the same whenever one question is repeated. Raises AllocationUnavailableError or
+        AllocationRefusedError.
+        """
+        ...
+
+
+class CaCertificateStore(Protocol):
+    """Uploaded certificate authorities; few. Names are found regardless of case.
+
+    After every change, by any process, `EnrollmentStore.groups` returns another sequence than before: who knows the
+    groups by identity need not ask here.
+    """
+
+    async def all(self) -> Sequence[CaCertificate]:
+        """Return every one, in name order."""
+        ...
+
+    async def create(self, certificate: CaCertificate, *, limit: int, by: Caller = SYSTEM) -> None:
+        """Raise CA_CERTIFICATE_EXISTS if the name is taken, INVALID_REQUEST if there are `limit` already."""
+        ...
+
+    async def replace(self, certificate: CaCertificate, *, expected_etag: str | None, by: Caller = SYSTEM) -> None:
+        """Raise NOT_FOUND or PRECONDITION_FAILED."""
+        ...
+
+    async def delete(self, name: str, *, expected_etag: str | None, by: Caller = SYSTEM) -> None:
+        """Raise NOT_FOUND, PRECONDITION_FAILED, or CA_CERTIFICATE_IN_USE if enrollments refer to it."""
+        ...
+
+
+class CrlStore(Protocol):
+    """Revocation lists, at most one of an authority.
+
+    `told_as` is the name of the CA certificate under which the journal tells of what an administrator did; without
+    it nothing is told: lists that are fetched come and go by themselves.
+    """
+
+    async def all(self) -> Sequence[StoredCrl]:
+        """Return what is known of every list, without the lists."""
+        ...
+
+    async def read(self, authority: str) -> bytes | None:
+        """Return an authority's list in DER."""
+        ...
+
+    async def put(self, crl: StoredCrl, der: bytes, *, told_as: str | None = None, by: Caller = SYSTEM) -> None:
+        """Keep this list instead of the authority's last one."""
+        ...
+
+    async def delete(self, authority: str, *, told_as: str | None = None, by: Caller = SYSTEM) -> None:
+        """Forget an authority's list; a missing one is fine."""
+        ...
+
+
+class RevocationFetcher(Protocol):
+    """Reaches certificate authorities. Both raise RevocationError, whose text may be shown."""
+
+    async def get(self, url: str, *, limit: int, seconds: float) -> bytes:
+        """Fetch a document of at most `limit` bytes; only status 200 counts, and redirects are not followed."""
+        ...
+
+    async def post(self, url: str, body: bytes, content_type: str, *, limit: int, seconds: float) -> bytes: ...
 
 
 class PolicyStore(Protocol):
@@ -210,6 +335,10 @@ class HubUnavailableError(Exception):
 class HubRefusedError(Exception):
     """The hub answered and said no; trying again will not help. The message holds no secret."""
 
+    def __init__(self, message: str, *, unauthorized: bool = False) -> None:
+        super().__init__(message)
+        self.unauthorized = unauthorized
+
 
 class HubLink(Protocol):
     """One linked hub. Every call may safely be repeated; all raise HubUnavailableError or HubRefusedError."""
@@ -228,6 +357,20 @@ class HubLink(Protocol):
 
     async def remove(self, device_id: str) -> None:
         """Delete the identity; a missing one is fine."""
+        ...
+
+    async def withdraw(self, device_id: str, thumbprint: str) -> None:
+        """Stop accepting a certificate, and end its connections; fine if the device does not use it, or is missing.
+
+        Durable when this returns. Everything else of the identity stays as it is.
+        """
+        ...
+
+    async def check(self) -> None:
+        """Return if the hub can be reached and grants what the other calls need; change nothing.
+
+        A HubRefusedError whose `unauthorized` is true says that the credentials or their rights do not suffice.
+        """
         ...
 
 

@@ -15,6 +15,7 @@ from homeport.dps.refusals import Refusals
 from homeport.dps.reply import Reply, answer, failure, success, unreadable
 from homeport.dps.throttle import Call, ThrottledError
 from homeport.dps.translate import (
+    certificate_request_of,
     challenge_document,
     operation_document,
     payload_of,
@@ -23,7 +24,9 @@ from homeport.dps.translate import (
     with_keys,
 )
 from homeport.errors import Code, HomeportError
+from homeport.security.x509_request import CertificateRequest
 from homeport.wire import WireError, decode
+from homeport.wire.custom_allocation import CandidateHubs
 from homeport.wire.dps_device import RegisterBody, register_body
 from homeport.wire.versions import is_api_version
 
@@ -73,6 +76,10 @@ class DeviceResponder:
         call = self._registration_state(claim, evidence, body, context)
         return await answer(call, context.tracking_id, self._clock)
 
+    async def candidates(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Reply:
+        """Answer 200 with the hubs the device could be assigned to, or an error."""
+        return await answer(self._candidates(claim, evidence, context), context.tracking_id, self._clock)
+
     async def authenticate(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Reply:
         """Answer 200 without a body if this connection may be let in, or an error."""
         return await answer(self._authenticate(claim, evidence, context), context.tracking_id, self._clock)
@@ -94,6 +101,12 @@ class DeviceResponder:
             self._engine.record_refusal(claim, evidence, context, error)
         return failure(error, context.tracking_id, self._clock)
 
+    async def _candidates(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Reply:
+        async with self._admitted(Call.POLL, claim, evidence, context):
+            self._read(claim, evidence, b"", context)
+            hosts = await self._engine.candidates(claim, evidence, context)
+        return success(200, CandidateHubs(hubs=list(hosts)), context.tracking_id)
+
     async def _authenticate(self, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> Reply:
         # The api-version comes with the first request.
         check_registration_id(claim.registration_id)
@@ -105,8 +118,10 @@ class DeviceResponder:
 
     async def _register(self, claim: DeviceClaim, evidence: Evidence, body: bytes, context: CallContext) -> Reply:
         async with self._admitted(Call.REGISTER, claim, evidence, context) as admitted:
-            evidence, document = self._read(claim, evidence, body, context)
-            result = await self._engine.register(claim, evidence, payload_of(document), context, waits=admitted.end)
+            evidence, document, request = self._read(claim, evidence, body, context)
+            result = await self._engine.register(
+                claim, evidence, payload_of(document), context, request, waits=admitted.end
+            )
         if isinstance(result, ChallengeIssued):
             return success(401, challenge_document(result.blob), context.tracking_id)
         registration = result.registration
@@ -132,7 +147,7 @@ class DeviceResponder:
         self, claim: DeviceClaim, evidence: Evidence, body: bytes, context: CallContext
     ) -> Reply:
         async with self._admitted(Call.POLL, claim, evidence, context):
-            evidence, _ = self._read(claim, evidence, body, context)
+            evidence, *_ = self._read(claim, evidence, body, context, registers=False)
             registration = await self._engine.registration_state(claim, evidence, context)
         return success(200, registration_document(registration), context.tracking_id)
 
@@ -157,14 +172,19 @@ class DeviceResponder:
             admitted.end()
 
     def _read(
-        self, claim: DeviceClaim, evidence: Evidence, body: bytes, context: CallContext
-    ) -> tuple[Evidence, RegisterBody]:
+        self, claim: DeviceClaim, evidence: Evidence, body: bytes, context: CallContext, *, registers: bool = True
+    ) -> tuple[Evidence, RegisterBody, CertificateRequest | None]:
         """Check the form of everything the device said, before any of it is believed."""
         check_registration_id(claim.registration_id)
         try:
             _check(claim)
             document = _read_body(claim, body)
-            return with_keys(evidence, document), document
+            evidence = with_keys(evidence, document)
+            if not registers:
+                refuse_certificate_request(document, claim.api_version)
+                return evidence, document, None
+            request = certificate_request_of(document, claim.api_version, claim.registration_id)
+            return evidence, document, request  # noqa: TRY300 - what was read may refuse until here
         except HomeportError as error:
             self._engine.record_refusal(_shown(claim), evidence, context, error)
             raise
@@ -203,5 +223,4 @@ def _read_body(claim: DeviceClaim, body: bytes) -> RegisterBody:
         raise HomeportError(
             Code.INVALID_REGISTRATION_ID, "Invalid RegistrationId: the body names another one than the request."
         )
-    refuse_certificate_request(document, claim.api_version)
     return document

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from contextlib import suppress
 from functools import lru_cache
 from typing import assert_never
 
@@ -16,6 +17,7 @@ from homeport.dps.model import (
     SigningCertificates,
     SymmetricKeyAttestation,
     TpmAttestation,
+    TpmGroupAttestation,
 )
 from homeport.errors import Code, HomeportError
 from homeport.security.sas import SasError, decode_key, encode_key
@@ -25,6 +27,10 @@ from homeport.wire import dps_service as wire
 from homeport.wire import format_seconds
 
 GENERATED_KEY_BYTES = 64
+MAX_TPM_REFERENCES = 50
+MAX_TPM_DIGESTS = 1000
+_DIGEST_BYTES = 32
+_HEX_DIGITS = 64
 _CA_NAME = re.compile(r"[A-Za-z0-9\-._]{1,128}")
 
 
@@ -52,7 +58,7 @@ def group_attestation(document: wire.AttestationMechanism, stored: Attestation |
     """Read what all devices of a group share. Raises HomeportError INVALID_REQUEST."""
     match _kind(document):
         case AttestationKind.TPM:
-            raise _invalid("an enrollment group cannot use TPM attestation; each TPM needs its own enrollment")
+            return _tpm_group(document.tpm, stored)
         case AttestationKind.SYMMETRIC_KEY:
             return _symmetric_key(document.symmetric_key, stored, random)
         case AttestationKind.X509:
@@ -79,6 +85,14 @@ def attestation_document(attestation: Attestation, *, secrets: bool) -> wire.Att
                 storage_root_key=UNSET if srk is None else _base64(srk),
             )
             return wire.AttestationMechanism(type=AttestationKind.TPM.value, tpm=keys)
+        case TpmGroupAttestation():
+            group = wire.TpmMechanism(
+                # Clients that know of TPMs in individual enrollments only expect the member.
+                endorsement_key="",
+                endorsement_ca_references=list(attestation.ca_references) or UNSET,
+                endorsement_key_hashes=[digest.hex().upper() for digest in attestation.key_digests] or UNSET,
+            )
+            return wire.AttestationMechanism(type=AttestationKind.TPM.value, tpm=group)
         case SymmetricKeyAttestation():
             pair = wire.SymmetricKeyMechanism(
                 primary_key=encode_key(attestation.primary_key), secondary_key=encode_key(attestation.secondary_key)
@@ -134,10 +148,44 @@ def _tpm(document: wire.TpmMechanism | UnsetType | None) -> TpmAttestation:
     if not isinstance(document, wire.TpmMechanism):
         raise _invalid("attestation of type tpm needs the member tpm")
     srk = document.storage_root_key
+    if not document.endorsement_key:
+        raise _invalid("tpm.endorsementKey is required in an individual enrollment")
     return TpmAttestation(
         endorsement_key=_tpm_key(document.endorsement_key, "endorsementKey"),
         storage_root_key=_tpm_key(srk, "storageRootKey") if isinstance(srk, str) and srk else None,
     )
+
+
+def _tpm_group(document: wire.TpmMechanism | UnsetType | None, stored: Attestation | None) -> TpmGroupAttestation:
+    """Read whose TPMs a group lets in. A client that does not know these members, and leaves them out, keeps them."""
+    if not isinstance(document, wire.TpmMechanism):
+        raise _invalid("attestation of type tpm needs the member tpm")
+    if document.endorsement_key:
+        raise _invalid("a group has no endorsementKey, but endorsementCaReferences or endorsementKeyHashes")
+    names, hashes = document.endorsement_ca_references, document.endorsement_key_hashes
+    if not isinstance(names, list) and not isinstance(hashes, list) and isinstance(stored, TpmGroupAttestation):
+        return stored
+    references = tuple(dict.fromkeys(names)) if isinstance(names, list) else ()
+    digests = tuple(dict.fromkeys(map(_digest, hashes))) if isinstance(hashes, list) else ()
+    if not references and not digests:
+        raise _invalid("a TPM enrollment group needs endorsementCaReferences or endorsementKeyHashes")
+    if len(references) > MAX_TPM_REFERENCES or len(digests) > MAX_TPM_DIGESTS:
+        raise _invalid(
+            f"a TPM enrollment group takes at most {MAX_TPM_REFERENCES} endorsementCaReferences and "
+            f"{MAX_TPM_DIGESTS} endorsementKeyHashes"
+        )
+    if any(_CA_NAME.fullmatch(name) is None for name in references):
+        raise _invalid("endorsementCaReferences are names of letters, digits, '-', '.' and '_'")
+    return TpmGroupAttestation(ca_references=references, key_digests=digests)
+
+
+def _digest(text: str) -> bytes:
+    """Read a SHA-256 in hex, or as the registration id that the SDKs make of it."""
+    with suppress(ValueError):
+        digest = bytes.fromhex(text) if len(text) == _HEX_DIGITS else base64.b32decode(text.upper() + "====")
+        if len(digest) == _DIGEST_BYTES:
+            return digest
+    raise _invalid("endorsementKeyHashes are SHA-256 digests: 64 hex digits, or 52 characters of Base32")
 
 
 def _tpm_key(text: str, member: str) -> bytes:
@@ -212,13 +260,14 @@ def _slot(document: wire.CertificateWithInfo | UnsetType | None, kept: bytes | N
 def _certificates(attestation: ClientCertificates | SigningCertificates) -> wire.Certificates:
     """Show a single certificate in both places, as the hosted service does."""
     return wire.Certificates(
-        primary=wire.CertificateWithInfo(info=_info(attestation.primary)),
-        secondary=wire.CertificateWithInfo(info=_info(attestation.secondary or attestation.primary)),
+        primary=wire.CertificateWithInfo(info=certificate_info(attestation.primary)),
+        secondary=wire.CertificateWithInfo(info=certificate_info(attestation.secondary or attestation.primary)),
     )
 
 
 @lru_cache(maxsize=1024)
-def _info(der: bytes) -> wire.CertificateInfo:
+def certificate_info(der: bytes) -> wire.CertificateInfo:
+    """Write what a certificate says, in place of the certificate (contract dps.md 6.3)."""
     info: CertificateInfo = parse_der(der).info
     return wire.CertificateInfo(
         subject_name=info.subject_name,

@@ -3,7 +3,6 @@
 What a document says is checked here, so that whatever becomes a model can be used. Secrets leave only when asked for.
 """
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 
 from msgspec import UNSET, Raw, UnsetType
 
+from homeport.dps.hubs import HubStanding
 from homeport.dps.identifiers import Random, check_registration_id, is_device_id, new_etag
 from homeport.dps.model import (
     AllocationPolicy,
@@ -19,12 +19,12 @@ from homeport.dps.model import (
     Enrollment,
     EnrollmentGroup,
     IndividualEnrollment,
-    LinkedHub,
     ProvisioningStatus,
     Registration,
     RegistrationStatus,
     ReprovisionPolicy,
 )
+from homeport.dps.model.custom_definition import webhook_problem
 from homeport.dps.translate_attestation import attestation_document, group_attestation, individual_attestation
 from homeport.dps.translate_issuer import issuer_members, issuer_of
 from homeport.errors import Code, HomeportError
@@ -34,9 +34,6 @@ from homeport.wire.versions import NEWEST_VERSION, is_api_version
 
 E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
-
-_WEBHOOK = re.compile(r"https?://[^\s/]+\S*", re.ASCII | re.IGNORECASE)
-_MAX_URL = 2048
 
 
 def individual_of(
@@ -149,13 +146,27 @@ def attempt_document(attempt: Attempt) -> dps_admin.Attempt:
     )
 
 
-def hub_document(hub: LinkedHub) -> dps_admin.LinkedHub:
+def hub_document(standing: HubStanding) -> dps_admin.LinkedHub:
     """Write a linked hub without its connection string."""
+    hub, health = standing.hub, standing.health
     return dps_admin.LinkedHub(
         name=hub.name,
         host_name=hub.host_name,
         allocation_weight=hub.allocation_weight,
         apply_allocation_policy=hub.apply_allocation_policy,
+        draining=hub.draining,
+        max_devices=_shown(hub.max_devices),
+        region=_shown(hub.region),
+        devices=standing.devices,
+        health=(
+            UNSET
+            if health is None
+            else dps_admin.HubHealth(
+                state=health.state.value,
+                detail=health.detail,
+                checked_date_time_utc=format_time(health.checked_at),
+            )
+        ),
         local=hub.connection_string is None,
         created_date_time_utc=format_time(hub.created_at),
     )
@@ -257,8 +268,9 @@ def _provisioning_status(value: str | UnsetType | None) -> ProvisioningStatus | 
 def _custom_allocation(document: wire.CustomAllocationDefinition | None) -> CustomAllocation | None:
     if document is None:
         return None
-    if len(document.webhook_url) > _MAX_URL or _WEBHOOK.fullmatch(document.webhook_url) is None:
-        raise _invalid("customAllocationDefinition.webhookUrl is not an http or https URL")
+    problem = webhook_problem(document.webhook_url)
+    if problem is not None:
+        raise _invalid(f"customAllocationDefinition.webhookUrl {problem}")
     if not is_api_version(document.api_version):
         raise _invalid("customAllocationDefinition.apiVersion is not of the form YYYY-MM-DD")
     return CustomAllocation(webhook_url=document.webhook_url, api_version=document.api_version)

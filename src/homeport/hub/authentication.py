@@ -71,6 +71,7 @@ class Reason(StrEnum):
     WRONG_THUMBPRINT = "wrong-thumbprint"
     NO_HUB_CA = "no-hub-ca"
     WRONG_CLAIM = "wrong-claim"
+    TOO_MANY = "too-many"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +219,7 @@ def authorize_service(
         covers=lambda candidate: sas.covers_hub_resource(candidate, audience.hosts, path),
     )
     if isinstance(verdict, policies.Denied):
-        return _refused(verdict)
+        return refused(verdict)
     if verdict.rights.isdisjoint(needed):
         return Refused(
             reason=Reason.MISSING_RIGHT,
@@ -286,7 +287,7 @@ def _judge_policy_token(
         covers=lambda candidate: sas.covers_hub_resource(candidate, audience.hosts, path),
     )
     if isinstance(verdict, policies.Denied):
-        return _refused(verdict)
+        return refused(verdict)
     if HubRight.DEVICE_CONNECT not in verdict.rights:
         return Refused(
             reason=Reason.MISSING_RIGHT, explanation=f"policy {quoted(verdict.policy)} lacks {HubRight.DEVICE_CONNECT}"
@@ -338,7 +339,8 @@ def _is_named(certificate: Certificate, thumbprints: SelfSignedAuthentication) -
     )
 
 
-def _refused(denial: policies.Denied) -> Refused:
+def refused(denial: policies.Denied) -> Refused:
+    """Say why a token of a policy grants nothing, in this module's words."""
     reasons = {
         DenialReason.NO_POLICY_NAME: Reason.UNKNOWN_POLICY,
         DenialReason.UNKNOWN_POLICY: Reason.UNKNOWN_POLICY,
@@ -349,7 +351,11 @@ def _refused(denial: policies.Denied) -> Refused:
     return Refused(reason=reasons[denial.reason], explanation=denial.explanation)
 
 
-def _end(expiry: int, tolerance: timedelta) -> datetime | None:
+def token_end(token: SasToken, tolerance: timedelta = CLOCK_SKEW) -> datetime | None:
     """Return the moment a token ends for good; None for one that outlives the calendar."""
+    return _end(token.expiry, tolerance)
+
+
+def _end(expiry: int, tolerance: timedelta) -> datetime | None:
     seconds = expiry + int(tolerance.total_seconds())
     return datetime.fromtimestamp(seconds, UTC) if seconds <= _LAST_SECOND else None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from homeport.clock import Clock
 from homeport.hub.authentication import Audience
+from homeport.hub.device_files import DeviceFiles
 from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
 from homeport.hub.responder import DeviceResponder
@@ -21,4 +22,5 @@ class DeviceSide:
     twins: Twins
     methods: Methods
     messages: Messages
+    files: DeviceFiles
     clock: Clock

@@ -12,15 +12,20 @@ from homeport.bus import Bus, HubsChanged
 from homeport.clock import Clock
 from homeport.hub.authentication import Audience
 from homeport.hub.configurations import ConfigurationStore, Deployer
+from homeport.hub.device_files import DeviceFiles
 from homeport.hub.device_side import DeviceSide
+from homeport.hub.file_ports import FileParts
+from homeport.hub.files import Files
 from homeport.hub.jobs import JobRunner, JobStore, ScheduledJobs
 from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
-from homeport.hub.model import Hub, Policy
-from homeport.hub.ports import DeviceStore, EventLog, HubStore, MessageStore
+from homeport.hub.model import FeedbackRecord, Hub, Policy
+from homeport.hub.notices import FEEDBACK, Notices
+from homeport.hub.ports import DeviceStore, EventLog, HubStore, MessageStore, NoticeStore
 from homeport.hub.registry import Registry
 from homeport.hub.responder import DeviceResponder
 from homeport.hub.service import Service
+from homeport.hub.service_side import ServiceSide
 from homeport.hub.sessions import Sessions
 from homeport.hub.telemetry import TelemetryStream
 from homeport.hub.twins import Twins
@@ -46,6 +51,8 @@ class ServedHub:
         messages: MessageStore,
         jobs: JobStore,
         configurations: ConfigurationStore,
+        feedback: NoticeStore[FeedbackRecord],
+        files: FileParts,
         log: EventLog,
         bus: Bus,
         clock: Clock,
@@ -75,6 +82,8 @@ class ServedHub:
         self.deployer = Deployer(
             hub=hub.name, store=configurations, registry=self.registry, twins=self.twins, bus=bus, clock=clock
         )
+        self.feedback = Notices(hub=hub.name, store=feedback, pace=FEEDBACK, clock=clock, random=random)
+        self.files = Files(hub.name, files, clock, random)
         self.service = Service.of(
             registry=self.registry,
             twins=self.twins,
@@ -85,6 +94,8 @@ class ServedHub:
             configurations=configurations,
             deployer=self.deployer,
             clock=clock,
+            feedback=self.feedback,
+            files=self.files,
         )
         self.responder = DeviceResponder(
             hub=hub.name,
@@ -102,6 +113,14 @@ class ServedHub:
             twins=self.twins,
             methods=self.methods,
             messages=self.messages,
+            files=DeviceFiles(self.files.uploads),
+            clock=clock,
+        )
+        self.service_side = ServiceSide(
+            hub=hub.name,
+            messages=self.messages,
+            feedback=self.feedback,
+            file_notifications=self.files.notifications,
             clock=clock,
         )
 
@@ -132,6 +151,8 @@ class ServedHub:
             tasks.create_task(self.messages.run())
             tasks.create_task(self.job_runner.run())
             tasks.create_task(self.deployer.run())
+            tasks.create_task(self.feedback.run())
+            tasks.create_task(self.files.run())
 
 
 class Hubs:
@@ -145,13 +166,15 @@ class Hubs:
         messages: Callable[[str], MessageStore],
         jobs: Callable[[str], JobStore],
         configurations: Callable[[str], ConfigurationStore],
+        feedback: Callable[[str], NoticeStore[FeedbackRecord]],
+        files: Callable[[str], FileParts],
         log: Callable[[str], EventLog],
         bus: Bus,
         clock: Clock,
         random: Random,
         opened: Callable[[ServedHub], None] = lambda _: None,
     ) -> None:
-        """Serve what `store` holds; `devices`, `messages`, `jobs`, `configurations` and `log` open a hub's own stores.
+        """Serve what `store` holds; `devices`, `messages` and the like open a hub's own stores.
 
         `opened` is called once for each hub as soon as it can answer, also for those that come later.
         """
@@ -160,6 +183,8 @@ class Hubs:
         self._messages = messages
         self._jobs = jobs
         self._configurations = configurations
+        self._feedback = feedback
+        self._files = files
         self._log = log
         self._bus = bus
         self._clock = clock
@@ -239,6 +264,8 @@ class Hubs:
             messages=self._messages(hub.name),
             jobs=self._jobs(hub.name),
             configurations=self._configurations(hub.name),
+            feedback=self._feedback(hub.name),
+            files=self._files(hub.name),
             log=self._log(hub.name),
             bus=self._bus,
             clock=self._clock,

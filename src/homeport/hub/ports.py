@@ -14,17 +14,18 @@ from homeport.hub.model import (
     ConnectionState,
     Device,
     DeviceIdentity,
-    FeedbackRecord,
     Hub,
     QueuedMessage,
     RegistryStatistics,
     StoredTelemetry,
     Telemetry,
     Twin,
+    Waiting,
 )
 from homeport.paging import Page
 
 T = TypeVar("T")
+N_co = TypeVar("N_co", covariant=True)
 
 
 class HubStore(Protocol):
@@ -147,19 +148,28 @@ class MessageStore(Protocol):
         ...
 
 
-class FeedbackStore(Protocol):
-    """What senders are to be told, until somebody takes it (contract hub.md 18.3)."""
+class NoticeStore(Protocol[N_co]):
+    """What services are to be told (feedback, file notifications), until somebody takes it (contract hub.md 18).
 
-    async def take(self, *, limit: int, now: datetime, until: datetime, token: str) -> Sequence[FeedbackRecord]:
-        """Lock up to `limit` of the oldest records that nobody holds, under one token; empty if there are none."""
+    A notice that was taken and came back `max_deliveries` times is not given out again.
+    """
+
+    async def waiting(self, *, now: datetime, max_deliveries: int) -> Waiting:
+        """Tell how much nobody holds."""
+        ...
+
+    async def take(
+        self, *, limit: int, now: datetime, until: datetime, token: str, max_deliveries: int
+    ) -> Sequence[N_co]:
+        """Lock up to `limit` of the oldest notices that nobody holds, under one token; empty if there are none."""
         ...
 
     async def finish(self, token: str, *, now: datetime, keep: bool) -> bool:
-        """Remove the records of a token, or put them back with `keep`; False if the lock is over."""
+        """Remove the notices of a token, or put them back with `keep`; False if the lock is over."""
         ...
 
-    async def expire(self, *, created_before: datetime) -> int:
-        """Remove records that nobody took, and return how many."""
+    async def expire(self, *, created_before: datetime, now: datetime, max_deliveries: int) -> int:
+        """Remove what nobody took in time, or nobody wanted, and return how many."""
         ...
 
 

@@ -25,6 +25,7 @@ from homeport.hub.model import (
 )
 from homeport.hub.ports import DeviceStore
 from homeport.hub.sessions import Sessions
+from homeport.hub.thumbprints import without_thumbprint
 from homeport.hub.twin_patch import new_twin, replace_section, replace_twin
 from homeport.paging import Page
 from homeport.security.policies import Random
@@ -252,6 +253,30 @@ class Registry:
         except HubError as error:
             if error.code is not HubCode.DEVICE_NOT_FOUND:
                 raise
+
+    async def withdraw(self, device_id: str, thumbprint: str) -> None:
+        """Stop accepting a certificate; nothing happens if the device is missing or does not use it.
+
+        An identity whose only certificate it was is left with one that nobody can have. Raises SERVICE_UNAVAILABLE
+        if others keep writing.
+        """
+        for _ in range(ROUNDS):
+            stored = await self._store.get_identity(device_id)
+            if stored is None:
+                return
+            remaining = without_thumbprint(stored.authentication, thumbprint)
+            if remaining is stored.authentication:
+                return
+            changed = replace(stored, authentication=remaining, etag=self._new_etag())
+            try:
+                await self._store.replace_identity(changed, expected_etag=stored.etag)
+            except HubError as error:
+                if error.code not in {HubCode.PRECONDITION_FAILED, HubCode.DEVICE_NOT_FOUND}:
+                    raise
+                continue
+            await self._changed(device_id)
+            return
+        raise HubError(HubCode.SERVICE_UNAVAILABLE, f"Others keep writing {device_id}.")
 
     async def _take_over(self, write: IdentityWrite, *, iot_edge: bool | None, twin: InitialTwin | None) -> bool:
         """Write credential, capability and, if given, the twin; False if the device has gone meanwhile."""

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import msgspec
+
 from homeport.errors import Code, HomeportError
 from homeport.hub.errors import HubCode, HubError
+from homeport.hub.model import format_time
 from homeport.wire import JSON_CONTENT_TYPE, encode
 from homeport.wire.hub_service import ErrorBody
 
@@ -36,6 +39,18 @@ def error_reply(error: HubError, tracking_id: str, now: datetime) -> Reply:
             )
         ),
         headers={"iothub-errorcode": name},
+    )
+
+
+def twin_error_body(error: HubError, tracking_id: str, now: datetime) -> bytes:
+    """Write the refusal of a device's twin operation; Node looks for `errorCode` and nothing else (hub.md 13.6)."""
+    return msgspec.json.encode(
+        {
+            "errorCode": error.code.number,
+            "trackingId": tracking_id,
+            "message": error.message,
+            "timestampUtc": format_time(now),
+        }
     )
 
 

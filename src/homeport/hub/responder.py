@@ -104,6 +104,24 @@ class DeviceResponder:
             return Caller(device_id=identity.device_id, annotations=annotations)
         return self._logged(claim, verdict)
 
+    async def renew(self, connected: Connected, claim: DeviceClaim) -> Connected | Refused:
+        """Judge a new proof of a connected device, or a model it names only now; the session goes on with it.
+
+        Refused leaves the session as it was: the caller ends it.
+        """
+        since = self._sessions.changes
+        verdict = await self._judge(claim)
+        if isinstance(verdict, Refused):
+            return self._logged(claim, verdict)
+        identity, accepted = verdict
+        await self._sessions.renew(connected.session, accepted, since=since)
+        if claim.model_id and len(claim.model_id) <= MAX_MODEL_ID:
+            await self._announce(identity.device_id, claim.model_id)
+        annotations = connection_annotations(identity, accepted, claim.model_id)
+        return Connected(
+            session=connected.session, caller=Caller(device_id=identity.device_id, annotations=annotations)
+        )
+
     def _logged(self, claim: DeviceClaim, verdict: T) -> T:
         if isinstance(verdict, Refused):
             _log.info(

@@ -38,6 +38,8 @@ class Session:
     """Closes the connection soon, without waiting; may be called more than once."""
     ended: str | None = None
     """Why the hub ended it, once it has."""
+    displaced: bool = False
+    """It was ended by a newer connection of the same identity."""
 
 
 class Sessions:
@@ -104,6 +106,7 @@ class Sessions:
         if module_of(identity.device_id) is not None:
             self._modules.setdefault(device_of(identity.device_id), set()).add(identity.device_id)
         if older is not None:
+            older.displaced = True
             self._end(older, "the device opened a new connection")
         self._note(identity.device_id, ConnectionState.CONNECTED, now)
         self._activity[identity.device_id] = now
@@ -111,6 +114,13 @@ class Sessions:
             await self._review(identity.device_id)
         await self._bus.publish(ConnectionChanged(hub=self._hub, device_id=identity.device_id))
         return session
+
+    async def renew(self, session: Session, accepted: Accepted, *, since: int) -> None:
+        """Let a session go on with a new proof; `since` as for `open`."""
+        session.proof = accepted.proof
+        session.expires_at = accepted.expires_at
+        if since != self._changes:
+            await self._review(session.device_id)
 
     async def leave(self, session: Session) -> None:
         """Take note that the connection of this session has ended; a newer one of the same device is not affected."""

@@ -31,6 +31,13 @@ TOKEN_LIFE = timedelta(hours=1)
 TOKEN_MARGIN = timedelta(minutes=5)
 # Taking over an identity that somebody else is changing: enough rounds to win, few enough to end.
 ROUNDS = 4
+NO_CERTIFICATE = "0" * 64
+THROTTLED_SECONDS = 10.0
+"""Azure throttles without Retry-After, and advises to wait so long (contract hub.md 22.1)."""
+_NOBODY = "homeport-link-check"
+"""Hardly any device has this id; one that has it is left alone."""
+_NO_VERSION = '"homeport"'
+"""An ETag that no identity has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +101,35 @@ class RegistryLink:
         answer = await self._call("DELETE", _device_path(device_id), headers={"If-Match": "*"})
         if answer.status not in {204, 404}:
             raise self._refusal(answer)
+
+    async def withdraw(self, device_id: str, thumbprint: str) -> None:
+        for _ in range(ROUNDS):
+            existing = await self._device(device_id)
+            changed = None if existing is None else _without(existing, thumbprint)
+            if existing is None or changed is None:
+                return
+            answer = await self._call(
+                "PUT", _device_path(device_id), changed, headers={"If-Match": f'"{existing["etag"]}"'}
+            )
+            if answer.status not in {404, 412}:
+                self._document(answer)
+                return
+        raise HubUnavailableError(f"{self._connection.host}: the identity kept changing while it was written")
+
+    async def check(self) -> None:
+        """Ask about a device that hardly exists: what is not granted is refused before that is found out."""
+        for method, path, right in (
+            ("GET", _device_path(_NOBODY), "RegistryRead"),
+            ("DELETE", _device_path(_NOBODY), "RegistryWrite"),
+            ("GET", f"/twins/{_NOBODY}", "ServiceConnect"),
+        ):
+            headers = {"If-Match": _NO_VERSION} if method == "DELETE" else None
+            answer = await self._call(method, path, headers=headers)
+            if answer.status == 401:
+                reason = f"the policy {self._connection.policy} has another key there, or does not grant {right}"
+                raise HubRefusedError(f"{self._refusal(answer)}: {reason}", unauthorized=True)
+            if answer.status not in {200, 404, 412}:
+                raise self._refusal(answer)
 
     async def _device(self, device_id: str) -> Mapping[str, Any] | None:
         answer = await self._call("GET", _device_path(device_id))
@@ -166,7 +202,7 @@ class RegistryLink:
             raise HubUnavailableError(str(error)) from error
         if answer.status == 429 or answer.status >= 500:
             raise HubUnavailableError(
-                f"{self._connection.host} answered {answer.status}", retry_after=_retry_after(answer)
+                f"{self._connection.host} answered {answer.status}{_meaning(answer)}", retry_after=_retry_after(answer)
             )
         return answer
 
@@ -192,9 +228,9 @@ class RegistryLink:
         return document
 
     def _refusal(self, answer: HttpAnswer) -> HubRefusedError:
-        name = answer.headers.get("iothub-errorcode")
-        meaning = f" {name}" if name else ""
-        return HubRefusedError(f"{self._connection.host} answered {answer.status}{meaning}")
+        return HubRefusedError(
+            f"{self._connection.host} answered {answer.status}{_meaning(answer)}", unauthorized=answer.status == 401
+        )
 
 
 def _device_path(device_id: str) -> str:
@@ -231,6 +267,23 @@ def _authentication(credential: HubCredential) -> wire.Authentication:
             assert_never(credential)
 
 
+def _without(device: Mapping[str, Any], thumbprint: str) -> dict[str, Any] | None:
+    """Return the device without this certificate; None if it does not name it.
+
+    One whose only certificate it was is left with a thumbprint that no certificate has: hubs want one.
+    """
+    authentication = device.get("authentication") or {}
+    if str(authentication.get("type", "")).lower() != "selfsigned":
+        return None
+    named = list((authentication.get("x509Thumbprint") or {}).values())
+    left = [each for each in named if isinstance(each, str) and each and each.upper() != thumbprint.upper()]
+    if not any(isinstance(each, str) and each.upper() == thumbprint.upper() for each in named):
+        return None
+    left = left or [NO_CERTIFICATE]
+    credential = ThumbprintCredential(primary=left[0], secondary=left[-1])
+    return dict(device) | {"authentication": msgspec.to_builtins(_authentication(credential))}
+
+
 def _content(section: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return a section without what the hub added to it."""
     return {key: value for key, value in (section or {}).items() if key not in {"$metadata", "$version"}}
@@ -251,4 +304,12 @@ def _without_nulls(entry: dict[str, Any]) -> dict[str, Any]:
 
 def _retry_after(answer: HttpAnswer) -> float | None:
     text = answer.headers.get("Retry-After", "")
-    return float(text) if text.isdigit() else None
+    if text.isascii() and text.isdigit() and len(text) < 7:
+        return float(text)
+    return THROTTLED_SECONDS if answer.status == 429 else None
+
+
+def _meaning(answer: HttpAnswer) -> str:
+    """Return the error's name, where the hub tells it in a way that can be shown."""
+    name = answer.headers.get("iothub-errorcode", "")
+    return f" {name}" if name.isascii() and name.isalnum() and len(name) <= 64 else ""

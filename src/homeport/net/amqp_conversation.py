@@ -306,6 +306,8 @@ class Conversation:
         task = self._group.create_task(self._guard(work))
         self._work.add(task)
         task.add_done_callback(self._work.discard)
+        # A task that is cancelled before its first step leaves its work unawaited.
+        task.add_done_callback(lambda _: work.close())
 
     def close(self, error: Error | None = None) -> None:
         if not self._closing:

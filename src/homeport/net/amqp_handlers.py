@@ -107,7 +107,13 @@ class AmqpSender(_AmqpLink, Protocol):
         ...
 
     def send(
-        self, message: Message | bytes, *, tag: bytes | None = None, settled: bool = False, message_format: int = 0
+        self,
+        message: Message | bytes,
+        *,
+        tag: bytes | None = None,
+        settled: bool = False,
+        deferred: bool = False,
+        message_format: int = 0,
     ) -> Awaitable[DeliveryState | None]:
         """Send a message, or queue it behind those that wait for credit. Bytes are an encoded message.
 
@@ -115,7 +121,14 @@ class AmqpSender(_AmqpLink, Protocol):
         The awaitable may be ignored. It yields the client's outcome; None for what was sent settled, and when the
         link ended first. It never raises. A client that does not read loses its connection when what waits exceeds
         a limit. Raises ValueError for what AMQP cannot spell, and for what is larger than the client takes.
+
+        A client that tells its outcome without settling is answered with the same outcome at once; with `deferred`,
+        which needs a tag that no other delivery has, it is answered by `settle`.
         """
+        ...
+
+    def settle(self, tag: bytes, state: DeliveryState) -> None:
+        """Answer the client's outcome of a deferred delivery; nothing for one that needs no answer."""
         ...
 
 

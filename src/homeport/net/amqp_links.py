@@ -29,6 +29,7 @@ from homeport.proto.amqp import (
     LinkRole,
     LocalProtocolError,
     Message,
+    Received,
     ReceiverSettleMode,
     SenderSettleMode,
     Session,
@@ -128,7 +129,7 @@ class Receiver:
 class Sender:
     """A link on which the client receives (an AmqpSender)."""
 
-    __slots__ = ("_ended", "_held", "_on_held", "_outlet", "_unsettled", "attached", "link", "over")
+    __slots__ = ("_deferred", "_ended", "_held", "_on_held", "_outlet", "_unsettled", "attached", "link", "over")
 
     def __init__(self, attached: Attached, outlet: Outlet, on_held: Callable[[int], None]) -> None:
         """`on_held` is told how many bytes more (or fewer) wait for credit, after each message."""
@@ -138,6 +139,8 @@ class Sender:
         self._on_held = on_held
         self._held: deque[tuple[Transfer, asyncio.Future[DeliveryState | None] | None]] = deque()
         self._unsettled: dict[int, asyncio.Future[DeliveryState | None]] = {}
+        self._deferred: dict[bytes, int | None] = {}
+        """Deliveries that `settle` is to answer, by tag; with their ids once the client has told its outcome."""
         self._ended = False
         self.over = False
         """We have ended it."""
@@ -160,7 +163,13 @@ class Sender:
         self.end()
 
     def send(
-        self, message: Message | bytes, *, tag: bytes | None = None, settled: bool = False, message_format: int = 0
+        self,
+        message: Message | bytes,
+        *,
+        tag: bytes | None = None,
+        settled: bool = False,
+        deferred: bool = False,
+        message_format: int = 0,
     ) -> Awaitable[DeliveryState | None]:
         try:
             data = message if isinstance(message, bytes) else encode_message(message)
@@ -176,6 +185,8 @@ class Sender:
         settled = mode is SenderSettleMode.SETTLED or (settled and mode is SenderSettleMode.MIXED)
         transfer = Transfer(link=self.link, data=data, tag=tag, settled=settled, message_format=message_format)
         answer = None if settled else asyncio.get_running_loop().create_future()
+        if deferred and tag is not None and answer is not None:
+            self._deferred[tag] = None
         if self._held or not self.link.may_send:
             self._held.append((transfer, answer))
             self._on_held(len(data))
@@ -196,12 +207,24 @@ class Sender:
         if self.link.open and not self._held:
             self._outlet.send(Drained(link=self.link))
 
+    def settle(self, tag: bytes, state: DeliveryState) -> None:
+        delivery_id = self._deferred.pop(tag, None)
+        if delivery_id is not None and self.link.open:
+            self._outlet.send(Disposition(link=self.link, delivery_id=delivery_id, state=state))
+
     def disposed(self, event: Disposed) -> None:
-        """Learn the client's outcome, and settle if the client has not."""
+        """Learn the client's outcome, and settle if the client has not and nobody is to do it later."""
+        if isinstance(event.state, Received) and not event.settled:
+            return  # no outcome yet
         answer = self._unsettled.pop(event.delivery_id, None)
         if answer is not None and not answer.done():
             answer.set_result(event.state)
-        if not event.settled and self.link.open:
+        if event.tag in self._deferred:
+            if event.settled:
+                del self._deferred[event.tag]
+            else:
+                self._deferred[event.tag] = event.delivery_id
+        elif not event.settled and self.link.open:
             self._outlet.send(Disposition(link=self.link, delivery_id=event.delivery_id, state=event.state))
 
     def end(self) -> None:
@@ -209,6 +232,7 @@ class Sender:
         self._ended = True
         waiting = [*self._unsettled.values(), *(answer for _, answer in self._held if answer is not None)]
         self._unsettled.clear()
+        self._deferred.clear()
         self._on_held(-sum(len(transfer.data) for transfer, _ in self._held))
         self._held.clear()
         for answer in waiting:

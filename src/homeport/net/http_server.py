@@ -14,13 +14,13 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestPayloadError
 
 from homeport.errors import Code
 from homeport.net.amqp_server import AmqpServer
+from homeport.net.http_request import Request
 from homeport.net.listener import Spawn
 from homeport.net.mqtt_server import MqttServer
-from homeport.net.sites import Site, Sites, raw_path
+from homeport.net.sites import Sites, raw_path
 from homeport.net.stream import Peer
 from homeport.net.tls import TlsConnection
 from homeport.net.websocket import WebSocketStream, choose_subprotocol, is_device_websocket
@@ -29,8 +29,6 @@ __all__ = ["HttpLimits", "HttpServer"]
 
 _log = logging.getLogger(__name__)
 
-_HSTS: Final = "max-age=31536000; includeSubDomains"  # contract dps.md 3.2
-_DISCARD_SECONDS: Final = 5.0
 _MQTT: Final = "mqtt"
 _AMQP: Final = "amqpwsb10"
 
@@ -88,16 +86,16 @@ class HttpServer:
         protocol: "_HttpConnection",
         writer: AbstractStreamWriter,
         task: "asyncio.Task[None]",
-    ) -> "_Request":
+    ) -> Request:
         peer = protocol.peer
         site = self._sites.resolve(peer.server_name, message.headers.get("Host"), peer.local.host)
-        request = _Request(
+        request = Request(
             message, payload, protocol, writer, task, asyncio.get_running_loop(), client_max_size=site.max_body
         )
         request.site, request.peer, request.body_seconds = site, peer, self._limits.body_seconds
         return request
 
-    async def _answer(self, request: "_Request") -> web.StreamResponse:
+    async def _answer(self, request: Request) -> web.StreamResponse:
         connection = request.protocol
         assert isinstance(connection, _HttpConnection)
         connection.head_is_here()
@@ -107,7 +105,7 @@ class HttpServer:
         await request.discard_body(response)
         return response
 
-    async def _ask_front_end(self, request: "_Request") -> web.StreamResponse:
+    async def _ask_front_end(self, request: Request) -> web.StreamResponse:
         path = raw_path(request)
         front_end = self._sites.find_http(request.site, request.method, path)
         if front_end is None:
@@ -126,7 +124,7 @@ class HttpServer:
             _log.exception("An HTTP front-end failed; tracking id %s", tracking_id)
             return _problem(500, Code.INTERNAL, "Internal error", tracking_id=tracking_id)
 
-    async def _upgrade(self, request: "_Request", connection: "_HttpConnection") -> web.StreamResponse:
+    async def _upgrade(self, request: Request, connection: "_HttpConnection") -> web.StreamResponse:
         subprotocol = choose_subprotocol(request, self._inside)
         if subprotocol is None:
             wanted = "mqtt or AMQPWSB10" if _AMQP in self._inside else "mqtt"
@@ -136,58 +134,6 @@ class HttpServer:
         connection.upgraded = True
         await self._inside[subprotocol.lower()].serve(stream, request.headers.get("Host"))
         return response
-
-
-class _Request(web.BaseRequest):
-    """A request that knows its site, and whose body has a time limit."""
-
-    site: Site
-    peer: Peer
-    body_seconds: float
-    _continued = False
-
-    def limit_body(self, size: int) -> None:
-        """Read at most `size` bytes, now that it is known who is to have them."""
-        self._client_max_size = size
-
-    async def read(self) -> bytes:
-        """Return the whole body. Raises HTTPRequestEntityTooLarge, HTTPRequestTimeout."""
-        if self._read_bytes is None:
-            if (self.content_length or 0) > self.client_max_size:
-                raise web.HTTPRequestEntityTooLarge(self.client_max_size, self.content_length or 0)
-            if self._expects_continue():
-                await self.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                self.writer.output_size = 0  # or aiohttp takes it for the beginning of the answer
-                self._continued = True
-        try:
-            async with asyncio.timeout(self.body_seconds):
-                return await super().read()
-        except TimeoutError:
-            raise web.HTTPRequestTimeout from None
-
-    async def discard_body(self, response: web.StreamResponse) -> None:
-        """Read what nobody wanted, so that the connection can be kept; within limits, else it is closed."""
-        if not self.can_read_body or response.keep_alive is False:
-            return
-        if self._expects_continue():
-            response.force_close()  # whether the body comes now is up to the client
-            return
-        try:
-            async with asyncio.timeout(_DISCARD_SECONDS):
-                await self.release()
-        except (TimeoutError, RequestPayloadError):
-            response.force_close()
-
-    def _expects_continue(self) -> bool:
-        expected = self.headers.get("Expect", "").lower() == "100-continue"
-        return expected and not self._continued and self.can_read_body
-
-    async def _prepare_hook(self, response: web.StreamResponse) -> None:
-        response.headers["Server"] = "Homeport"  # instead of the names and versions of the libraries
-        host = self.headers.get("Host", "").partition(":")[0].lower()
-        # A browser would never again speak plain HTTP to anything else on the developer's own machine.
-        if host != "localhost" and not host.endswith(".localhost"):
-            response.headers.setdefault("Strict-Transport-Security", _HSTS)
 
 
 class _HttpConnection(web.RequestHandler):

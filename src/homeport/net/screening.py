@@ -33,6 +33,10 @@ class Screen:
     def __init__(self, allows: Allows = everybody) -> None:
         self._allows = allows
 
+    def allows(self, peer: Peer, door: Door) -> bool:
+        """Tell whether a door is open to a client, for front-ends that have several."""
+        return self._allows(peer.remote.host, door)
+
     def http(self, front_end: HttpFrontEnd, door: Door) -> HttpFrontEnd:
         """Return the front-end behind the filter of this door."""
         return _ScreenedHttp(front_end, lambda peer: self._allows(peer.remote.host, door))

@@ -25,6 +25,7 @@ from homeport.client.models import (
     ProvisioningStatus,
     ReprovisionPolicy,
 )
+from homeport.portal import group_attestation
 
 _REGISTRATION_ID = re.compile(r"[A-Za-z0-9\-._:]{0,127}[A-Za-z0-9\-]")
 _DEVICE_ID = re.compile(r"[A-Za-z0-9\-:.+%_#*?!(),=@;$']{1,128}")
@@ -88,7 +89,9 @@ def fill(kind: Kind, enrollment: Enrollment) -> Form:
         "reprovision": reprovision(enrollment.reprovision_policy).value,
         "initial_twin": _document(enrollment.initial_twin),
     }
-    if tpm := enrollment.attestation.tpm:
+    if kind is Kind.GROUP:
+        values |= group_attestation.filled(enrollment.attestation)
+    elif tpm := enrollment.attestation.tpm:
         values |= {"endorsement_key": tpm.endorsement_key, "storage_root_key": tpm.storage_root_key or ""}
     if isinstance(enrollment, IndividualEnrollment):
         values |= {
@@ -241,8 +244,11 @@ def _attestation(reader: _Reader, stored: Enrollment | None) -> AttestationMecha
             key = reader.base64("endorsement_key", required="A TPM is known by its endorsement key.")
             root = reader.base64("storage_root_key")
             return AttestationMechanism.for_tpm(endorsement_key=key or "", storage_root_key=root)
+        case "tpm":
+            return group_attestation.tpms(reader)
         case "x509":
-            return _x509(reader, kept)
+            referred = group_attestation.by_reference(reader) if form.kind is Kind.GROUP else None
+            return referred or _x509(reader, kept)
         case "symmetricKey":
             if kept is not None and form["keys"] == "keep":
                 return AttestationMechanism.for_symmetric_key()

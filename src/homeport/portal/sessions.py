@@ -38,7 +38,7 @@ class Entrance:
 
     @property
     def may_configure(self) -> bool:
-        """Whether to offer what changes hubs, subscriptions and administrators."""
+        """Whether to offer what changes hubs, CA certificates, subscriptions and administrators."""
         return self.role == "owner"
 
 

@@ -65,6 +65,14 @@ class Path:
 PathResult = Path | PathProblem
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnchorWords:
+    """What anchors are called where a path does not reach one."""
+
+    holder: str = "enrollment group"
+    anchor: str = "signing certificate"
+
+
 class CertificateIndex:
     """Certificates by subject, so that finding an issuer among hundreds costs no signature checks."""
 
@@ -117,6 +125,8 @@ def find_anchor(
     anchors: CertificateIndex,
     *,
     now: datetime,
+    known: CertificateIndex | None = None,
+    words: AnchorWords = AnchorWords(),
     tolerance: timedelta = CLOCK_SKEW,
 ) -> PathResult:
     """Find and judge the path from `presented[0]` to the anchor nearest to it.
@@ -124,6 +134,7 @@ def find_anchor(
     `anchors` are the signing certificates of *all* groups, disabled ones too: which group the nearest anchor
     belongs to, and whether it is enabled, is the caller's question, and a nearer disabled group must win
     (contract dps.md 6.4). The other presented certificates may come in any order, with the anchor or without.
+    `known` are certificates that complete a chain where the device left one out; they prove nothing by themselves.
     Never raises; the work is bounded by MAX_SIGNATURE_CHECKS.
     """
     if not presented:
@@ -133,18 +144,26 @@ def find_anchor(
             fault=PathFault.TOO_MANY_CERTIFICATES,
             explanation=f"the device presented {len(presented)} certificates, at most {MAX_CHAIN_LENGTH} are read",
         )
-    return _Search(presented, anchors, now, tolerance).run()
+    return _Search(presented, anchors, known or CertificateIndex(), words, now, tolerance).run()
 
 
 class _Search:
     """One breadth-first walk upwards; breadth first is what makes the found anchor the nearest one."""
 
     def __init__(
-        self, presented: Sequence[Certificate], anchors: CertificateIndex, now: datetime, tolerance: timedelta
+        self,
+        presented: Sequence[Certificate],
+        anchors: CertificateIndex,
+        known: CertificateIndex,
+        words: AnchorWords,
+        now: datetime,
+        tolerance: timedelta,
     ) -> None:
         self._leaf = presented[0]
         self._presented = CertificateIndex(presented[1:])
         self._anchors = anchors
+        self._known = known
+        self._words = words
         self._now = now
         self._tolerance = tolerance
         self._checks_left = MAX_SIGNATURE_CHECKS
@@ -190,24 +209,28 @@ class _Search:
 
     def _candidates(self, child: Certificate, reached: set[Certificate]) -> list[tuple[Certificate, bool]]:
         """Return possible issuers, anchors first, each with whether it is one."""
-        known = self._anchors.candidates(child)
-        sent = (issuer for issuer in self._presented.candidates(child) if issuer not in known)
-        found = [*((issuer, True) for issuer in known), *((issuer, False) for issuer in sent)]
+        anchors = self._anchors.candidates(child)
+        others = dict.fromkeys((*self._presented.candidates(child), *self._known.candidates(child)))
+        found = [
+            *((issuer, True) for issuer in anchors),
+            *((issuer, False) for issuer in others if issuer not in anchors),
+        ]
         return [(issuer, is_anchor) for issuer, is_anchor in found if issuer not in reached]
 
     def _no_anchor(self, top: Certificate) -> PathProblem:
         issuer = quoted(top.info.issuer_name)
+        holder, anchor = self._words.holder, self._words.anchor
         if top.is_self_issued:
-            text = f"the chain ends at {top.label}, which is not a signing certificate of any enrollment group"
+            text = f"the chain ends at {top.label}, which is not a {anchor} of any {holder}"
         else:
             text = (
-                f"the chain ends at {top.label}, issued by {issuer}: no enrollment group has a signing certificate "
-                "of that name, and the device did not send it"
+                f"the chain ends at {top.label}, issued by {issuer}: no {holder} has a {anchor} of that name, and "
+                "the device did not send it"
             )
         if any(other != top for other in self._anchors.named(top.issuer_key)):
             text = (
-                f"the chain ends at {top.label}, issued by {issuer}: an enrollment group has a signing certificate "
-                "of that name, but with another key"
+                f"the chain ends at {top.label}, issued by {issuer}: an {holder} has a {anchor} of that name, but "
+                "with another key"
             )
         return PathProblem(fault=PathFault.NO_ANCHOR, explanation=text)
 
@@ -215,14 +238,15 @@ class _Search:
 def _judge_any(certificate: Certificate, now: datetime, tolerance: timedelta) -> PathProblem | None:
     """Judge what holds for every certificate of a path."""
     info = certificate.info
-    if now > info.not_after + tolerance:
+    # Not `not_after + tolerance`: 9999-12-31 stands for "never" (RFC 5280, 4.1.2.5), and nothing comes after it.
+    if now - tolerance > info.not_after:
         late = ago((now - info.not_after).total_seconds())
         return PathProblem(
             fault=PathFault.EXPIRED,
             explanation=f"certificate {certificate.label} expired {late} ago, at {server_time(info.not_after)} "
             f"(server's clock: {server_time(now)})",
         )
-    if now < info.not_before - tolerance:
+    if now + tolerance < info.not_before:
         return PathProblem(
             fault=PathFault.NOT_YET_VALID,
             explanation=f"certificate {certificate.label} is not valid before {server_time(info.not_before)} "

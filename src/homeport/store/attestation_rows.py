@@ -11,12 +11,18 @@ from homeport.dps.model import (
     SigningCertificates,
     SymmetricKeyAttestation,
     TpmAttestation,
+    TpmGroupAttestation,
 )
 
 
 class TpmRow(Struct, tag="tpm"):
     endorsement_key: bytes
     storage_root_key: bytes | None
+
+
+class TpmGroupRow(Struct, tag="tpmGroup"):
+    ca_references: tuple[str, ...]
+    key_digests: tuple[bytes, ...]
 
 
 class SymmetricKeyRow(Struct, tag="symmetricKey"):
@@ -39,13 +45,17 @@ class CaReferencesRow(Struct, tag="caReferences"):
     secondary: str | None
 
 
-AttestationRow = TpmRow | SymmetricKeyRow | ClientCertificatesRow | SigningCertificatesRow | CaReferencesRow
+AttestationRow = (
+    TpmRow | TpmGroupRow | SymmetricKeyRow | ClientCertificatesRow | SigningCertificatesRow | CaReferencesRow
+)
 
 
 def attestation_row(attestation: Attestation) -> AttestationRow:
     match attestation:
         case TpmAttestation(endorsement_key=endorsement, storage_root_key=storage_root):
             return TpmRow(endorsement, storage_root)
+        case TpmGroupAttestation(ca_references=names, key_digests=digests):
+            return TpmGroupRow(names, digests)
         case SymmetricKeyAttestation(primary_key=primary_key, secondary_key=secondary_key):
             return SymmetricKeyRow(primary_key, secondary_key)
         case ClientCertificates(primary=certificate, secondary=other):
@@ -62,6 +72,8 @@ def attestation_of(row: AttestationRow) -> Attestation:
     match row:
         case TpmRow():
             return TpmAttestation(endorsement_key=row.endorsement_key, storage_root_key=row.storage_root_key)
+        case TpmGroupRow():
+            return TpmGroupAttestation(ca_references=row.ca_references, key_digests=row.key_digests)
         case SymmetricKeyRow():
             return SymmetricKeyAttestation(primary_key=row.primary_key, secondary_key=row.secondary_key)
         case ClientCertificatesRow():

@@ -29,6 +29,7 @@ class ChallengeRow(Struct, kw_only=True):
     key: bytes
     endorsement_key: bytes
     storage_root_key: bytes
+    endorsement_chain: tuple[bytes, ...] = ()
 
 
 _codec = Codec(ChallengeRow)
@@ -41,6 +42,7 @@ def encode_challenge(challenge: PendingChallenge) -> str:
             key=challenge.key,
             endorsement_key=challenge.endorsement_key,
             storage_root_key=challenge.storage_root_key,
+            endorsement_chain=challenge.endorsement_chain,
         )
     )
 
@@ -52,6 +54,7 @@ def challenge_of(expires_at: int, data: str) -> PendingChallenge:
         key=row.key,
         endorsement_key=row.endorsement_key,
         storage_root_key=row.storage_root_key,
+        endorsement_chain=row.endorsement_chain,
         expires_at=from_micros(expires_at),
     )
 

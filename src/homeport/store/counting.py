@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from homeport.dps.model import Count, RegistrationStatus
 from homeport.store.database import Database
@@ -11,6 +11,11 @@ PORTION = 10_000
 
 _OPEN = (
     "SELECT hub_key, status, COUNT(*) FROM registrations WHERE is_open = 1 AND deadline > 0 GROUP BY hub_key, status"
+)
+
+_MOVING = (
+    "SELECT hub_key, home_key, COUNT(*) FROM registrations "
+    "WHERE is_open = 1 AND home_key IS NOT NULL AND home_key <> hub_key GROUP BY hub_key, home_key"
 )
 
 
@@ -43,6 +48,17 @@ async def count_registrations(database: Database, *, portion: int = PORTION) -> 
     for hub, number in hubs.items():
         counts[hub, RegistrationStatus.ASSIGNED.value] += max(number - otherwise[hub], 0)
     return _counts(counts)
+
+
+async def count_devices_by_hub(database: Database, *, portion: int = PORTION) -> Mapping[str, int]:
+    """Count the devices at home at each hub: assigned to it, unless on the way to another, or on the way to it."""
+    homes: Counter[str] = Counter()
+    async for hub, _, number in _portions(database, "registrations", "hub_key", "''", "hub_key <> ''", portion):
+        homes[hub] += number
+    for hub, home, number in await database.fetch_all(_MOVING):
+        homes[hub] -= number
+        homes[home] += number
+    return {hub: number for hub, number in homes.items() if hub and number > 0}
 
 
 async def _portions(

@@ -1,10 +1,11 @@
 """The hubs provisioning may use, in SQL; few, and asked for at every registration."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from homeport.dps.model import Kind, LinkedHub, change
+from homeport.dps.model import AllocationSettings, Kind, LinkedHub, change
 from homeport.errors import Code, HomeportError
 from homeport.security.callers import SYSTEM, Caller
+from homeport.store.allocation_settings import read_settings
 from homeport.store.cached import CachedTable
 from homeport.store.database import Database, Transaction, Value
 from homeport.store.journal import SqlJournal
@@ -23,6 +24,26 @@ _PUT = """
     INSERT INTO linked_hubs (name_key, host_key, data) VALUES (:name_key, :host_key, :data)
     ON CONFLICT (name_key) DO UPDATE SET host_key = excluded.host_key, data = excluded.data"""
 
+_HOLD_REGISTRATIONS = "/*postgres LOCK TABLE registrations IN SHARE ROW EXCLUSIVE MODE*/"
+"""Between counting a hub's devices and keeping the count nobody may register; SQLite has one writer anyway."""
+
+_COUNT = """
+    INSERT INTO hub_counts (home_key, devices)
+    VALUES (
+        :host_key,
+        (SELECT COUNT(*) FROM registrations WHERE hub_key = :host_key AND hub_key <> '')
+        + (SELECT COUNT(*) FROM registrations WHERE is_open = 1 AND home_key = :host_key AND hub_key <> :host_key)
+        - (SELECT COUNT(*) FROM registrations WHERE is_open = 1 AND hub_key = :host_key AND home_key <> :host_key)
+    )
+    ON CONFLICT (home_key) DO NOTHING"""
+
+_COUNT_NO_MORE = "DELETE FROM hub_counts WHERE home_key = :host_key"
+
+_FORGET_COUNT = """
+    DELETE FROM hub_counts WHERE home_key IN (SELECT host_key FROM linked_hubs WHERE name_key = :name_key)"""
+
+_OCCUPIED = "SELECT home_key, devices FROM hub_counts"
+
 _DELETE = "DELETE FROM linked_hubs WHERE name_key = :name_key"
 
 codec = Codec(LinkedHub)
@@ -37,7 +58,11 @@ class SqlLinkedHubStore:
         self._hubs = CachedTable(database, "linked_hubs", _load)
 
     async def all(self) -> Sequence[LinkedHub]:
-        return await self._hubs.content()
+        return (await self.with_settings())[0]
+
+    async def with_settings(self) -> tuple[Sequence[LinkedHub], AllocationSettings]:
+        (both,) = await self._hubs.content()
+        return both
 
     async def put(self, hub: LinkedHub, *, create: bool, by: Caller = SYSTEM) -> None:
         """Without `create`, an existing hub of that name is replaced, a new one added."""
@@ -59,14 +84,23 @@ class SqlLinkedHubStore:
                     raise _taken(hub)
                 before = await self._before(transaction, hub.name)
                 await transaction.execute(_PUT, values)
+            if hub.max_devices is None:
+                await transaction.execute(_COUNT_NO_MORE, values)
+            else:
+                await transaction.execute(_HOLD_REGISTRATIONS)
+                await transaction.execute(_COUNT, values)
             kind = Kind.HUB_LINKED if before is None else Kind.HUB_UPDATED
             await self._journal.append(transaction, change(kind, _subject(hub.name), by, before=before, after=hub))
 
         await self._database.write(work)
 
+    async def occupied(self) -> Mapping[str, int]:
+        return {hub: int(devices) for hub, devices in await self._database.fetch_all(_OCCUPIED)}
+
     async def delete(self, name: str, *, by: Caller = SYSTEM) -> None:
         async def work(transaction: Transaction) -> None:
             before = await self._before(transaction, name)
+            await transaction.execute(_FORGET_COUNT, {"name_key": key_of(name)})
             if not await transaction.execute(_DELETE, {"name_key": key_of(name)}):
                 raise HomeportError(Code.NOT_FOUND, f"There is no linked hub '{name}'.")
             await self._hubs.changed(transaction)
@@ -83,8 +117,9 @@ def _subject(name: str) -> str:
     return f"hubs/{name}"
 
 
-async def _load(transaction: Transaction) -> Sequence[LinkedHub]:
-    return [codec.decode(data) for (data,) in await transaction.fetch_all(_ALL)]
+async def _load(transaction: Transaction) -> Sequence[tuple[Sequence[LinkedHub], AllocationSettings]]:
+    hubs = tuple(codec.decode(data) for (data,) in await transaction.fetch_all(_ALL))
+    return [(hubs, await read_settings(transaction))]
 
 
 def _taken(hub: LinkedHub) -> HomeportError:

@@ -18,6 +18,7 @@ from homeport.hub.model import (
     QueuedMessage,
 )
 from homeport.store.database import Database, Parameters, Transaction
+from homeport.store.notices import SqlNoticeStore
 from homeport.store.rows import Codec, key_of, to_micros
 
 T = TypeVar("T")
@@ -46,16 +47,6 @@ _GENERATION = "SELECT identity FROM devices WHERE hub = :hub AND device_id = :de
 _TELL = """
     INSERT INTO message_feedback (hub, created_at, token, locked_until, deliveries, data)
     VALUES (:hub, :now, NULL, 0, 0, :data)"""
-
-_FREE = """
-    SELECT seq, deliveries, data FROM message_feedback WHERE hub = :hub AND locked_until <= :now
-    ORDER BY seq LIMIT :limit /*postgres FOR UPDATE SKIP LOCKED*/"""
-_HOLD = """
-    UPDATE message_feedback SET token = :token, locked_until = :until, deliveries = deliveries + 1 WHERE seq = :seq"""
-_HELD = "WHERE hub = :hub AND token = :token AND locked_until > :now"
-_FORGET = f"DELETE FROM message_feedback {_HELD}"
-_PUT_BACK = f"UPDATE message_feedback SET token = NULL, locked_until = 0 {_HELD}"
-_EXPIRE = "DELETE FROM message_feedback WHERE hub = :hub AND created_at < :before"
 
 
 class LockRow(Struct, array_like=True):
@@ -191,30 +182,6 @@ class SqlMessageStore:
             await transaction.execute(_TELL, {"hub": self._hub, "now": to_micros(each.at), "data": data})
 
 
-class SqlFeedbackStore:
-    """FeedbackStore of one hub over a Database."""
-
-    def __init__(self, database: Database, hub: str) -> None:
-        self._database = database
-        self._hub = key_of(hub)
-
-    async def take(self, *, limit: int, now: datetime, until: datetime, token: str) -> Sequence[FeedbackRecord]:
-        async def work(transaction: Transaction) -> Sequence[FeedbackRecord]:
-            rows = await transaction.fetch_all(_FREE, {"hub": self._hub, "now": to_micros(now), "limit": limit})
-            for seq, _, _ in rows:
-                await transaction.execute(_HOLD, {"seq": seq, "token": token, "until": to_micros(until)})
-            return [_record(data, deliveries) for _, deliveries, data in rows]
-
-        return await self._database.write(work)
-
-    async def finish(self, token: str, *, now: datetime, keep: bool) -> bool:
-        where: Parameters = {"hub": self._hub, "token": token, "now": to_micros(now)}
-        return await self._database.execute(_PUT_BACK if keep else _FORGET, where) > 0
-
-    async def expire(self, *, created_before: datetime) -> int:
-        return await self._database.execute(_EXPIRE, {"hub": self._hub, "before": to_micros(created_before)})
-
-
 def _state_values(message: QueuedMessage) -> Parameters:
     lock = message.lock
     row = StateRow(
@@ -252,3 +219,8 @@ def _record(data: str, deliveries: int) -> FeedbackRecord:
         feedback=Feedback(message_id=row.message_id, status=row.status, at=row.at),
         deliveries=deliveries,
     )
+
+
+def feedback_store(database: Database, hub: str) -> SqlNoticeStore[FeedbackRecord]:
+    """Return what the senders of a hub's messages are to be told."""
+    return SqlNoticeStore(database, hub, table="message_feedback", read=_record)

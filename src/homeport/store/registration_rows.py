@@ -1,39 +1,36 @@
 """How registrations and their operations are kept: ids, etag, deadline and lease in columns, the rest here."""
 
 from datetime import datetime
-from typing import assert_never
 
 from msgspec import Struct
 
 from homeport.dps.model import (
     Assignment,
     AttestationKind,
+    CertificateRef,
     DeviceSpec,
     EnrollmentRef,
     Failure,
-    HubCredential,
+    Issuance,
     Operation,
     Registration,
     RegistrationStatus,
-    SasCredential,
     Step,
     Substatus,
-    ThumbprintCredential,
     TwinContent,
     TwinWrite,
 )
 from homeport.store.database import Row, Value
+from homeport.store.question_rows import (
+    QuestionRow,
+    SasRow,
+    ThumbprintRow,
+    credential_of,
+    credential_row,
+    question_of,
+    question_row,
+)
 from homeport.store.rows import Codec, from_micros, key_of, to_micros
-
-
-class SasRow(Struct, tag="sas"):
-    primary_key: bytes
-    secondary_key: bytes
-
-
-class ThumbprintRow(Struct, tag="thumbprint"):
-    primary: str
-    secondary: str
 
 
 class SpecRow(Struct, kw_only=True):
@@ -52,10 +49,14 @@ class OperationRow(Struct, kw_only=True, omit_defaults=True):
     migrate_from: Assignment | None = None
     spec: SpecRow | None = None
     success: Substatus | None = None
+    own_twin: bool = False
+    question: QuestionRow | None = None
+    explanation: str = ""
     attempts: int = 0
     tracking_id: str = ""
     remote_address: str = ""
     identity_digest: str = ""
+    issuance: Issuance | None = None
 
 
 class RegistrationRow(Struct, kw_only=True, omit_defaults=True):
@@ -68,6 +69,7 @@ class RegistrationRow(Struct, kw_only=True, omit_defaults=True):
     payload: bytes | None = None
     device_payload: bytes | None = None
     tpm_key_blob: bytes | None = None
+    certificate: CertificateRef | None = None
     operation: OperationRow
     created_at: datetime
     updated_at: datetime
@@ -85,6 +87,13 @@ def is_open(operation: Operation) -> bool:
     return operation.step is not Step.DONE and not ended
 
 
+def home_key(registration: Registration) -> str | None:
+    """Return where the device counts as living: the hub it is on its way to, else the one it is assigned to."""
+    operation = registration.operation
+    home = (operation.target if is_open(operation) else None) or registration.assignment
+    return None if home is None else key_of(home.hub)
+
+
 def registration_values(registration: Registration) -> dict[str, Value]:
     """Return every column of a registration's row by name."""
     operation = registration.operation
@@ -93,6 +102,7 @@ def registration_values(registration: Registration) -> dict[str, Value]:
         "id_key": key_of(registration.registration_id),
         "id": registration.registration_id,
         "group_key": None if group_id is None else key_of(group_id),
+        "home_key": home_key(registration),
         "etag": registration.etag,
         "operation_id": operation.id,
         "is_open": int(is_open(operation)),
@@ -122,6 +132,7 @@ def registration_of(columns: Row) -> Registration:
         payload=row.payload,
         device_payload=row.device_payload,
         tpm_key_blob=row.tpm_key_blob,
+        certificate=row.certificate,
         operation=Operation(
             id=operation_id,
             status=operation.status,
@@ -132,6 +143,9 @@ def registration_of(columns: Row) -> Registration:
             migrate_from=operation.migrate_from,
             spec=None if operation.spec is None else _spec(operation.spec),
             success=operation.success,
+            own_twin=operation.own_twin,
+            question=None if operation.question is None else question_of(operation.question),
+            explanation=operation.explanation,
             attempts=operation.attempts,
             retry_at=from_micros(retry_at),
             lease_owner=lease_owner,
@@ -139,6 +153,7 @@ def registration_of(columns: Row) -> Registration:
             tracking_id=operation.tracking_id,
             remote_address=operation.remote_address,
             identity_digest=operation.identity_digest,
+            issuance=operation.issuance,
         ),
         etag=etag,
         created_at=row.created_at,
@@ -158,6 +173,7 @@ def _row(registration: Registration) -> RegistrationRow:
         payload=registration.payload,
         device_payload=registration.device_payload,
         tpm_key_blob=registration.tpm_key_blob,
+        certificate=registration.certificate,
         operation=OperationRow(
             status=operation.status,
             step=operation.step,
@@ -166,10 +182,14 @@ def _row(registration: Registration) -> RegistrationRow:
             migrate_from=operation.migrate_from,
             spec=None if operation.spec is None else _spec_row(operation.spec),
             success=operation.success,
+            own_twin=operation.own_twin,
+            question=None if operation.question is None else question_row(operation.question),
+            explanation=operation.explanation,
             attempts=operation.attempts,
             tracking_id=operation.tracking_id,
             remote_address=operation.remote_address,
             identity_digest=operation.identity_digest,
+            issuance=operation.issuance,
         ),
         created_at=registration.created_at,
         updated_at=registration.updated_at,
@@ -179,7 +199,7 @@ def _row(registration: Registration) -> RegistrationRow:
 def _spec_row(spec: DeviceSpec) -> SpecRow:
     return SpecRow(
         device_id=spec.device_id,
-        credential=_credential_row(spec.credential),
+        credential=credential_row(spec.credential),
         iot_edge=spec.iot_edge,
         twin=spec.twin,
         twin_write=spec.twin_write,
@@ -189,28 +209,8 @@ def _spec_row(spec: DeviceSpec) -> SpecRow:
 def _spec(row: SpecRow) -> DeviceSpec:
     return DeviceSpec(
         device_id=row.device_id,
-        credential=_credential(row.credential),
+        credential=credential_of(row.credential),
         iot_edge=row.iot_edge,
         twin=row.twin,
         twin_write=row.twin_write,
     )
-
-
-def _credential_row(credential: HubCredential) -> SasRow | ThumbprintRow:
-    match credential:
-        case SasCredential(primary_key=primary_key, secondary_key=secondary_key):
-            return SasRow(primary_key, secondary_key)
-        case ThumbprintCredential(primary=primary, secondary=secondary):
-            return ThumbprintRow(primary, secondary)
-        case _:
-            assert_never(credential)
-
-
-def _credential(row: SasRow | ThumbprintRow) -> HubCredential:
-    match row:
-        case SasRow():
-            return SasCredential(primary_key=row.primary_key, secondary_key=row.secondary_key)
-        case ThumbprintRow():
-            return ThumbprintCredential(primary=row.primary, secondary=row.secondary)
-        case _:
-            assert_never(row)

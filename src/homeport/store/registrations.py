@@ -1,15 +1,17 @@
 """Registration records in SQL: who may open, continue and end an operation is decided inside single statements."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from homeport.dps.model import Count, Cursor, Entry, Found, Index, Kind, Registration, Walk, device, outcome
+from homeport.dps.ports import HubFullError
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.paging import Page
 from homeport.security.callers import SYSTEM, Caller
-from homeport.store.counting import count_registrations
+from homeport.store.counting import count_devices_by_hub, count_registrations
 from homeport.store.database import Database, Parameters, Transaction
+from homeport.store.issued_certificates import add_issued
 from homeport.store.journal import SqlJournal
 from homeport.store.registration_rows import COLUMNS, registration_of, registration_values
 from homeport.store.rows import key_of, to_micros
@@ -20,19 +22,19 @@ _GET_OPEN = f"{_GET} AND is_open = 1"
 
 _CREATE = """
     INSERT INTO registrations (
-        id_key, id, group_key, etag, operation_id, is_open, deadline, retry_at, lease_owner, lease_until, status,
-        hub_key, updated_at, data
+        id_key, id, group_key, home_key, etag, operation_id, is_open, deadline, retry_at, lease_owner, lease_until,
+        status, hub_key, updated_at, data
     ) VALUES (
-        :id_key, :id, :group_key, :etag, :operation_id, :is_open, :deadline, :retry_at, :lease_owner, :lease_until,
-        :status, :hub_key, :updated_at, :data
+        :id_key, :id, :group_key, :home_key, :etag, :operation_id, :is_open, :deadline, :retry_at, :lease_owner,
+        :lease_until, :status, :hub_key, :updated_at, :data
     ) ON CONFLICT (id_key) DO NOTHING RETURNING id"""
 
 # The spelling of the first registration stays.
 _SET = """
     UPDATE registrations SET
-        group_key = :group_key, etag = :etag, operation_id = :operation_id, is_open = :is_open, deadline = :deadline,
-        retry_at = :retry_at, lease_owner = :lease_owner, lease_until = :lease_until, status = :status,
-        hub_key = :hub_key, updated_at = :updated_at, data = :data"""
+        group_key = :group_key, home_key = :home_key, etag = :etag, operation_id = :operation_id, is_open = :is_open,
+        deadline = :deadline, retry_at = :retry_at, lease_owner = :lease_owner, lease_until = :lease_until,
+        status = :status, hub_key = :hub_key, updated_at = :updated_at, data = :data"""
 
 _REOPEN = f"{_SET} WHERE id_key = :id_key AND is_open = 0 AND etag = :expected RETURNING id"
 
@@ -56,6 +58,8 @@ _PAGE = f"SELECT id_key, {COLUMNS} FROM registrations WHERE id_key > :after ORDE
 _PAGE_OF_GROUP = f"""
     SELECT id_key, {COLUMNS} FROM registrations
     WHERE group_key = :group_key AND id_key > :after ORDER BY id_key LIMIT :limit"""
+
+_OVERFULL = "SELECT 1 FROM hub_counts WHERE home_key = :home_key AND devices > :room"
 
 _DELETE = "DELETE FROM registrations WHERE id_key = :id_key"
 
@@ -82,7 +86,7 @@ class SqlRegistrationStore:
         return None if row is None else registration_of(row)
 
     async def open(
-        self, registration: Registration, *, expected_etag: str | None, durable: bool = True
+        self, registration: Registration, *, expected_etag: str | None, durable: bool = True, room: int | None = None
     ) -> Registration:
         values = {**registration_values(registration), "expected": expected_etag}
         statement = _CREATE if expected_etag is None else _REOPEN
@@ -91,6 +95,7 @@ class SqlRegistrationStore:
         async def work(transaction: Transaction) -> Registration:
             opened = await transaction.fetch_one(statement, values)
             if opened is not None:
+                await _check_room(transaction, values, room)
                 if ended is not None:
                     await self._journal.append(transaction, ended)
                 same = opened[0] == registration.registration_id
@@ -102,18 +107,20 @@ class SqlRegistrationStore:
 
         return await self._database.write(work, durable=durable)
 
-    async def save(self, registration: Registration, *, lease_owner: str) -> None:
+    async def save(self, registration: Registration, *, lease_owner: str, room: int | None = None) -> None:
         values = {**registration_values(registration), "saver": lease_owner}
         ended = outcome(registration)
-        if ended is None:
+        if ended is None and room is None:
+            # A single statement needs no transaction around it, which saves PostgreSQL two round trips.
             changed = await self._database.execute(_SAVE, values)
         else:
-            told = ended
 
             async def work(transaction: Transaction) -> int:
                 saved = await transaction.execute(_SAVE, values)
-                if saved:
-                    await self._journal.append(transaction, told)
+                await _check_room(transaction, values, room)
+                if saved and ended is not None:
+                    await self._journal.append(transaction, ended)
+                    await add_issued(transaction, registration, self._journal)
                 return saved
 
             changed = await self._database.write(work)
@@ -152,6 +159,9 @@ class SqlRegistrationStore:
 
         await self._database.write(work)
 
+    async def devices_by_hub(self) -> Mapping[str, int]:
+        return await count_devices_by_hub(self._database)
+
     async def page(self, *, group_id: str | None, after: str | None, limit: int) -> Page[Registration]:
         group_key = None if group_id is None else key_of(group_id)
         rows = await self._database.fetch_all(
@@ -175,6 +185,15 @@ class SqlRegistrationStore:
 
     async def count(self) -> Sequence[Count]:
         return await count_registrations(self._database)
+
+
+async def _check_room(transaction: Transaction, values: Parameters, room: int | None) -> None:
+    """Undo the write if it made the hub overfull: its count, which the write has changed, is ours until the end."""
+    if room is None:
+        return
+    overfull = await transaction.fetch_one(_OVERFULL, {"home_key": values["home_key"], "room": room})
+    if overfull is not None:
+        raise HubFullError
 
 
 def _deletion(before: Registration | None, by: Caller) -> Entry:

@@ -6,8 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from homeport.clock import Clock, SystemClock
+from homeport.hub.model import FeedbackRecord, FileNotification
 from homeport.store.administrators import SqlAdministratorStore
+from homeport.store.allocation_settings import SqlAllocationSettingsStore
 from homeport.store.attempts import SqlAttemptStore
+from homeport.store.authorities import SqlAuthorityStore, SqlCertificatePolicyStore
+from homeport.store.blobs import SqlBlobIndex
+from homeport.store.ca_certificates import SqlCaCertificateStore, SqlCrlStore
 from homeport.store.challenges import SqlChallengeStore
 from homeport.store.configurations import SqlConfigurationStore
 from homeport.store.database import Database
@@ -15,13 +20,16 @@ from homeport.store.devices import SqlDeviceStore
 from homeport.store.dialect import Dialect
 from homeport.store.enrollments import SqlEnrollmentStore
 from homeport.store.event_log import SqlEventLog
+from homeport.store.file_uploads import SqlFileUploadStore, file_notification_store
 from homeport.store.hubs import SqlHubStore
 from homeport.store.ip_filter import SqlIpFilterStore
+from homeport.store.issued_certificates import SqlIssuedCertificateStore
 from homeport.store.jobs import SqlJobStore
 from homeport.store.journal import SqlJournal
 from homeport.store.linked_hubs import SqlLinkedHubStore
-from homeport.store.messages import SqlFeedbackStore, SqlMessageStore
+from homeport.store.messages import SqlMessageStore, feedback_store
 from homeport.store.migration import check, migrate
+from homeport.store.notices import SqlNoticeStore
 from homeport.store.policies import SqlPolicyStore
 from homeport.store.postgres import PostgresDatabase
 from homeport.store.registrations import SqlRegistrationStore
@@ -42,9 +50,15 @@ class Stores:
     challenges: SqlChallengeStore
     attempts: SqlAttemptStore
     linked_hubs: SqlLinkedHubStore
+    allocation: SqlAllocationSettingsStore
     administrators: SqlAdministratorStore
     subscriptions: SqlSubscriptionStore
     hubs: SqlHubStore
+    ca_certificates: SqlCaCertificateStore
+    crls: SqlCrlStore
+    authorities: SqlAuthorityStore
+    certificate_policies: SqlCertificatePolicyStore
+    issued_certificates: SqlIssuedCertificateStore
     ip_filter: SqlIpFilterStore
     policies: SqlPolicyStore
 
@@ -64,7 +78,13 @@ class Stores:
             administrators=SqlAdministratorStore(database, journal),
             subscriptions=SqlSubscriptionStore(database, journal),
             linked_hubs=SqlLinkedHubStore(database, journal),
+            allocation=SqlAllocationSettingsStore(database, journal),
             hubs=SqlHubStore(database),
+            ca_certificates=SqlCaCertificateStore(database, journal),
+            crls=SqlCrlStore(database, journal),
+            authorities=SqlAuthorityStore(database, journal),
+            certificate_policies=SqlCertificatePolicyStore(database, journal),
+            issued_certificates=SqlIssuedCertificateStore(database, journal),
             ip_filter=SqlIpFilterStore(database, journal),
             policies=SqlPolicyStore(database, journal),
         )
@@ -77,9 +97,21 @@ class Stores:
         """Return the cloud-to-device queues of the hub with this name."""
         return SqlMessageStore(self.database, hub)
 
-    def feedback(self, hub: str) -> SqlFeedbackStore:
+    def feedback(self, hub: str) -> SqlNoticeStore[FeedbackRecord]:
         """Return what the senders of cloud-to-device messages of this hub are to be told."""
-        return SqlFeedbackStore(self.database, hub)
+        return feedback_store(self.database, hub)
+
+    def file_uploads(self, hub: str) -> SqlFileUploadStore:
+        """Return the uploads that devices of this hub have begun, and the hub's settings for them."""
+        return SqlFileUploadStore(self.database, hub)
+
+    def file_notifications(self, hub: str) -> SqlNoticeStore[FileNotification]:
+        """Return what services are to be told of this hub's files."""
+        return file_notification_store(self.database, hub)
+
+    def blobs(self, hub: str) -> SqlBlobIndex:
+        """Return the index of the blobs of this hub that the built-in store holds."""
+        return SqlBlobIndex(self.database, hub)
 
     def jobs(self, hub: str) -> SqlJobStore:
         """Return the scheduled jobs of the hub with this name."""

@@ -45,6 +45,14 @@ class Registration(DeviceRegistrationState, frozen=True, kw_only=True):
     attestation: str
 
 
+class HubHealth(WireStruct, frozen=True, kw_only=True):
+    """How a link was when it was last looked at."""
+
+    state: str
+    detail: str
+    checked_date_time_utc: str
+
+
 class LinkedHub(WireStruct, frozen=True, kw_only=True):
     """A hub devices may be assigned to; its connection string is never told."""
 
@@ -52,25 +60,31 @@ class LinkedHub(WireStruct, frozen=True, kw_only=True):
     host_name: str
     allocation_weight: int
     apply_allocation_policy: bool
+    draining: bool
+    max_devices: int | UnsetType = UNSET
+    region: str | UnsetType = UNSET
+    devices: int
+    health: HubHealth | UnsetType = UNSET
     local: bool
     created_date_time_utc: str
 
 
-class HubCreation(WireStruct, frozen=True, kw_only=True):
+class HubChange(WireStruct, frozen=True, kw_only=True):
+    """Body of PATCH: what is absent stays as it is. `maxDevices` 0 and an empty `region` take them away."""
+
+    allocation_weight: int | UnsetType | None = UNSET
+    apply_allocation_policy: bool | UnsetType | None = UNSET
+    draining: bool | UnsetType | None = UNSET
+    max_devices: int | UnsetType | None = UNSET
+    region: str | UnsetType | None = UNSET
+
+
+class HubCreation(HubChange, frozen=True, kw_only=True):
     """Body of PUT: `hostNames` makes a hub here, `connectionString` links one elsewhere."""
 
     host_names: list[str] | UnsetType | None = UNSET
     connection_string: str | UnsetType | None = UNSET
     ca_certificates: str | UnsetType | None = UNSET
-    allocation_weight: int | UnsetType | None = UNSET
-    apply_allocation_policy: bool | UnsetType | None = UNSET
-
-
-class HubChange(WireStruct, frozen=True, kw_only=True):
-    """Body of PATCH: what is absent stays as it is."""
-
-    allocation_weight: int | UnsetType | None = UNSET
-    apply_allocation_policy: bool | UnsetType | None = UNSET
 
 
 hub_creation = Decoder(HubCreation)

@@ -7,10 +7,15 @@ from homeport.wire import WireStruct
 
 
 class TpmKeys(WireStruct, frozen=True, kw_only=True):
-    """A TPM's public keys, Base64 of `TPM2B_PUBLIC`."""
+    """A TPM's public keys, Base64 of `TPM2B_PUBLIC`; and the certificates of the first, which only Homeport reads.
+
+    `endorsementCertificate` is the Base64 of the DER, `endorsementCertificateChain` its issuers in the same form.
+    """
 
     endorsement_key: str
     storage_root_key: str | UnsetType | None = UNSET
+    endorsement_certificate: str | UnsetType | None = UNSET
+    endorsement_certificate_chain: list[str] | UnsetType | None = UNSET
 
 
 class RegisterBody(WireStruct, frozen=True, kw_only=True):
@@ -60,6 +65,8 @@ class RegistrationResult(WireStruct, frozen=True, kw_only=True):
     last_updated_date_time_utc: str | UnsetType = UNSET
     etag: str | UnsetType = UNSET
     payload: Raw | UnsetType = UNSET
+    issued_certificate_chain: list[str] | UnsetType = UNSET
+    """Base64 of DER, the device's certificate first, the root last (contract dps.md 13.1)."""
 
 
 class OperationStatus(WireStruct, frozen=True, kw_only=True):

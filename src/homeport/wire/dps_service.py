@@ -15,8 +15,14 @@ JsonObject = dict[str, Any]
 
 
 class TpmMechanism(WireStruct, frozen=True, kw_only=True):
-    endorsement_key: str
+    """An individual enrollment has the TPM's keys; a group, which only Homeport knows, has the other members."""
+
+    endorsement_key: str | UnsetType | None = UNSET
     storage_root_key: str | UnsetType | None = UNSET
+    endorsement_ca_references: list[str] | UnsetType | None = UNSET
+    """Names of CA certificates that issue endorsement certificates."""
+    endorsement_key_hashes: list[str] | UnsetType | None = UNSET
+    """SHA-256 of endorsement keys as `TPM2B_PUBLIC`: 64 hex digits, or the registration id (Base32)."""
 
 
 class SymmetricKeyMechanism(WireStruct, frozen=True, kw_only=True):

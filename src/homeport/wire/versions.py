@@ -11,6 +11,9 @@ _FORM = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?", re.ASCII)
 LAST_VERSION_WITHOUT_REPROVISIONING = "2018-04-01"
 """Devices of this version or older keep their hub where the enrollment has no reprovision policy (dps.md 9.4)."""
 
+NEWEST_DEVICE_VERSION = "2026-11-01"
+"""What a device is taken to speak where its own version does not matter yet (contract dps.md 1.6)."""
+
 FIRST_VERSION_WITH_CERTIFICATE_REQUESTS = "2025-07-01"
 """`csr` in the register body (contract dps.md 13.1)."""
 

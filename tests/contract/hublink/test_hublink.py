@@ -2,11 +2,13 @@
 
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
+from homeport.app.hub_files import file_parts
 from homeport.app.hub_links import LocalHubLink
 from homeport.app.pki import create_root_ca, issue_server_certificate
 from homeport.bus import LocalBus
@@ -42,14 +44,16 @@ class Place:
 
 
 @pytest.fixture
-async def hub() -> AsyncIterator[ServedHub]:
-    async with open_stores(":memory:") as stores:
+async def hub(tmp_path: Path) -> AsyncIterator[ServedHub]:
+    async with open_stores(":memory:") as stores, HttpClient() as http:
         hubs = Hubs(
             store=stores.hubs,
             devices=stores.devices,
             messages=stores.messages,
             jobs=stores.jobs,
             configurations=stores.configurations,
+            feedback=stores.feedback,
+            files=file_parts(stores, tmp_path, http, clock=SystemClock(), random=secrets.token_bytes),
             log=stores.events,
             bus=LocalBus(),
             clock=SystemClock(),
@@ -63,22 +67,27 @@ async def place(request: pytest.FixtureRequest, hub: ServedHub) -> AsyncIterator
     if request.param == "in process":
         yield Place(LocalHubLink(hub.registry), hub)
         return
+    async with served(hub) as (port, ca_pem), HttpClient(ca_pem=ca_pem) as http:
+        owner = next(policy for policy in hub.hub.policies if policy.name == "iothubowner")
+        connection = HubConnection.parse(connection_string(port, owner.name, owner.primary_key))
+        yield Place(RegistryLink(connection, http, SystemClock()), hub)
+
+
+@asynccontextmanager
+async def served(hub: ServedHub) -> AsyncIterator[tuple[int, str]]:
+    """Serve the hub's API; yield its port, and the authority that vouches for it."""
     clock = SystemClock()
     ca = create_root_ca(name="root", now=clock.now())
     pair = issue_server_certificate(ca, names=[HOST], now=clock.now())
     sites = Sites([hub_site(hub, clock)])
     server = HttpServer(sites, MqttServer(sites, clock))
-    async with AsyncExitStack() as stack:
-        listener = await stack.enter_async_context(
-            Listener(server, ServerCertificates(pair.certificate, pair.key), port=0, addresses=[HOST], grace=1.0)
-        )
-        http = await stack.enter_async_context(HttpClient(ca_pem=ca.certificate.decode()))
-        owner = next(policy for policy in hub.hub.policies if policy.name == "iothubowner")
-        connection_string = (
-            f"HostName={HOST}:{listener.addresses[0].port};SharedAccessKeyName=iothubowner;"
-            f"SharedAccessKey={encode_key(owner.primary_key)}"
-        )
-        yield Place(RegistryLink(HubConnection.parse(connection_string), http, clock), hub)
+    certificates = ServerCertificates(pair.certificate, pair.key)
+    async with Listener(server, certificates, port=0, addresses=[HOST], grace=1.0) as listener:
+        yield listener.addresses[0].port, ca.certificate.decode()
+
+
+def connection_string(port: int, policy: str, key: bytes) -> str:
+    return f"HostName={HOST}:{port};SharedAccessKeyName={policy};SharedAccessKey={encode_key(key)}"
 
 
 async def test_a_new_device_gets_identity_and_twin_at_once(place: Place) -> None:
@@ -175,6 +184,39 @@ async def test_a_twin_the_hub_does_not_take_is_a_refusal(place: Place) -> None:
     assert await place.hub.registry.read(SPEC.device_id) is None
 
 
+async def test_a_link_that_works_is_found_to_work_and_nothing_changes(place: Place) -> None:
+    await place.link.provision(SPEC)
+    before = await place.hub.registry.read(SPEC.device_id)
+    await place.link.check()
+    assert await place.hub.registry.read(SPEC.device_id) == before
+
+
+async def test_a_link_without_the_rights_says_which_is_missing(hub: ServedHub) -> None:
+    """Over REST only: a hub of this process asks for no rights."""
+    async with served(hub) as (port, ca_pem), HttpClient(ca_pem=ca_pem) as http:
+        for policy, missing in (
+            ("registryRead", "RegistryWrite"),
+            ("service", "RegistryRead"),
+            ("device", "RegistryRead"),
+        ):
+            found = next(each for each in hub.hub.policies if each.name == policy)
+            link = RegistryLink(
+                HubConnection.parse(connection_string(port, policy, found.primary_key)), http, SystemClock()
+            )
+            with pytest.raises(HubRefusedError, match=missing) as caught:
+                await link.check()
+            assert caught.value.unauthorized
+        wrong = RegistryLink(
+            HubConnection.parse(connection_string(port, "iothubowner", b"w" * 32)), http, SystemClock()
+        )
+        with pytest.raises(HubRefusedError, match="401") as caught:
+            await wrong.check()
+        assert caught.value.unauthorized
+        with pytest.raises(HubRefusedError) as caught:
+            await wrong.provision(SPEC)
+        assert caught.value.unauthorized
+
+
 async def test_a_hub_out_of_reach_is_unavailable() -> None:
     async with HttpClient(seconds=5.0) as http:
         connection = HubConnection.parse(
@@ -192,3 +234,49 @@ def test_a_connection_string_never_shows_its_key() -> None:
     assert "secret" not in repr(connection)
     with pytest.raises(ValueError, match="SharedAccessKey"):
         HubConnection.parse("HostName=h.example;SharedAccessKeyName=p")
+
+
+# ---------------------------------------------------------------- certificates that are taken back
+
+OLD, NEW = "AB" * 32, "cd" * 32
+
+
+def with_certificates(primary: str, secondary: str) -> DeviceSpec:
+    return replace(SPEC, credential=ThumbprintCredential(primary=primary, secondary=secondary))
+
+
+async def thumbprints(place: Place) -> tuple[str | None, str | None]:
+    authentication = (await place.hub.registry.get(SPEC.device_id)).authentication
+    assert isinstance(authentication, SelfSignedAuthentication)
+    return authentication.primary_thumbprint, authentication.secondary_thumbprint
+
+
+@pytest.mark.parametrize(
+    ("named", "left"),
+    [
+        ((NEW, OLD), (NEW, NEW)),
+        ((OLD, NEW), (NEW, NEW)),
+        ((OLD, OLD), ("0" * 64, "0" * 64)),
+        ((NEW, NEW), (NEW, NEW)),
+    ],
+)
+async def test_a_withdrawn_certificate_is_accepted_no_more(
+    place: Place, named: tuple[str, str], left: tuple[str, str]
+) -> None:
+    await place.link.provision(with_certificates(*named))
+    for _ in range(2):
+        await place.link.withdraw(SPEC.device_id, OLD.lower())
+        assert await thumbprints(place) == left
+    device = await place.hub.registry.read(SPEC.device_id)
+    assert device is not None
+    assert device.twin.tags == {"site": "north"}
+    await place.link.provision(with_certificates(NEW, NEW))
+    assert await thumbprints(place) == (NEW, NEW)
+
+
+async def test_withdrawing_what_is_not_there_is_fine(place: Place) -> None:
+    await place.link.withdraw("nobody", OLD)
+    await place.link.provision(SPEC)
+    before = await place.hub.registry.get(SPEC.device_id)
+    await place.link.withdraw(SPEC.device_id, OLD)
+    assert await place.hub.registry.get(SPEC.device_id) == before

@@ -106,24 +106,27 @@ async def test_feedback_waits_until_it_is_taken_and_finished(stores: Stores) -> 
     for number in range(3):
         await queue.append("d", message(system={"mid": str(number)}, acknowledgement=Acknowledgement.FULL), limit=9)
     await queue.change("d", lambda q: purge(q, now=NOW))
-    taken = await feedback.take(limit=2, now=NOW, until=LATER, token="a")
+    taken = await feedback.take(limit=2, now=NOW, until=LATER, token="a", max_deliveries=10)
     assert [(each.target, each.feedback.message_id, each.feedback.status) for each in taken] == [
         ("d", "0", FeedbackStatus.PURGED),
         ("d", "1", FeedbackStatus.PURGED),
     ]
-    assert [each.feedback.message_id for each in await feedback.take(limit=9, now=NOW, until=LATER, token="b")] == ["2"]
-    assert await feedback.take(limit=9, now=NOW, until=LATER, token="c") == []
+    assert [
+        each.feedback.message_id
+        for each in await feedback.take(limit=9, now=NOW, until=LATER, token="b", max_deliveries=10)
+    ] == ["2"]
+    assert await feedback.take(limit=9, now=NOW, until=LATER, token="c", max_deliveries=10) == []
     assert await feedback.finish("a", now=NOW, keep=True)
     assert not await feedback.finish("a", now=NOW, keep=True)
     assert await feedback.finish("b", now=NOW, keep=False)
-    again = await feedback.take(limit=9, now=NOW, until=LATER, token="d")
+    again = await feedback.take(limit=9, now=NOW, until=LATER, token="d", max_deliveries=10)
     assert [(each.feedback.message_id, each.deliveries) for each in again] == [("0", 1), ("1", 1)]
     # A lock that is over is nobody's.
     assert not await feedback.finish("d", now=LATER, keep=False)
-    assert len(await feedback.take(limit=9, now=LATER, until=LATER, token="e")) == 2
-    assert await stores.feedback("other").expire(created_before=LATER) == 0
-    assert await feedback.expire(created_before=NOW) == 0
-    assert await feedback.expire(created_before=LATER) == 2
+    assert len(await feedback.take(limit=9, now=LATER, until=LATER, token="e", max_deliveries=10)) == 2
+    assert await stores.feedback("other").expire(created_before=LATER, now=NOW, max_deliveries=10) == 0
+    assert await feedback.expire(created_before=NOW, now=NOW, max_deliveries=10) == 0
+    assert await feedback.expire(created_before=LATER, now=NOW, max_deliveries=10) == 2
 
 
 async def test_feedback_names_the_generation_of_the_device(stores: Stores) -> None:
@@ -134,5 +137,5 @@ async def test_feedback_names_the_generation_of_the_device(stores: Stores) -> No
     queue, feedback = stores.messages("hub"), stores.feedback("hub")
     await queue.append("d", message(acknowledgement=Acknowledgement.NEGATIVE), limit=9)
     await queue.change("d", lambda q: purge(q, now=NOW))
-    (told,) = await feedback.take(limit=9, now=NOW, until=LATER, token="t")
+    (told,) = await feedback.take(limit=9, now=NOW, until=LATER, token="t", max_deliveries=10)
     assert told.generation_id == made.identity.generation_id

@@ -36,7 +36,9 @@ def test_every_figure_is_produced(tmp_path: Path) -> None:
     figures = json.loads(output.read_text())
     cells = figures["registrations"]["cells"]
     works = {(cell["mechanism"], cell["work"]) for cell in cells}
-    assert works == {(proof, work) for proof in ("sas", "x509") for work in ("handshake", "https", "mqtt", "amqp")}
+    assert works == {
+        (proof, work) for proof in ("sas", "x509", "sas-webhook") for work in ("handshake", "https", "mqtt", "amqp")
+    }
     told = {cell["server"].split(",")[0] for cell in figures["telemetry"]["cells"]}
     assert told == ({"homeport", "mosquitto"} if _has_mosquitto() else {"homeport"})
     assert figures["startup"]["idle_mib"] > 0

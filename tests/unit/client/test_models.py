@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from homeport.client import AttestationMechanism, InitialTwin, admin_models, models
-from homeport.wire import dps_admin, dps_service
+from homeport.client import AttestationMechanism, InitialTwin, admin_models, allocation_models, models
+from homeport.wire import dps_admin, dps_allocation, dps_service
 
 PAIRS = [
     (models.IndividualEnrollment, dps_service.IndividualEnrollment),
@@ -25,6 +25,17 @@ PAIRS = [
     (admin_models.Attempt, dps_admin.Attempt),
     (admin_models.Registration, dps_admin.Registration),
     (admin_models.LinkedHub, dps_admin.LinkedHub),
+    (admin_models.HubHealth, dps_admin.HubHealth),
+    (allocation_models.AllocationSettings, dps_allocation.Settings),
+    (allocation_models.Region, dps_allocation.Region),
+    (allocation_models.AddressRange, dps_allocation.AddressRange),
+    (allocation_models.RegionLatency, dps_allocation.RegionLatency),
+    (allocation_models.WebhookSigningKeys, dps_allocation.SigningKeys),
+    (allocation_models.AllocationExplanation, dps_allocation.Explanation),
+    (allocation_models.Candidate, dps_allocation.Candidate),
+    (allocation_models.Exclusion, dps_allocation.Exclusion),
+    (allocation_models.AllocationComparison, dps_allocation.Comparison),
+    (allocation_models.Movement, dps_allocation.Movement),
 ]
 
 

@@ -8,8 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeport.dps.allocation import AskWebhook, Assign, NoHub, allocate
-from homeport.dps.model import AllocationPolicy, CustomAllocation, IndividualEnrollment, LinkedHub
+from homeport.dps.allocation import AskCustom, Assign, Decision, NoHub, allocate
+from homeport.dps.model import (
+    AllocationPolicy,
+    AllocationSettings,
+    Applicant,
+    CustomAllocation,
+    Fleet,
+    IndividualEnrollment,
+    LinkedHub,
+)
 from tests.transports.world import individual
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -30,9 +38,22 @@ HUBS = [hub("a.example", 1), hub("b.example", 2), hub("c.example", 5)]
 
 
 def chosen(registration_id: str, hubs: list[LinkedHub], **options: Any) -> str:
-    decision = allocate(enrollment(**options), registration_id, hubs)
+    decision = decide(options, registration_id, hubs)
     assert isinstance(decision, Assign), decision
     return decision.hub.host_name
+
+
+def decide(
+    options: dict[str, Any],
+    registration_id: str,
+    hubs: list[LinkedHub],
+    *,
+    settings: AllocationSettings | None = None,
+    occupied: dict[str, int] | None = None,
+    **device: Any,
+) -> Decision:
+    fleet = Fleet(hubs=hubs, settings=settings or AllocationSettings(), occupied=occupied or {})
+    return allocate(enrollment(**options), Applicant(registration_id=registration_id, **device), fleet)
 
 
 def enrollment(**options: Any) -> IndividualEnrollment:
@@ -73,7 +94,7 @@ def test_a_hub_that_does_not_take_part_is_left_out_unless_named_with_static() ->
     assert {chosen(f"d{number}", hubs) for number in range(50)} == {"b.example"}
     named = {"iot_hubs": ("a.example",)}
     assert chosen("d", hubs, allocation_policy=AllocationPolicy.STATIC, **named) == "a.example"
-    assert isinstance(allocate(enrollment(**named), "d", hubs), NoHub)
+    assert isinstance(decide(named, "d", hubs), NoHub)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +109,7 @@ def test_a_hub_that_does_not_take_part_is_left_out_unless_named_with_static() ->
     ],
 )
 def test_no_hub_says_why(options: dict[str, Any], hubs: list[LinkedHub], words: str) -> None:
-    decision = allocate(enrollment(**options), "dev", hubs)
+    decision = decide(options, "dev", hubs)
     assert isinstance(decision, NoHub)
     assert words in decision.reason
 
@@ -101,9 +122,11 @@ def test_latency_ties_are_hashed() -> None:
 
 def test_custom_names_webhook_and_candidates() -> None:
     webhook = CustomAllocation(webhook_url="https://hook.example/", api_version="2021-10-01")
-    decision = allocate(enrollment(allocation_policy=AllocationPolicy.CUSTOM, custom_allocation=webhook), "dev", HUBS)
-    assert decision == AskWebhook(webhook=webhook, candidates=tuple(HUBS))
+    decision = decide({"allocation_policy": AllocationPolicy.CUSTOM, "custom_allocation": webhook}, "dev", HUBS)
+    assert decision == AskCustom(definition=webhook, candidates=tuple(HUBS))
 
 
 def test_the_services_default_policy_counts_where_the_enrollment_has_none() -> None:
-    assert isinstance(allocate(enrollment(), "dev", HUBS, default=AllocationPolicy.STATIC), NoHub)
+    assert isinstance(
+        decide({}, "dev", HUBS, settings=AllocationSettings(default_policy=AllocationPolicy.STATIC)), NoHub
+    )

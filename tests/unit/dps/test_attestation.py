@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from homeport.dps.attestation import Attested, Challenge, Findings, Refused, Verdict, describe, read, verify
+from homeport.dps.attestation import Attested, Challenge, Findings, Refused, Trust, Verdict, describe, read, verify
 from homeport.dps.model import (
     CaReferences,
     CertificateEvidence,
@@ -51,7 +51,7 @@ def judge(
         proof,
         asked,
         individual=enrolled,
-        groups=groups,
+        trust=Trust(groups),
         pending=pending,
         now=NOW,
         random=_counting(),
@@ -261,9 +261,9 @@ def test_junk_for_a_certificate_is_refused() -> None:
     assert refused(judge(CertificateEvidence(chain=(b"junk",)))).message == "Invalid certificate."
 
 
-def test_references_say_that_no_ca_certificates_are_kept(root: Issued) -> None:
+def test_a_reference_to_nothing_is_said(root: Issued) -> None:
     verdict = refused(judge(chain(root.leaf()), enrolled=individual("device-001", CaReferences(primary="root"))))
-    assert "by reference" in verdict.reason
+    assert "the CA certificate 'root' that the enrollment refers to does not exist" in verdict.reason
 
 
 # ---------------------------------------------------------------- TPM

@@ -111,6 +111,7 @@ class RestClient:
     """The service API of one hub."""
 
     def __init__(self, hub: ServedHub, client: httpx.AsyncClient) -> None:
+        self.port = client.base_url.port
         self._hub = hub
         self._client = client
 

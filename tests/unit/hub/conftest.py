@@ -7,16 +7,20 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 
 import httpx
 import pytest
 
+from homeport.app.hub_files import file_parts
 from homeport.bus import LocalBus
 from homeport.hub.frontends.site import hub_site
 from homeport.hub.hubs import Hubs, ServedHub
 from homeport.hub.ports import DeviceStore, EventLog
+from homeport.net.amqp_server import AmqpServer
 from homeport.net.certificates import ServerCertificates
+from homeport.net.http_client import HttpClient
 from homeport.net.http_server import HttpServer
 from homeport.net.listener import Listener, Service
 from homeport.net.mqtt_server import MqttServer
@@ -99,11 +103,20 @@ async def stores() -> AsyncIterator[Stores]:
         yield stores
 
 
+@pytest.fixture
+async def http() -> AsyncIterator[HttpClient]:
+    """What the hub calls others with."""
+    async with HttpClient() as client:
+        yield client
+
+
 MakeHubs = Callable[..., Hubs]
 
 
 @pytest.fixture
-def make_hubs(stores: Stores, clock: ManualClock, bus: LocalBus, calls: Calls) -> MakeHubs:
+def make_hubs(
+    stores: Stores, clock: ManualClock, bus: LocalBus, calls: Calls, tmp_path: Path, http: HttpClient
+) -> MakeHubs:
     """Make what one process has of the hubs; all share the store and, unless told otherwise, the bus."""
 
     def make(**parts: Any) -> Hubs:
@@ -114,6 +127,8 @@ def make_hubs(stores: Stores, clock: ManualClock, bus: LocalBus, calls: Calls) -
                 "messages": stores.messages,
                 "jobs": stores.jobs,
                 "configurations": stores.configurations,
+                "feedback": stores.feedback,
+                "files": file_parts(stores, tmp_path / "blobs", http, clock=clock, random=os.urandom),
                 "log": lambda name: cast("EventLog", Recorded(stores.events(name), calls)),
                 "bus": bus,
                 "clock": clock,
@@ -137,7 +152,7 @@ async def hub(hubs: Hubs) -> ServedHub:
 
 @dataclass(frozen=True)
 class Line:
-    """Where the hub's MQTT port is, and what a client needs to trust it."""
+    """Where a port of the hub is, and what a client needs to trust it."""
 
     port: int
     make_context: Callable[[], ssl.SSLContext]
@@ -156,6 +171,14 @@ def server_identity() -> Identity:
 async def mqtt(hub: ServedHub, clock: ManualClock, server_identity: Identity) -> AsyncIterator[Line]:
     """The running hub behind a real MQTT listener."""
     server = MqttServer(Sites([hub_site(hub, clock)]), clock)
+    async with running(hub), _listening(server, server_identity) as port:
+        yield Line(port, lambda: _trusting(server_identity))
+
+
+@pytest.fixture
+async def amqp(hub: ServedHub, clock: ManualClock, server_identity: Identity) -> AsyncIterator[Line]:
+    """The running hub behind a real AMQP listener."""
+    server = AmqpServer(Sites([hub_site(hub, clock)]), clock)
     async with running(hub), _listening(server, server_identity) as port:
         yield Line(port, lambda: _trusting(server_identity))
 

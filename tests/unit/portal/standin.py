@@ -45,6 +45,8 @@ class Standin:
         self.registrations: dict[str, dict[str, Any]] = {}
         self.attempts: list[dict[str, Any]] = []
         self.hubs: dict[str, dict[str, Any]] = {}
+        self.certificates: dict[str, dict[str, Any]] = {}
+        self.expiring: list[dict[str, Any]] = []
         self.administrators: dict[str, dict[str, Any]] = {}
         """By token."""
         self.audit: list[dict[str, Any]] = []
@@ -204,6 +206,8 @@ class Standin:
                 return _json(found) if found else _refuse(404000, "No such attempt.")
             case "POST", ["registrations", "query"]:
                 return _found(request, list(self.registrations.values()), "registrationId")
+            case _, ["certificates" | "expiring", *_]:
+                return self._certificates(request, parts)
             case "GET", ["counts"]:
                 return _json(
                     {
@@ -249,9 +253,68 @@ class Standin:
             case "PATCH", ["hubs", name]:
                 self.hubs[name] |= json.loads(request.content)
                 return _json(self.hubs[name])
+            case "POST", ["hubs", name, "check"] if name in self.hubs:
+                health = {"state": "unreachable", "detail": "no <answer>", "checkedDateTimeUtc": "2024-06-01T12:00:00Z"}
+                self.hubs[name] |= {"health": health}
+                return _json(self.hubs[name])
             case "DELETE", ["hubs", name]:
                 return httpx.Response(204) if self.hubs.pop(name, None) else _refuse(404000, "No such hub.")
         return _refuse(404000, "No such path.")
+
+    def _certificates(self, request: httpx.Request, parts: list[str]) -> httpx.Response:
+        document = json.loads(request.content) if request.content[:1] == b"{" else {}
+        match request.method, parts:
+            case "GET", ["expiring"]:
+                return _json({"certificates": self.expiring, "more": 0})
+            case "GET", ["certificates"]:
+                return _json(list(self.certificates.values()))
+            case "PUT", ["certificates", name]:
+                if name in self.certificates:
+                    return _refuse(409213, f"The CA certificate '{name}' exists already.")
+                self.add_certificate(name, isVerified=document["isVerified"])
+            case "DELETE", ["certificates", name] if self.certificates[name]["groups"]:
+                return _refuse(409214, f"The CA certificate '{name}' is still referred to.")
+            case "DELETE", ["certificates", name]:
+                del self.certificates[name]
+                return httpx.Response(204)
+            case _, ["certificates", name, *_] if name not in self.certificates:
+                return _refuse(404000, "There is no such CA certificate.")
+            case "POST", ["certificates", name, "generateVerificationCode"]:
+                self.certificates[name]["verificationCode"] = "C0DE"
+            case "POST", ["certificates", name, "verify"]:
+                if document["certificate"] != "proof":
+                    return _refuse(400000, "The verification certificate cannot be taken.")
+                self.certificates[name]["isVerified"] = True
+            case "PATCH", ["certificates", name]:
+                revocation = self.certificates[name]["revocation"] | document.pop("revocation", {})
+                self.certificates[name] |= document | {"revocation": revocation}
+            case "PUT", ["certificates", name, "crl"]:
+                self.certificates[name]["crl"] = {
+                    "source": "upload",
+                    "entries": len(request.content),
+                    "thisUpdateUtc": stamp(NOW),
+                    "receivedDateTimeUtc": stamp(NOW),
+                }
+        return _json(self.certificates[parts[1]])
+
+    def add_certificate(self, name: str, **more: Any) -> None:
+        self.certificates[name] = {
+            "name": name,
+            "subject": f"CN={name}",
+            "issuer": "CN=Issuer",
+            "thumbprint": "AB",
+            "sha256Thumbprint": "CD" * 32,
+            "notBefore": stamp(NOW - timedelta(days=9)),
+            "expiry": stamp(NOW + timedelta(days=90)),
+            "isVerified": True,
+            "certificate": "MII",
+            "revocation": {"policy": "prefer", "useDistributionPoints": False, "useOcsp": False},
+            "groups": [],
+            "created": stamp(NOW),
+            "updated": stamp(NOW),
+            "etag": "e1",
+            **more,
+        }
 
     def _stored(
         self, request: httpx.Request, parts: list[str], kept: dict[str, Any], key: str, codes: tuple[int, int]

@@ -81,7 +81,7 @@ def test_tpm() -> None:
     assert tpm is not None
     assert (tpm.endorsement_key, tpm.storage_root_key) == ("AAAABBBB", None)
     assert errors(mechanism="tpm").keys() == {"endorsement_key"}
-    assert errors(Kind.GROUP, mechanism="tpm", endorsement_key="AAAA").keys() == {"mechanism"}
+    assert errors(Kind.GROUP, mechanism="tpm", endorsement_key="AAAA").keys() == {"tpm_authorities"}
 
 
 def test_certificates_of_a_device_and_of_a_group() -> None:

@@ -318,9 +318,20 @@ async def test_hubs_are_listed_created_weighted_and_unlinked(admin: Visitor, fac
     assert "elsewhere" in text
     text = await admin.send("/new/hub", name="hub3", host_names="127.0.0.3, hub3.example", weight="5")
     assert "Hub hub3 serves 127.0.0.3" in text
-    await admin.send("/hubs/hub3/weight", weight="9")
-    assert factory.hubs["hub3"]["allocationWeight"] == 9
-    assert "from 1 to 1000" in await admin.send("/hubs/hub3/weight", weight="0")
+    assert "from 1 to 1000" in await admin.send("/hubs/hub3/allocation", weight="0", expected=422)
+    form = await admin.read("/hubs/hub3/allocation")
+    assert 'value="5"' in form
+    await admin.send("/hubs/hub3/allocation", weight="4", takes="drained", max_devices="250", region="eu")
+    kept = factory.hubs["hub3"]
+    assert (kept["allocationWeight"], kept["draining"], kept["maxDevices"], kept["region"]) == (4, True, 250, "eu")
+    text = await admin.read("/hubs")
+    assert "drained" in text
+    assert "of 250" in text
+    assert "A number from 1 up" in await admin.send("/hubs/hub3/allocation", weight="4", max_devices="-1", expected=422)
+    await admin.send("/hubs/hub3/check")
+    text = await admin.read("/hubs")
+    assert "unreachable" in text
+    assert "no &lt;answer&gt;" in text
     assert "takes no new devices" in await admin.read("/hubs/hub3/unlink")
     await admin.send("/hubs/hub3/unlink")
     assert "hub3" not in factory.hubs

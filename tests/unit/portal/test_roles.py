@@ -10,6 +10,7 @@ from tests.unit.portal.standin import NOW, Standin, stamp
 @pytest.fixture
 def known(service: Standin) -> Standin:
     service.add_hub("alpha", "alpha.example.com")
+    service.add_certificate("Root", isVerified=False)
     for role in ("reader", "operator", "owner"):
         service.administrators[f"hpt_{role}"] = {"name": f"the-{role}", "role": role}
     entry = {
@@ -44,7 +45,13 @@ async def test_pages_offer_what_the_role_may_do(
     assert f"the-{role}" in page
     assert ('href="/administrators"' in page) == configures
     page = await stranger.read("/hubs")
-    assert ('href="/new/hub"' in page, "/unlink" in page, "/weight" in page) == (configures,) * 3
+    assert ('href="/new/hub"' in page, "/allocation" in page) == (configures,) * 2
+    page = await stranger.read("/certificates")
+    assert ('href="/new/certificate"' in page) == configures
+    assert 'href="/certificates/Root"' in page
+    page = await stranger.read("/certificates/Root")
+    offered = ("I vouch for it" in page, "/revocation" in page, "/crl" in page, "/delete" in page)
+    assert offered == (configures,) * 4
     page = await stranger.read("/events")
     assert ('href="/new/events"' in page) == configures
 

@@ -61,6 +61,7 @@ def _of(hint: Any) -> st.SearchStrategy[Any]:
         float: st.floats(allow_nan=False, allow_infinity=False),
         int: st.integers(-(2**31), 2**31),
         dps.DeviceSpec | None: st.none() | SPECS,
+        dps.Question | None: st.none() | QUESTIONS,
         dps.TwinContent: TWIN_CONTENTS,
         hub.TwinSection: SECTIONS,
     }
@@ -77,6 +78,12 @@ SPECS = st.builds(
     twin=TWIN_CONTENTS,
     twin_write=st.sampled_from(dps.TwinWrite),
 )
+TERMS = st.builds(
+    dps.Terms,
+    identity=st.from_type(dps.SasCredential) | st.from_type(dps.ThumbprintCredential) | st.from_type(dps.TpmKeys),
+    initial_twin=TWIN_CONTENTS,
+)
+QUESTIONS = st.builds(dps.Question, terms=TERMS)
 REGISTRATIONS = values_of(dps.Registration, operation=values_of(dps.Operation))
 IDENTITIES = values_of(hub.DeviceIdentity)
 

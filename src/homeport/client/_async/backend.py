@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
@@ -25,6 +26,19 @@ async def pause(seconds: float) -> None:
 async def run_blocking(function: Callable[..., T], *arguments: object) -> T:
     """Call something that blocks (a TPM does) without holding the others up."""
     return await asyncio.to_thread(function, *arguments)
+
+
+async def connect_seconds(host: str, port: int, *, seconds: float) -> float | None:
+    """Return how long a TCP connection takes to open; None if it does not, or not in that time."""
+    begun = time.monotonic()
+    try:
+        async with asyncio.timeout(seconds):
+            _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return None
+    took = time.monotonic() - begun
+    writer.transport.abort()
+    return took
 
 
 async def read_lines(response: httpx.Response) -> AsyncIterator[str]:

@@ -1,6 +1,7 @@
 """The device's client: registers with the provisioning service and comes back with a hub (contract dps.md 3, 4, 7)."""
 
 import ssl
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal, Self, assert_never
 
@@ -8,6 +9,7 @@ from homeport.client._async.backend import Pause, pause
 from homeport.client._async.device_amqp import AmqpConversation
 from homeport.client._async.device_https import HttpsConversation
 from homeport.client._async.device_mqtt import MqttConversation
+from homeport.client._async.latency import candidate_hubs, latency_to
 from homeport.client._async.register import (
     ANSWER_SECONDS,
     Conversation,
@@ -15,8 +17,8 @@ from homeport.client._async.register import (
     SecurityProvider,
     tpm_keys,
 )
-from homeport.client.registration import RegistrationResult
-from homeport.client.retry import RetryPolicy
+from homeport.client.registration import API_VERSION, ISSUING_API_VERSION, RegistrationResult, with_latencies
+from homeport.client.retry import NO_RETRY, RetryPolicy
 from homeport.client.security import X509SecurityProvider
 from homeport.client.tpm import TpmSecurityProvider
 from homeport.client.trust import CaFile, tls_context
@@ -105,17 +107,52 @@ class ProvisioningDeviceClient:
     ) -> None:
         """Do nothing: connections last no longer than a registration."""
 
-    async def register(self, payload: Any = None, *, timeout: float = 120.0) -> RegistrationResult:
+    async def measure_latencies(self, *, timeout: float = 2.0) -> dict[str, float]:
+        """Return how far each hub is that the device could be assigned to: connection time in milliseconds.
+
+        Asks the service over HTTPS which hubs those are; one that is not Homeport does not tell, and nothing is
+        measured. `timeout`, in seconds, holds for each answer and each connection; hubs that are not reached are left
+        out. Raises TypeError for a TPM device, ProvisioningServiceError, TransportError.
+        """
+        port = self._port if self._transport != "mqtt" and self._port else 443
+        hosts = await candidate_hubs(
+            self._host,
+            port,
+            self._id_scope,
+            self._provider,
+            context=self._context,
+            clock=self._clock,
+            retry=NO_RETRY,
+            seconds=timeout,
+        )
+        found = {}
+        for host in hosts:
+            took = await latency_to(host, seconds=timeout)
+            if took is not None:
+                found[host] = took
+        return found
+
+    async def register(
+        self,
+        payload: Any = None,
+        *,
+        csr: bytes | None = None,
+        latencies: Mapping[str, float] | None = None,
+        timeout: float = 120.0,
+    ) -> RegistrationResult:
         """Register and return the device's hub; a TPM then holds the hub's key.
 
-        `payload` is any JSON value, for custom allocation. Within `timeout` seconds in all, faults of the
-        transport, throttling and faults of the server are met by trying again, later each time.
+        `payload` is any JSON value, for custom allocation. `csr` is a certificate request (PKCS#10, DER) for the
+        registration id: the result then has the certificate that the device shows its hub. `latencies`, as
+        `measure_latencies` returns them, tell a Homeport how far the hubs are; they travel in the payload, which must
+        then be an object or None. Within `timeout` seconds in all, faults of the transport, throttling and faults of
+        the server are met by trying again, later each time.
 
         Raises RegistrationError if the service heard the device and gave it no hub; UnauthorizedError,
         NotFoundError or another ProvisioningServiceError if it refused the device, with the tracking id that finds
         the reason; RegistrationTimeoutError, whose cause is the last fault; UntrustedServerError; TpmError.
         """
-        conversation = self._conversation()
+        conversation = self._conversation(API_VERSION if csr is None else ISSUING_API_VERSION)
         try:
             registration = Registration(
                 conversation,
@@ -126,11 +163,11 @@ class ProvisioningDeviceClient:
                 pause=self._pause,
                 timeout=timeout,
             )
-            return await registration.finish(payload)
+            return await registration.finish(with_latencies(payload, latencies), csr)
         finally:
             await conversation.aclose()
 
-    def _conversation(self) -> Conversation:
+    def _conversation(self, api_version: str) -> Conversation:
         registration_id = self._provider.registration_id
         match self._transport:
             case "https":
@@ -141,6 +178,7 @@ class ProvisioningDeviceClient:
                     registration_id,
                     context=self._context,
                     seconds=ANSWER_SECONDS,
+                    api_version=api_version,
                 )
             case "mqtt" | "mqtt-ws":
                 websocket = self._transport == "mqtt-ws"
@@ -151,6 +189,7 @@ class ProvisioningDeviceClient:
                     registration_id,
                     context=self._context,
                     websocket=websocket,
+                    api_version=api_version,
                 )
             case "amqp" | "amqp-ws":
                 websocket = self._transport == "amqp-ws"
@@ -162,6 +201,7 @@ class ProvisioningDeviceClient:
                     context=self._context,
                     websocket=websocket,
                     tpm=tpm_keys(self._provider),
+                    api_version=api_version,
                 )
             case _:
                 assert_never(self._transport)

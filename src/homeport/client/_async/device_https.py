@@ -13,7 +13,15 @@ class HttpsConversation:
     """One device and its service; the connection is kept between requests."""
 
     def __init__(
-        self, host: str, port: int, id_scope: str, registration_id: str, *, context: ssl.SSLContext, seconds: float
+        self,
+        host: str,
+        port: int,
+        id_scope: str,
+        registration_id: str,
+        *,
+        context: ssl.SSLContext,
+        seconds: float,
+        api_version: str = API_VERSION,
     ) -> None:
         self._path = f"/{segment(id_scope)}/registrations/{segment(registration_id)}"
         self._session = HttpSession(
@@ -21,7 +29,7 @@ class HttpsConversation:
             context=context,
             timeout=seconds,
             retry=NO_RETRY,
-            query={"api-version": API_VERSION},
+            query={"api-version": api_version},
         )
 
     async def register(self, body: bytes, token: str | None, *, seconds: float) -> Answer:

@@ -15,7 +15,7 @@ from homeport.client.mqtt_topics import (
     register_topic,
     user_name,
 )
-from homeport.client.registration import Answer
+from homeport.client.registration import API_VERSION, Answer
 from homeport.client.trust import transport_error
 from homeport.proto import ProtocolError
 from homeport.proto.mqtt import (
@@ -49,6 +49,7 @@ class MqttConversation:
         *,
         context: ssl.SSLContext,
         websocket: bool,
+        api_version: str = API_VERSION,
     ) -> None:
         self._host = host
         self._port = port
@@ -56,6 +57,7 @@ class MqttConversation:
         self._registration_id = registration_id
         self._context = context
         self._websocket = websocket
+        self._api_version = api_version
         self._stream: Stream | None = None
         self._engine = Connection(Role.CLIENT)
         self._events: deque[Event] = deque()
@@ -120,7 +122,7 @@ class MqttConversation:
             Connect(
                 client_id=self._registration_id,
                 keep_alive=KEEP_ALIVE,
-                user_name=user_name(self._id_scope, self._registration_id),
+                user_name=user_name(self._id_scope, self._registration_id, self._api_version),
                 password=None if token is None else token.encode("ascii"),
             ),
             deadline,

@@ -17,6 +17,7 @@ from homeport.client.models import (
     EnrollmentGroup,
     IndividualEnrollment,
     Page,
+    ProvisioningStatus,
     RegistrationState,
 )
 
@@ -27,6 +28,8 @@ _ANY = "*"
 _INDIVIDUAL = "/enrollments"
 _GROUP = "/enrollmentGroups"
 _REGISTRATION = "/registrations"
+_SHUT_OUT = {"homeport": {"shutOut": True}}
+"""The mark of an enrollment that exists only to keep a group's device out."""
 
 
 class ProvisioningServiceClient(ServiceClient):
@@ -58,6 +61,38 @@ class ProvisioningServiceClient(ServiceClient):
     async def delete_individual_enrollment(self, registration_id: str, *, etag: str | None = None) -> None:
         """Delete an enrollment; with `etag`, only that version. NotFoundError if there is none."""
         await self._delete(f"{_INDIVIDUAL}/{segment(registration_id)}", etag)
+
+    async def disable_device(self, registration_id: str) -> IndividualEnrollment:
+        """Shut one device out, whichever group it belongs to: it can register no more, the others can.
+
+        Its individual enrollment is disabled, or a disabled one is made, with a key that nobody knows: that is what
+        keeps it from coming in through its group (contract dps.md 9.5). The device's hub is not touched.
+        """
+        try:
+            enrollment = await self.get_individual_enrollment(registration_id)
+        except NotFoundError:
+            enrollment = IndividualEnrollment(
+                registration_id=registration_id,
+                attestation=AttestationMechanism.for_symmetric_key(),
+                optional_device_information=dict(_SHUT_OUT),
+            )
+        enrollment.registration_state = None
+        enrollment.provisioning_status = ProvisioningStatus.DISABLED
+        return await self.create_or_update_individual_enrollment(enrollment)
+
+    async def enable_device(self, registration_id: str) -> IndividualEnrollment | None:
+        """Take `disable_device` back. Return the enrollment that is enabled again.
+
+        One that was made only to shut the device out is deleted, so that the device comes in through its group as
+        before; then the answer is None. NotFoundError if there is no individual enrollment.
+        """
+        enrollment = await self.get_individual_enrollment(registration_id)
+        if enrollment.optional_device_information == _SHUT_OUT:
+            await self.delete_individual_enrollment(registration_id, etag=enrollment.etag)
+            return None
+        enrollment.registration_state = None
+        enrollment.provisioning_status = ProvisioningStatus.ENABLED
+        return await self.create_or_update_individual_enrollment(enrollment)
 
     async def get_individual_attestation_mechanism(self, registration_id: str) -> AttestationMechanism:
         """Return how an enrollment wants identity proven, symmetric keys included."""

@@ -1,12 +1,18 @@
 # Made by scripts/unasync.py: change its twin in _async instead.
-"""The client of what only Homeport has: attempts with their reasons, hubs, policies, numbers, audit (`/homeport/`)."""
+"""The client of what only Homeport has (`/homeport/`): attempts, hubs, allocation, the IP filter.
 
-from collections.abc import Iterator, Sequence
+Certificate authorities that devices' chains end at are in `certificates`, those that issue in `issuing`, policies in
+`policies`; audit, events and administrators in `journal`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import msgspec
 
+from homeport.client._sync.certificates import CertificateCalls
 from homeport.client._sync.http import only, segment
+from homeport.client._sync.issuing import IssuingAdministration
 from homeport.client._sync.journal import JournalClient
 from homeport.client._sync.policies import PolicyClient
 from homeport.client.admin_models import (
@@ -17,10 +23,17 @@ from homeport.client.admin_models import (
     LinkedHub,
     Registration,
 )
+from homeport.client.allocation_models import (
+    AllocationComparison,
+    AllocationExplanation,
+    AllocationSettings,
+    WebhookSigningKeys,
+)
 from homeport.client.answers import decode
 from homeport.client.models import EnrollmentGroup, IndividualEnrollment, Page
 from homeport.client.policy_models import Counts
 
+_ALLOCATION = "/homeport/allocation"
 _HUBS = "/homeport/hubs"
 _IP_FILTER = "/homeport/ipFilter"
 _ATTEMPTS = "/homeport/attempts"
@@ -31,7 +44,7 @@ class _IpFilterTest(msgspec.Struct):
     decisions: list[IpFilterDecision]
 
 
-class HomeportAdminClient(JournalClient, PolicyClient):
+class HomeportAdminClient(CertificateCalls, IssuingAdministration, JournalClient, PolicyClient):
     """Administration beside Azure's API; made of the service's connection string or an administrator's token.
 
     Every method raises ProvisioningServiceError or TransportError.
@@ -117,19 +130,114 @@ class HomeportAdminClient(JournalClient, PolicyClient):
         return self._write_hub("PUT", name, document)
 
     def update_hub(
-        self, name: str, *, allocation_weight: int | None = None, apply_allocation_policy: bool | None = None
+        self,
+        name: str,
+        *,
+        allocation_weight: int | None = None,
+        apply_allocation_policy: bool | None = None,
+        draining: bool | None = None,
+        max_devices: int | None = None,
+        region: str | None = None,
     ) -> LinkedHub:
-        """Change how a linked hub takes part in allocation; None leaves a value as it is."""
-        document: dict[str, Any] = {}
-        if allocation_weight is not None:
-            document["allocationWeight"] = allocation_weight
-        if apply_allocation_policy is not None:
-            document["applyAllocationPolicy"] = apply_allocation_policy
+        """Change how a linked hub takes part in allocation; None leaves a value as it is.
+
+        A drained hub, or one with `max_devices`, takes no new devices. `max_devices` 0 takes the limit away, an empty
+        `region` the region.
+        """
+        wanted = {
+            "allocationWeight": allocation_weight,
+            "applyAllocationPolicy": apply_allocation_policy,
+            "draining": draining,
+            "maxDevices": max_devices,
+            "region": region,
+        }
+        document = {member: value for member, value in wanted.items() if value is not None}
         return self._write_hub("PATCH", name, document)
+
+    def check_hub(self, name: str) -> LinkedHub:
+        """Have the server look at a link now: reachable or not, credentials and rights sufficient or not."""
+        response = self._session.send("POST", f"{_HUBS}/{segment(name)}/check", repeatable=True)
+        return decode(response.content, LinkedHub)
 
     def unlink_hub(self, name: str) -> None:
         """Assign no more devices to a hub; those that live there stay. NotFoundError if it is not linked."""
         self._session.send("DELETE", f"{_HUBS}/{segment(name)}", repeatable=True)
+
+    # --- allocation -------------------------------------------------------------------------------------------
+
+    def allocation_settings(self) -> AllocationSettings:
+        """Return what is set for the whole service: default policy, regions, latencies."""
+        return self._get(f"{_ALLOCATION}/settings", AllocationSettings)
+
+    def put_allocation_settings(self, settings: AllocationSettings) -> AllocationSettings:
+        """Replace the settings; they count for registrations from now on."""
+        response = self._session.send(
+            "PUT", f"{_ALLOCATION}/settings", body=msgspec.json.encode(settings), repeatable=True
+        )
+        return decode(response.content, AllocationSettings)
+
+    def webhook_signing_keys(self, *, rotate: bool = False) -> WebhookSigningKeys:
+        """Return the keys that webhook requests are signed with; `rotate` makes a new primary one first."""
+        if not rotate:
+            return self._get(f"{_ALLOCATION}/signingKeys", WebhookSigningKeys)
+        response = self._session.send("POST", f"{_ALLOCATION}/signingKeys/rotate", repeatable=False)
+        return decode(response.content, WebhookSigningKeys)
+
+    def explain_allocation(
+        self,
+        registration_id: str,
+        *,
+        group_id: str | None = None,
+        payload: Any = None,
+        remote_address: str | None = None,
+    ) -> AllocationExplanation:
+        """Say where a device would go if it registered now, and why; nothing is assigned.
+
+        Without `group_id`, its individual enrollment counts, or the group it last came through. NotFoundError if
+        there is neither.
+        """
+        wanted = {
+            "registrationId": registration_id,
+            "enrollmentGroupId": group_id,
+            "payload": payload,
+            "remoteAddress": remote_address,
+        }
+        document = {member: value for member, value in wanted.items() if value is not None}
+        response = self._session.send(
+            "POST", f"{_ALLOCATION}/explain", body=msgspec.json.encode(document), repeatable=True
+        )
+        return decode(response.content, AllocationExplanation)
+
+    def compare_allocation(
+        self,
+        *,
+        weights: Mapping[str, int] | None = None,
+        without: Sequence[str] = (),
+        drained: Sequence[str] = (),
+        policy: str | None = None,
+        part_size: int = 1000,
+    ) -> Iterator[AllocationComparison]:
+        """Say which devices would move if hubs had these weights, were gone or drained, or the policy was another.
+
+        Yields parts of `part_size` registrations each; `ComparisonTotals` adds them up. Nothing is assigned.
+        """
+        document: dict[str, Any] = {"weights": weights or {}, "without": without, "drained": drained}
+        if policy is not None:
+            document["policy"] = policy
+        body = msgspec.json.encode(document)
+        continuation: str | None = None
+        while True:
+            response = self._session.send(
+                "POST",
+                f"{_ALLOCATION}/whatIf",
+                body=body,
+                headers=only({"x-ms-max-item-count": str(part_size), "x-ms-continuation": continuation}),
+                repeatable=True,
+            )
+            yield decode(response.content, AllocationComparison)
+            continuation = response.headers.get("x-ms-continuation")
+            if continuation is None:
+                return
 
     # --- ip filter --------------------------------------------------------------------------------------------
 

@@ -27,6 +27,18 @@ def run_blocking(function: Callable[..., T], *arguments: object) -> T:
     return function(*arguments)
 
 
+def connect_seconds(host: str, port: int, *, seconds: float) -> float | None:
+    """Return how long a TCP connection takes to open; None if it does not, or not in that time."""
+    begun = time.monotonic()
+    try:
+        connection = socket.create_connection((host, port), timeout=seconds)
+    except OSError:
+        return None
+    took = time.monotonic() - begun
+    connection.close()
+    return took
+
+
 def read_lines(response: httpx.Response) -> Iterator[str]:
     """Yield the lines of an answer as they arrive."""
     yield from response.iter_lines()

@@ -10,13 +10,13 @@ from homeport.client._sync.backend import TlsStream
 from homeport.client._sync.streams import Stream, WebSocketStream
 from homeport.client.amqp_messages import (
     EMPTY,
-    LINK_PROPERTIES,
     TPM,
     WEBSOCKET_PROTOCOL,
     address,
     challenge_answer,
     hello,
     is_last,
+    link_properties,
     operation_status_message,
     read_outcome,
     read_refusal,
@@ -24,7 +24,7 @@ from homeport.client.amqp_messages import (
     register_message,
 )
 from homeport.client.errors import UnexpectedAnswerError
-from homeport.client.registration import Answer, TpmKeys
+from homeport.client.registration import API_VERSION, Answer, TpmKeys
 from homeport.client.trust import transport_error
 from homeport.proto import ProtocolError
 from homeport.proto.amqp import (
@@ -84,6 +84,7 @@ class AmqpConversation:
         context: ssl.SSLContext,
         websocket: bool,
         tpm: TpmKeys | None,
+        api_version: str = API_VERSION,
     ) -> None:
         self._host = host
         self._port = port
@@ -93,6 +94,7 @@ class AmqpConversation:
         self._context = context
         self._websocket = websocket
         self._tpm = tpm
+        self._link_properties = link_properties(api_version)
         self._stream: Stream | None = None
         self._engine = Connection(Role.CLIENT, container_id=registration_id)
         self._events: deque[Event] = deque()
@@ -213,9 +215,9 @@ class AmqpConversation:
         self._say(
             Open(hostname=self._host),
             Begin(session=session),
-            Attach(link=receiver, source=here, target=Target(), properties=LINK_PROPERTIES),
+            Attach(link=receiver, source=here, target=Target(), properties=self._link_properties),
             Flow(link=receiver, credit=CREDIT),
-            Attach(link=sender, source=Source(), target=there, properties=LINK_PROPERTIES),
+            Attach(link=sender, source=Source(), target=there, properties=self._link_properties),
             deadline=deadline,
         )
         attached: set[Link] = set()

@@ -16,7 +16,7 @@ from homeport.client.mqtt_topics import (
     register_topic,
     user_name,
 )
-from homeport.client.registration import Answer
+from homeport.client.registration import API_VERSION, Answer
 from homeport.client.trust import transport_error
 from homeport.proto import ProtocolError
 from homeport.proto.mqtt import (
@@ -50,6 +50,7 @@ class MqttConversation:
         *,
         context: ssl.SSLContext,
         websocket: bool,
+        api_version: str = API_VERSION,
     ) -> None:
         self._host = host
         self._port = port
@@ -57,6 +58,7 @@ class MqttConversation:
         self._registration_id = registration_id
         self._context = context
         self._websocket = websocket
+        self._api_version = api_version
         self._stream: Stream | None = None
         self._engine = Connection(Role.CLIENT)
         self._events: deque[Event] = deque()
@@ -121,7 +123,7 @@ class MqttConversation:
             Connect(
                 client_id=self._registration_id,
                 keep_alive=KEEP_ALIVE,
-                user_name=user_name(self._id_scope, self._registration_id),
+                user_name=user_name(self._id_scope, self._registration_id, self._api_version),
                 password=None if token is None else token.encode("ascii"),
             ),
             deadline,

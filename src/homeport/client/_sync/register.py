@@ -48,8 +48,12 @@ _CHALLENGES = 3
 def tpm_keys(provider: SecurityProvider) -> TpmKeys | None:
     """Return the public keys of a TPM, None for another credential."""
     match provider:
-        case TpmSecurityProvider(endorsement_key=endorsement_key, storage_root_key=storage_root_key):
-            return TpmKeys(endorsement_key=endorsement_key, storage_root_key=storage_root_key)
+        case TpmSecurityProvider() as tpm:
+            return TpmKeys(
+                endorsement_key=tpm.endorsement_key,
+                storage_root_key=tpm.storage_root_key,
+                endorsement_chain=tpm.endorsement_chain,
+            )
         case SymmetricKeySecurityProvider() | X509SecurityProvider():
             return None
         case _:
@@ -93,11 +97,11 @@ class Registration:
         self._token: str | None = None
         self._challenges = 0
 
-    def finish(self, payload: Any) -> RegistrationResult:
+    def finish(self, payload: Any, csr: bytes | None = None) -> RegistrationResult:
         """Go on until there is a hub, or none to be hoped for. Raises as ProvisioningDeviceClient.register."""
         if isinstance(self._provider, SymmetricKeySecurityProvider):
             self._token = self._sign(self._provider)
-        body = register_body(self._provider.registration_id, payload, tpm_keys(self._provider))
+        body = register_body(self._provider.registration_id, payload, tpm_keys(self._provider), csr)
         operation_id: str | None = None
         faults = 0
         while True:

@@ -1,5 +1,7 @@
 """The hubs that devices may be assigned to: create here, link elsewhere, weigh, unlink."""
 
+from typing import TypeVar
+
 from msgspec import UnsetType
 
 from homeport.dps.hubs import HubService, Share
@@ -10,19 +12,22 @@ from homeport.errors import Code, HomeportError
 from homeport.security.callers import Caller
 from homeport.wire import dps_admin as wire
 
+T = TypeVar("T")
+
 
 class HubsResponder:
     def __init__(self, hubs: HubService) -> None:
         self._hubs = hubs
 
     async def list(self, tracking_id: str) -> Reply:
-        return success(200, [hub_document(hub) for hub in await self._hubs.all()], tracking_id)
+        return success(200, [hub_document(standing) for standing in await self._hubs.standings()], tracking_id)
 
     async def get(self, name: str, tracking_id: str) -> Reply:
-        for hub in await self._hubs.all():
-            if hub.name.lower() == name.lower():
-                return success(200, hub_document(hub), tracking_id)
-        raise HomeportError(Code.NOT_FOUND, "No hub of that name is linked.")
+        return success(200, hub_document(await self._hubs.standing(name)), tracking_id)
+
+    async def check(self, name: str, tracking_id: str) -> Reply:
+        """Look at the link now, and answer with what was found."""
+        return success(200, hub_document(await self._hubs.check(name)), tracking_id)
 
     async def put(self, name: str, body: bytes, by: Caller) -> Reply:
         """Create a hub here (`hostNames`) or link one elsewhere (`connectionString`)."""
@@ -45,20 +50,26 @@ class HubsResponder:
                 Code.INVALID_REQUEST,
                 "Give either hostNames, for a hub of this server, or the connectionString of one elsewhere.",
             )
-        return success(200, hub_document(hub), by.tracking_id)
+        return success(200, hub_document(await self._hubs.standing(hub.name)), by.tracking_id)
 
     async def patch(self, name: str, body: bytes, by: Caller) -> Reply:
         hub = await self._hubs.update(name, _share(read(wire.hub_change, body)), by=by)
-        return success(200, hub_document(hub), by.tracking_id)
+        return success(200, hub_document(await self._hubs.standing(hub.name)), by.tracking_id)
 
     async def delete(self, name: str, by: Caller) -> Reply:
         await self._hubs.unlink(name, by=by)
         return Reply(status=204, body=b"", tracking_id=by.tracking_id)
 
 
-def _share(document: wire.HubCreation | wire.HubChange) -> Share:
-    weight, applies = document.allocation_weight, document.apply_allocation_policy
+def _share(document: wire.HubChange) -> Share:
     return Share(
-        allocation_weight=None if isinstance(weight, UnsetType) else weight,
-        apply_allocation_policy=None if isinstance(applies, UnsetType) else applies,
+        allocation_weight=_given(document.allocation_weight),
+        apply_allocation_policy=_given(document.apply_allocation_policy),
+        draining=_given(document.draining),
+        max_devices=_given(document.max_devices),
+        region=_given(document.region),
     )
+
+
+def _given(value: T | UnsetType | None) -> T | None:
+    return None if isinstance(value, UnsetType) else value

@@ -1,9 +1,10 @@
 """What choosing a hub can end in, and the hubs there are to choose from (contract dps.md 9.1)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from homeport.dps.model import CustomAllocation, Enrollment, LinkedHub
+from homeport.dps.model import CustomAllocation, Enrollment, Fleet, LinkedHub
+from homeport.dps.model.hub import by_host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,10 +16,10 @@ class Assign:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AskWebhook:
-    """The enrollment's webhook decides among these."""
+class AskCustom:
+    """The enrollment's webhook or function decides among these."""
 
-    webhook: CustomAllocation
+    definition: CustomAllocation
     candidates: tuple[LinkedHub, ...]
 
 
@@ -29,7 +30,23 @@ class NoHub:
     reason: str
 
 
-Decision = Assign | AskWebhook | NoHub
+Decision = Assign | AskCustom | NoHub
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exclusion:
+    """A hub that cannot be chosen for this device, and why."""
+
+    host_name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The hubs that take part for a device, and those that do not."""
+
+    candidates: tuple[LinkedHub, ...]
+    exclusions: tuple[Exclusion, ...]
 
 
 def named_hosts(enrollment: Enrollment) -> tuple[str, ...]:
@@ -39,21 +56,54 @@ def named_hosts(enrollment: Enrollment) -> tuple[str, ...]:
     return (enrollment.iot_hub_host_name,) if enrollment.iot_hub_host_name else ()
 
 
-def by_host(hubs: Sequence[LinkedHub], host: str) -> LinkedHub | None:
-    """Find a linked hub by its host name, ignoring case."""
-    wanted = host.lower()
-    return next((hub for hub in hubs if hub.host_name.lower() == wanted), None)
+def closed(hub: LinkedHub, lives_on: str | None, occupied: Mapping[str, int]) -> str | None:
+    """Say why the hub takes no new devices; None if it does, or if the device lives there already."""
+    host = hub.host_name.lower()
+    if lives_on is not None and lives_on.lower() == host:
+        return None
+    if hub.draining:
+        return "it is drained: it takes no new devices"
+    if hub.max_devices is not None and (there := occupied.get(host, 0)) >= hub.max_devices:
+        return f"it is full: {there} devices of at most {hub.max_devices}"
+    return None
 
 
-def candidates(enrollment: Enrollment, hubs: Sequence[LinkedHub]) -> tuple[LinkedHub, ...] | NoHub:
-    """Return the hubs that take part: the enrollment's own if it names any, else all (contract dps.md 9.1)."""
+def choice(enrollment: Enrollment, fleet: Fleet, lives_on: str | None) -> Choice:
+    """Sort the linked hubs: the enrollment's own take part if it names any, else all (contract dps.md 9.1)."""
+    named = {host.lower(): host for host in named_hosts(enrollment)}
+    candidates: list[LinkedHub] = []
+    exclusions: list[Exclusion] = []
+    for hub in fleet.hubs:
+        host = hub.host_name.lower()
+        if named and host not in named:
+            reason: str | None = "the enrollment names other hubs"
+        elif not hub.apply_allocation_policy:
+            reason = "it is set not to take part in allocation"
+        else:
+            reason = closed(hub, lives_on, fleet.occupied)
+        if reason is None:
+            candidates.append(hub)
+        else:
+            exclusions.append(Exclusion(host_name=hub.host_name, reason=reason))
+    exclusions += [
+        Exclusion(host_name=spelling, reason="the enrollment names it, but it is not linked")
+        for spelling in named.values()
+        if by_host(fleet.hubs, spelling) is None
+    ]
+    return Choice(candidates=tuple(candidates), exclusions=tuple(exclusions))
+
+
+def open_hosts(enrollment: Enrollment, fleet: Fleet, lives_on: str | None) -> tuple[str, ...]:
+    """Return the host names of the hubs that take part for a device."""
+    return tuple(hub.host_name for hub in choice(enrollment, fleet, lives_on).candidates)
+
+
+def nothing_left(enrollment: Enrollment, fleet: Fleet, exclusions: tuple[Exclusion, ...]) -> NoHub:
+    """Say why a device has no candidate."""
     named = {host.lower() for host in named_hosts(enrollment)}
-    linked = [hub for hub in hubs if not named or hub.host_name.lower() in named]
-    found = tuple(hub for hub in linked if hub.apply_allocation_policy)
-    if found:
-        return found
-    if linked:
-        return NoHub(reason="every hub that could be chosen is set not to take part in allocation")
-    if named:
+    if named and not any(hub.host_name.lower() in named for hub in fleet.hubs):
         return NoHub(reason=f"none of the hubs that the enrollment names is linked: {', '.join(sorted(named))}")
-    return NoHub(reason="no hub is linked to the provisioning service")
+    if not fleet.hubs:
+        return NoHub(reason="no hub is linked to the provisioning service")
+    told = [f"{each.host_name}: {each.reason}" for each in exclusions if not named or each.host_name.lower() in named]
+    return NoHub(reason=f"no hub can be chosen ({'; '.join(told)})")

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
-from homeport.dps.attestation import symmetric_key, tpm, x509
+from homeport.dps.attestation import symmetric_key, tpm, tpm_group, x509
 from homeport.dps.attestation.tpm import IssuedChallenge, TpmProof, challenge_keys, refuse_unsigned
+from homeport.dps.attestation.tpm_group import may_be_of_group
+from homeport.dps.attestation.trust import Trust
 from homeport.dps.attestation.verdict import (
     CA_NOT_FOUND,
     INVALID_CERTIFICATE,
@@ -42,7 +44,6 @@ from homeport.dps.model import (
     TpmEvidence,
     attestation_kind,
 )
-from homeport.errors import Code
 from homeport.security.explain import quoted
 from homeport.security.sas import SasError, SasToken, is_for_registration, parse_token
 from homeport.security.tpm import Random
@@ -53,17 +54,21 @@ __all__ = [
     "INVALID_CERTIFICATE",
     "UNAUTHORIZED",
     "Attested",
+    "ChainProof",
     "Challenge",
     "Findings",
     "Identity",
     "IssuedChallenge",
     "Proof",
     "Refused",
+    "TokenProof",
     "TpmIdentity",
     "TpmProof",
+    "Trust",
     "Verdict",
     "challenge_keys",
     "describe",
+    "may_be_of_group",
     "read",
     "refuse_unsigned",
     "verify",
@@ -102,7 +107,8 @@ def describe(evidence: Evidence) -> str:
             return "certificate" if count == 1 else f"certificate chain of {count}"
         case TpmEvidence():
             keys = "TPM keys" if evidence.endorsement_key is not None else "no TPM keys"
-            return keys if evidence.token is None else f"{keys}, SAS token"
+            certified = ", endorsement certificate" if evidence.endorsement_chain else ""
+            return keys + certified if evidence.token is None else f"{keys}{certified}, SAS token"
         case NoEvidence():
             return "nothing"
         case _:
@@ -121,8 +127,20 @@ def read(evidence: Evidence, claim: DeviceClaim, findings: Findings) -> Proof | 
             signed = None if evidence.token is None else _read_token(evidence.token, claim, findings)
             if isinstance(signed, Refused):
                 return signed
+            try:
+                chain = parse_chain(evidence.endorsement_chain)
+            except CertificateError as error:
+                return findings.refuse(
+                    "endorsement certificate",
+                    str(error),
+                    message=INVALID_CERTIFICATE,
+                    advice="Check what the device read as the certificate of its endorsement key.",
+                )
             return TpmProof(
-                endorsement_key=evidence.endorsement_key, storage_root_key=evidence.storage_root_key, token=signed
+                endorsement_key=evidence.endorsement_key,
+                storage_root_key=evidence.storage_root_key,
+                token=signed,
+                chain=chain,
             )
         case NoEvidence():
             return NoProof()
@@ -135,15 +153,19 @@ def verify(
     claim: DeviceClaim,
     *,
     individual: IndividualEnrollment | None,
-    groups: Sequence[EnrollmentGroup],
+    trust: Trust,
     pending: PendingChallenge | None,
     now: datetime,
     random: Random,
     findings: Findings,
 ) -> Verdict:
-    """Judge a proof. With an individual enrollment, `groups` only help to explain a refusal and may be empty."""
+    """Judge a proof.
+
+    With an individual enrollment, `trust` may be empty, unless that refers to CA certificates: else it only helps
+    to explain a refusal. Without one, `pending` is the challenge of a TPM that may come in through a group.
+    """
     if individual is None:
-        return _verify_by_groups(proof, claim, groups, now, findings)
+        return _verify_by_groups(proof, claim, trust, pending=pending, now=now, random=random, findings=findings)
     findings.enrollment = EnrollmentRef(group_id=None)
     findings.passed(
         "enrollment",
@@ -154,21 +176,15 @@ def verify(
     match attestation, proof:
         case SymmetricKeyAttestation(), TokenProof():
             return symmetric_key.verify_individual(
-                individual, attestation, proof.token, claim, groups=groups, now=now, findings=findings
+                individual, attestation, proof.token, claim, groups=trust.groups, now=now, findings=findings
             )
         case ((ClientCertificates() | SigningCertificates() | CaReferences()), ChainProof()):
-            return x509.verify_individual(individual, attestation, proof.chain, now=now, findings=findings)
+            return x509.verify_individual(individual, attestation, proof.chain, trust, now=now, findings=findings)
         case TpmAttestation(), TpmProof() | TokenProof():
-            # The IoT Edge client sends its keys with the first request only (contract dps.md 7.2).
-            offered = (
-                proof
-                if isinstance(proof, TpmProof)
-                else TpmProof(endorsement_key=None, storage_root_key=None, token=proof.token)
-            )
             return tpm.verify(
                 individual,
                 attestation,
-                offered,
+                _tpm_proof(proof),
                 claim,
                 pending=pending,
                 now=now,
@@ -176,7 +192,7 @@ def verify(
                 findings=findings,
             )
         case _:
-            return _refuse_kind(kind_of(individual), proof, findings)
+            return _refuse_kind(individual, proof, findings)
 
 
 def kind_of(enrollment: IndividualEnrollment | EnrollmentGroup) -> AttestationKind:
@@ -185,25 +201,35 @@ def kind_of(enrollment: IndividualEnrollment | EnrollmentGroup) -> AttestationKi
 
 
 def _verify_by_groups(
-    proof: Proof, claim: DeviceClaim, groups: Sequence[EnrollmentGroup], now: datetime, findings: Findings
+    proof: Proof,
+    claim: DeviceClaim,
+    trust: Trust,
+    *,
+    pending: PendingChallenge | None,
+    now: datetime,
+    random: Random,
+    findings: Findings,
 ) -> Verdict:
     match proof:
-        case TokenProof():
-            return symmetric_key.verify_groups(groups, proof.token, claim, now=now, findings=findings)
+        case TokenProof() if pending is None:
+            return symmetric_key.verify_groups(trust.groups, proof.token, claim, now=now, findings=findings)
         case ChainProof():
-            return x509.verify_groups(groups, proof.chain, claim, now=now, findings=findings)
-        case TpmProof():
-            return findings.refuse(
-                "enrollment",
-                f"no individual enrollment has the registration id {quoted(claim.registration_id)}; a TPM needs one",
-                code=Code.ENROLLMENT_NOT_FOUND,
-                message="Enrollment not found.",
-                advice="Create an individual enrollment with this TPM's endorsement key.",
+            return x509.verify_groups(trust, proof.chain, claim, now=now, findings=findings)
+        case TpmProof() | TokenProof():
+            return tpm_group.verify_groups(
+                trust, _tpm_proof(proof), claim, pending=pending, now=now, random=random, findings=findings
             )
         case NoProof():
             return _refuse_nothing(findings)
         case _:
             assert_never(proof)
+
+
+def _tpm_proof(proof: TpmProof | TokenProof) -> TpmProof:
+    """Take a token alone for a TPM's: the IoT Edge client sends its keys with the first request only (dps.md 7.2)."""
+    if isinstance(proof, TpmProof):
+        return proof
+    return TpmProof(endorsement_key=None, storage_root_key=None, token=proof.token)
 
 
 _WANTED = {
@@ -213,7 +239,7 @@ _WANTED = {
 }
 
 
-def _refuse_kind(kind: AttestationKind, proof: Proof, findings: Findings) -> Refused:
+def _refuse_kind(individual: IndividualEnrollment, proof: Proof, findings: Findings) -> Refused:
     match proof:
         case TokenProof():
             offered = "a SAS token"
@@ -225,9 +251,16 @@ def _refuse_kind(kind: AttestationKind, proof: Proof, findings: Findings) -> Ref
             return _refuse_nothing(findings)
         case _:
             assert_never(proof)
+    if not individual.enabled:
+        # Made to shut out one device of a group, whose own credential need not be at hand (contract dps.md 9.5).
+        return findings.refuse(
+            "provisioning status",
+            f"an individual enrollment shuts out {quoted(individual.registration_id)}: it is disabled",
+            advice="Enable or delete the individual enrollment if the device may come in again.",
+        )
     return findings.refuse(
         "kind of evidence",
-        f"the enrollment wants {_WANTED[kind]}, but the device offered {offered}",
+        f"the enrollment wants {_WANTED[kind_of(individual)]}, but the device offered {offered}",
         advice="Change the enrollment's attestation, or the device's credential, so that they agree.",
     )
 

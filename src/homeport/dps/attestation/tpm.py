@@ -1,12 +1,19 @@
 """TPM 2.0: whether this is the enrolled TPM, and whether it imported the challenge's key (contract dps.md 7.2)."""
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from homeport.dps.attestation.symmetric_key import refuse_expired
 from homeport.dps.attestation.verdict import Attested, Challenge, Findings, Refused, TpmIdentity, Verdict
-from homeport.dps.model import AttestationKind, DeviceClaim, IndividualEnrollment, PendingChallenge, TpmAttestation
+from homeport.dps.model import (
+    AttestationKind,
+    DeviceClaim,
+    EnrollmentGroup,
+    IndividualEnrollment,
+    PendingChallenge,
+    TpmAttestation,
+)
 from homeport.errors import Code
 from homeport.security.sas import SasToken, verify_signature
 from homeport.security.tpm import (
@@ -19,10 +26,11 @@ from homeport.security.tpm import (
     parse_public,
     registration_id_of,
 )
+from homeport.security.x509 import Certificate
 
 CHALLENGE_LIFE = timedelta(hours=1)
 
-_EK = "endorsement key"
+EK = "endorsement key"
 _CHALLENGE = "challenge"
 
 
@@ -33,6 +41,21 @@ class TpmProof:
     endorsement_key: bytes | None
     storage_root_key: bytes | None
     token: SasToken | None
+    chain: tuple[Certificate, ...] = ()
+    """The endorsement key's certificate and its issuers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownTpm:
+    """A TPM that an enrollment lets in once it proves that it holds its keys."""
+
+    enrollment: IndividualEnrollment | EnrollmentGroup
+    device_id: str
+    endorsement_key: bytes
+    storage_root_key: bytes | None = None
+    """For a device that sends none."""
+    path: tuple[Certificate, ...] = ()
+    """The certificates of its endorsement key that were judged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,21 +77,41 @@ def verify(
     random: Random,
     findings: Findings,
 ) -> Verdict:
-    """Challenge a TPM that offers its keys, or judge its answer by the pending challenge."""
+    """Challenge the enrolled TPM when it offers its keys, or judge its answer by the pending challenge."""
     if proof.endorsement_key is not None:
         if refusal := _refuse_other_ek(proof.endorsement_key, attestation, findings):
             return refusal
-        findings.passed(_EK, "it is the enrolled one")
+        findings.passed(EK, "it is the enrolled one")
+    tpm = KnownTpm(
+        enrollment=enrollment,
+        device_id=enrollment.hub_device_id,
+        endorsement_key=attestation.endorsement_key,
+        storage_root_key=attestation.storage_root_key,
+    )
+    return prove(tpm, proof, claim, pending=pending, now=now, random=random, findings=findings)
+
+
+def prove(
+    tpm: KnownTpm,
+    proof: TpmProof,
+    claim: DeviceClaim,
+    *,
+    pending: PendingChallenge | None,
+    now: datetime,
+    random: Random,
+    findings: Findings,
+) -> Verdict:
+    """Challenge a TPM whose endorsement key an enrollment lets in, or judge its answer."""
     if proof.token is not None:
-        return _judge_answer(enrollment, attestation, proof.token, pending=pending, now=now, findings=findings)
+        return _judge_answer(tpm, proof.token, pending=pending, now=now, findings=findings)
     if proof.endorsement_key is None:
         return findings.refuse(
-            _EK,
+            EK,
             "the device offered neither TPM keys nor a token",
             code=Code.INVALID_REQUEST,
             message="A TPM registers with the member 'tpm' in the body.",
         )
-    return _challenge(enrollment, attestation, proof.storage_root_key, claim, now=now, random=random, findings=findings)
+    return _challenge(tpm, proof.storage_root_key, claim, now=now, random=random, findings=findings)
 
 
 def challenge_keys(
@@ -104,7 +147,7 @@ def _refuse_other_ek(offered: bytes, attestation: TpmAttestation, findings: Find
     if hmac.compare_digest(offered, attestation.endorsement_key):
         return None
     return findings.refuse(
-        _EK,
+        EK,
         "the TPM's endorsement key differs from the enrolled one: the TPM would register as "
         f"{registration_id_of(offered)} by default, the enrolled key belongs to "
         f"{registration_id_of(attestation.endorsement_key)}",
@@ -113,8 +156,7 @@ def _refuse_other_ek(offered: bytes, attestation: TpmAttestation, findings: Find
 
 
 def _challenge(
-    enrollment: IndividualEnrollment,
-    attestation: TpmAttestation,
+    tpm: KnownTpm,
     offered_srk: bytes | None,
     claim: DeviceClaim,
     *,
@@ -122,7 +164,7 @@ def _challenge(
     random: Random,
     findings: Findings,
 ) -> Verdict:
-    srk_bytes = offered_srk or attestation.storage_root_key
+    srk_bytes = offered_srk or tpm.storage_root_key
     if srk_bytes is None:
         return findings.refuse(
             "storage root key",
@@ -130,11 +172,18 @@ def _challenge(
             code=Code.INVALID_REQUEST,
             message="The member 'tpm.storageRootKey' is missing.",
         )
-    keys = _read_keys(attestation.endorsement_key, srk_bytes, findings)
+    keys = _read_keys(tpm.endorsement_key, srk_bytes, findings)
     if isinstance(keys, Refused):
         return keys
     issued = _issue(keys, claim, now=now, random=random, findings=findings)
-    return Challenge(enrollment=enrollment, blob=issued.blob, pending=issued.pending, checks=tuple(findings.checks))
+    return Challenge(
+        enrollment=tpm.enrollment,
+        blob=issued.blob,
+        # The certificates are judged again with the answer, which need not repeat them.
+        pending=replace(issued.pending, endorsement_chain=tuple(certificate.der for certificate in tpm.path)),
+        checks=tuple(findings.checks),
+        path=tpm.path,
+    )
 
 
 def _issue(
@@ -157,15 +206,14 @@ def _issue(
 
 
 def _judge_answer(
-    enrollment: IndividualEnrollment,
-    attestation: TpmAttestation,
+    tpm: KnownTpm,
     token: SasToken,
     *,
     pending: PendingChallenge | None,
     now: datetime,
     findings: Findings,
 ) -> Verdict:
-    if pending is None or pending.endorsement_key != attestation.endorsement_key:
+    if pending is None or pending.endorsement_key != tpm.endorsement_key:
         return findings.refuse(
             _CHALLENGE,
             "no challenge is pending for this TPM: it was never asked for, or is more than "
@@ -178,17 +226,18 @@ def _judge_answer(
     if isinstance(keys, Refused):
         return keys
     return Attested(
-        enrollment=enrollment,
+        enrollment=tpm.enrollment,
         kind=AttestationKind.TPM,
         identity=keys,
-        device_id=enrollment.hub_device_id,
+        device_id=tpm.device_id,
         checks=tuple(findings.checks),
+        path=tpm.path,
     )
 
 
 def _read_keys(ek: bytes, srk: bytes, findings: Findings) -> TpmIdentity | Refused:
     public: list[TpmPublic] = []
-    for name, data in ((_EK, ek), ("storage root key", srk)):
+    for name, data in ((EK, ek), ("storage root key", srk)):
         try:
             public.append(parse_public(data))
         except TpmError as error:

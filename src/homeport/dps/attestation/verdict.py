@@ -14,6 +14,7 @@ from homeport.dps.model import (
 )
 from homeport.errors import Code
 from homeport.security.tpm import TpmPublic
+from homeport.security.x509 import Certificate
 
 UNAUTHORIZED = "Unauthorized"
 INVALID_CERTIFICATE = "Invalid certificate."
@@ -42,16 +43,20 @@ class Attested:
     device_id: str
     """The device's name at its hub (contract dps.md 1.4)."""
     checks: tuple[Check, ...]
+    path: tuple[Certificate, ...] = ()
+    """The certificates it was judged by, leaf first, whose revocation may have to be asked about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Challenge:
     """The TPM must prove that it holds its keys: `blob` goes to the device, `pending` waits for its answer."""
 
-    enrollment: IndividualEnrollment
+    enrollment: IndividualEnrollment | EnrollmentGroup
     blob: bytes
     pending: PendingChallenge
     checks: tuple[Check, ...]
+    path: tuple[Certificate, ...] = ()
+    """As in `Attested`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,26 +4,38 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 
+from homeport.dps.attestation.trust import Signer, Trust
 from homeport.dps.attestation.verdict import CA_NOT_FOUND, INVALID_CERTIFICATE, Attested, Findings, Refused, Verdict
 from homeport.dps.model import (
     AttestationKind,
+    CaReferences,
     ClientCertificates,
     DeviceClaim,
     EnrollmentGroup,
     EnrollmentRef,
     IndividualEnrollment,
-    SigningCertificates,
     ThumbprintCredential,
     X509Attestation,
 )
 from homeport.security.explain import quoted, server_time
-from homeport.security.x509 import Certificate, CertificateError, parse_der
-from homeport.security.x509_path import CertificateIndex, Path, PathFault, PathProblem, find_anchor, judge_leaf
+from homeport.security.x509 import Certificate, parse_der
+from homeport.security.x509_path import (
+    AnchorWords,
+    CertificateIndex,
+    Path,
+    PathFault,
+    PathProblem,
+    find_anchor,
+    judge_leaf,
+)
 
 _CHAIN = "certificate chain"
 _LEAF = "certificate"
 
-_ADVICE = {
+_MAX_HINTS = 3
+_REFERENCES = AnchorWords(holder="individual enrollment", anchor="CA certificate")
+
+PATH_ADVICE = {
     PathFault.NO_CERTIFICATE: "Give the device its certificate.",
     PathFault.TOO_MANY_CERTIFICATES: "Send only the certificates between the leaf and the group's signing certificate.",
     PathFault.NO_ANCHOR: "Create a group with that issuer's certificate, or let the device send its intermediates.",
@@ -57,14 +69,17 @@ def verify_individual(
     enrollment: IndividualEnrollment,
     attestation: X509Attestation,
     chain: Sequence[Certificate],
+    trust: Trust,
     *,
     now: datetime,
     findings: Findings,
 ) -> Verdict:
-    """Judge the leaf by its thumbprint (dps.md 6.4, 1)."""
+    """Judge the leaf by its thumbprint, or its chain by the authorities the enrollment refers to (dps.md 6.4, 1)."""
     leaf = chain[0]
+    if isinstance(attestation, CaReferences):
+        return _verify_by_references(enrollment, attestation, chain, trust, now=now, findings=findings)
     if not isinstance(attestation, ClientCertificates):
-        return _refuse_references(findings)
+        raise TypeError("an individual enrollment has no signing certificates")
     enrolled = [der for der in (attestation.primary, attestation.secondary) if der is not None]
     if leaf.der not in enrolled:
         return findings.refuse(
@@ -91,79 +106,121 @@ def verify_individual(
 
 
 def verify_groups(
-    groups: Sequence[EnrollmentGroup],
+    trust: Trust, chain: Sequence[Certificate], claim: DeviceClaim, *, now: datetime, findings: Findings
+) -> Verdict:
+    """Find the group whose signing certificate is nearest to the leaf; disabled groups count too (dps.md 6.4, 2)."""
+    result = find_anchor(chain, trust.signers.index, known=trust.known, now=now)
+    if isinstance(result, PathProblem):
+        return _refuse(result, findings, hint=_hint(trust, chain) if result.fault is PathFault.NO_ANCHOR else "")
+    signer = trust.signers.of(result.anchor)
+    group = signer.group
+    findings.enrollment = EnrollmentRef(group_id=group.group_id)
+    if refusal := refuse_unverified(signer, findings):
+        return refusal
+    what = (
+        f"the CA certificate {quoted(signer.authority.name)}, {result.anchor.label}"
+        if signer.authority
+        else (f"{result.anchor.label}, a signer")
+    )
+    findings.passed("enrollment group", f"the chain leads to {what} of {quoted(group.group_id)}")
+    findings.passed(_CHAIN, describe_path(result))
+    return _attested(group, chain[0], chain[0].common_name or claim.registration_id, result, findings)
+
+
+def refuse_unverified(signer: Signer, findings: Findings) -> Refused | None:
+    """Refuse a chain that ends at an authority nobody has shown to be the operator's (dps.md 6.4, 6.5)."""
+    if signer.authority is None or signer.authority.is_verified:
+        return None
+    return _refuse_authority(signer.authority.name, f"of {quoted(signer.group.group_id)}", "is not verified", findings)
+
+
+def _verify_by_references(
+    enrollment: IndividualEnrollment,
+    attestation: CaReferences,
     chain: Sequence[Certificate],
-    claim: DeviceClaim,
+    trust: Trust,
     *,
     now: datetime,
     findings: Findings,
 ) -> Verdict:
-    """Find the group whose signing certificate is nearest to the leaf; disabled groups count too (dps.md 6.4, 2)."""
-    owners = _owners(groups)
-    # In a fixed order, so that the index is found again by its content.
-    result = find_anchor(chain, _index(tuple(owners)), now=now)
+    anchors = []
+    unusable: Refused | None = None
+    for name in filter(None, (attestation.primary, attestation.secondary)):
+        authority = trust.named(name)
+        if authority is None or not authority.is_verified:
+            trouble = "does not exist" if authority is None else "is not verified"
+            so_far = len(findings.checks)
+            unusable = unusable or _refuse_authority(name, "that the enrollment refers to", trouble, findings)
+            del findings.checks[so_far:]
+        else:
+            anchors.append(parse_der(authority.certificate))
+    result = find_anchor(chain, CertificateIndex(anchors), known=trust.known, words=_REFERENCES, now=now)
     if isinstance(result, PathProblem):
+        # A reference that leads nowhere explains more than the chain that does not end.
+        if unusable is not None and result.fault is PathFault.NO_ANCHOR:
+            findings.checks[:] = unusable.checks
+            return unusable
         return _refuse(result, findings)
-    group = owners[result.anchor.der]
-    findings.enrollment = EnrollmentRef(group_id=group.group_id)
-    findings.passed(
-        "enrollment group", f"the chain leads to {result.anchor.label}, a signer of {quoted(group.group_id)}"
-    )
-    findings.passed(_CHAIN, _describe(result))
-    thumbprint = chain[0].info.sha256_thumbprint
+    findings.passed(_CHAIN, describe_path(result))
+    return _attested(enrollment, chain[0], enrollment.hub_device_id, result, findings)
+
+
+def _attested(
+    enrollment: IndividualEnrollment | EnrollmentGroup,
+    leaf: Certificate,
+    device_id: str,
+    path: Path,
+    findings: Findings,
+) -> Attested:
+    thumbprint = leaf.info.sha256_thumbprint
     return Attested(
-        enrollment=group,
+        enrollment=enrollment,
         kind=AttestationKind.X509,
         identity=ThumbprintCredential(primary=thumbprint, secondary=thumbprint),
-        device_id=chain[0].common_name or claim.registration_id,
+        device_id=device_id,
         checks=tuple(findings.checks),
+        path=path.certificates,
     )
 
 
-def _describe(path: Path) -> str:
+def describe_path(path: Path) -> str:
+    """Write a path for an explanation."""
     return " ← ".join(certificate.label for certificate in path.certificates) + "; signatures and dates hold"
 
 
-def _refuse(problem: PathProblem, findings: Findings) -> Refused:
+def _refuse(problem: PathProblem, findings: Findings, hint: str = "") -> Refused:
     return findings.refuse(
         _CHAIN,
-        problem.explanation,
+        problem.explanation + hint,
         message=CA_NOT_FOUND if problem.fault is PathFault.NO_ANCHOR else INVALID_CERTIFICATE,
-        advice=_ADVICE[problem.fault],
+        advice=PATH_ADVICE[problem.fault],
     )
 
 
-def _refuse_references(findings: Findings) -> Refused:
+def _refuse_authority(name: str, whose: str, trouble: str, findings: Findings) -> Refused:
     return findings.refuse(
-        _CHAIN,
-        "the enrollment names its CA certificates by reference, and this service does not keep CA certificates yet",
+        "CA certificate",
+        f"the CA certificate {quoted(name)} {whose} {trouble}",
         message=CA_NOT_FOUND,
-        advice="Put the certificates themselves into the enrollment.",
+        advice="Upload the CA certificate and verify it (homeport certificate), or refer to another one.",
     )
 
 
-def _owners(groups: Sequence[EnrollmentGroup]) -> dict[bytes, EnrollmentGroup]:
-    """Map each signing certificate to the first group that has it."""
-    owners: dict[bytes, EnrollmentGroup] = {}
-    for group in groups:
-        if isinstance(group.attestation, SigningCertificates):
-            owners.setdefault(group.attestation.primary, group)
-            if group.attestation.secondary is not None:
-                owners.setdefault(group.attestation.secondary, group)
-    return owners
-
-
-@lru_cache(maxsize=16)
-def _index(ders: tuple[bytes, ...]) -> CertificateIndex:
-    """Parse the groups' certificates once for many registrations; the key is their content, so it cannot be stale."""
-    certificates = []
-    for der in ders:
-        try:
-            certificates.append(parse_der(der))
-        except CertificateError:
-            # It was readable when it was enrolled: a newer rule refuses it now, and no path may lead to it.
-            continue
-    return CertificateIndex(certificates)
+def _hint(trust: Trust, chain: Sequence[Certificate]) -> str:
+    """Add what the operator may have overlooked to a chain that leads to no group."""
+    hints = [
+        f"; the group {quoted(group_id)} refers to the CA certificate {quoted(name)}, which does not exist"
+        for name, group_id in list(trust.missing.items())[:_MAX_HINTS]
+    ]
+    names = {key for certificate in chain for key in (certificate.subject_key, certificate.issuer_key)}
+    for key in names:
+        for certificate in trust.known.named(key):
+            authority = trust.authority(certificate)
+            if authority is not None:
+                hints.append(
+                    f"; the CA certificate {quoted(authority.name)} has a name of this chain, but no group refers to it"
+                )
+    return "".join(hints[:_MAX_HINTS])
 
 
 @lru_cache(maxsize=4096)

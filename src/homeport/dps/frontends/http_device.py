@@ -26,6 +26,8 @@ class DeviceFrontEnd:
     def owns(self, method: str, path: str) -> bool:
         del method
         segments = split_path(path)
+        if _is_candidates(segments):
+            return True
         return len(segments) >= 2 and segments[1].lower() == _COLLECTION and segments[0].lower() not in _NOT_SCOPES
 
     async def handle(self, request: web.BaseRequest, peer: Peer) -> web.StreamResponse:
@@ -44,6 +46,8 @@ class DeviceFrontEnd:
     async def _answer(self, request: web.BaseRequest, peer: Peer, context: CallContext) -> Reply:
         target = Target.of(request)
         body = await read_body(request)
+        if _is_candidates(target.segments):
+            return await self._candidates(request, peer, target, context)
         scope, rest = target.segments[0], target.segments[2:]
         if not rest:
             raise HomeportError(Code.METHOD_NOT_ALLOWED, "The registration id is missing.")
@@ -62,6 +66,24 @@ class DeviceFrontEnd:
                 raise HomeportError(Code.METHOD_NOT_ALLOWED, f"{_method_for(rest)} is the method here.")
             case _:
                 raise HomeportError(Code.NOT_FOUND, "There is no such operation.")
+
+    async def _candidates(self, request: web.BaseRequest, peer: Peer, target: Target, context: CallContext) -> Reply:
+        if request.method != "GET":
+            raise HomeportError(Code.METHOD_NOT_ALLOWED, "GET is the method here.")
+        _, _, scope, registration_id, _ = target.segments
+        claim = DeviceClaim(
+            id_scope=scope, registration_id=registration_id, api_version=target.parameters.get("api-version", "")
+        )
+        return await self._responder.candidates(claim, _evidence(request, peer), context)
+
+
+def _is_candidates(segments: Sequence[str]) -> bool:
+    """Tell whether this is `/homeport/devices/{idScope}/{registrationId}/hubs`, which is ours and not Azure's."""
+    return len(segments) == 5 and [segments[0].lower(), segments[1].lower(), segments[4].lower()] == [
+        "homeport",
+        "devices",
+        "hubs",
+    ]
 
 
 def _method_for(rest: Sequence[str]) -> str:

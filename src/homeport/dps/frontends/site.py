@@ -30,6 +30,7 @@ def dps_site(
     clock: Clock,
     random: Random,
     http: tuple[HttpFrontEnd, ...] = (),
+    public: Sequence[HttpFrontEnd] = (),
     admission: Admission | None = None,
     screen: Screen | None = None,
     administrators: FindAdministrator | None = None,
@@ -37,6 +38,8 @@ def dps_site(
     source: str = "",
 ) -> Site:
     """Make the site of one provisioning service; `http` are further front-ends under the same names.
+
+    `public` are those that tell devices and whoever meets them what is no secret: they are behind the devices' door.
 
     `admission` is for administrators; the devices' responder has its own. `screen` is the IP filter. `administrators`
     finds whose a bearer token is; `journal`, with the `source` of its events, is what live streams tell.
@@ -58,6 +61,7 @@ def dps_site(
             screen.http(ServiceFrontEnd(service, authorization, clock=clock, random=random), Door.SERVICE),
             screen.http(AdminFrontEnd(admin, authorization, clock=clock, random=random), Door.SERVICE),
             *(screen.http(front_end, Door.SERVICE) for front_end in http),
+            *(screen.http(front_end, Door.DEVICES) for front_end in public),
         ),
         mqtt=(screen.mqtt(DeviceMqttFrontEnd(devices, clock)),),
         amqp=(screen.amqp(DeviceAmqpFrontEnd(devices, clock)),),

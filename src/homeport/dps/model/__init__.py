@@ -1,6 +1,18 @@
 """The nouns of device provisioning as values. No serialization, no transport, no SQL (contract dps.md 3, 8, 9)."""
 
 from homeport.dps.model.administrator import Administrator
+from homeport.dps.model.allocation import (
+    AddressRange,
+    AllocationSettings,
+    Answer,
+    Applicant,
+    Fleet,
+    Question,
+    Region,
+    RegionLatency,
+    Terms,
+    TpmKeys,
+)
 from homeport.dps.model.attempt import Attempt, Check, Outcome
 from homeport.dps.model.attestation import (
     Attestation,
@@ -10,10 +22,24 @@ from homeport.dps.model.attestation import (
     SigningCertificates,
     SymmetricKeyAttestation,
     TpmAttestation,
+    TpmGroupAttestation,
     X509Attestation,
     attestation_kind,
 )
+from homeport.dps.model.ca_certificate import (
+    CaCertificate,
+    RevocationPolicy,
+    RevocationSettings,
+    StoredCrl,
+)
+from homeport.dps.model.certificate_changes import (
+    authority_change,
+    certificate_given,
+    certificate_revoked,
+    master_key_rotated,
+)
 from homeport.dps.model.changes import change, device, outcome
+from homeport.dps.model.custom_definition import FUNCTION_SCHEME, is_function, webhook_problem
 from homeport.dps.model.document import JsonObject
 from homeport.dps.model.enrollment import (
     AllocationPolicy,
@@ -54,6 +80,17 @@ from homeport.dps.model.hub import (
     TwinContent,
     TwinWrite,
 )
+from homeport.dps.model.issuing import (
+    AuthorityVersion,
+    CertificateAuthority,
+    CertificatePolicy,
+    CertificateRef,
+    Issuance,
+    IssuedCertificate,
+    Revocation,
+    RevocationList,
+    StoredKey,
+)
 from homeport.dps.model.journal import Entry, Kind, Recorded, Wanted, document_of
 from homeport.dps.model.policy import AccessPolicy
 from homeport.dps.model.registration import (
@@ -70,17 +107,27 @@ from homeport.dps.model.scan import Count, Cursor, Found, Index, ScanOrder, Walk
 
 __all__ = [
     "DEFAULT_MAX_ATTEMPTS",
+    "FUNCTION_SCHEME",
     "TYPE_PREFIX",
     "AccessPolicy",
+    "AddressRange",
     "Administrator",
     "AllocationPolicy",
+    "AllocationSettings",
+    "Answer",
+    "Applicant",
     "Assignment",
     "Attempt",
     "Attestation",
     "AttestationKind",
+    "AuthorityVersion",
+    "CaCertificate",
     "CaReferences",
     "CallContext",
+    "CertificateAuthority",
     "CertificateEvidence",
+    "CertificatePolicy",
+    "CertificateRef",
     "Check",
     "ClientCertificates",
     "Count",
@@ -96,11 +143,14 @@ __all__ = [
     "Evidence",
     "Failure",
     "Filter",
+    "Fleet",
     "Found",
     "HubCredential",
     "HubDevice",
     "Index",
     "IndividualEnrollment",
+    "Issuance",
+    "IssuedCertificate",
     "JsonObject",
     "Kind",
     "LinkedHub",
@@ -111,30 +161,48 @@ __all__ = [
     "PendingChallenge",
     "Progress",
     "ProvisioningStatus",
+    "Question",
     "Recorded",
+    "Region",
+    "RegionLatency",
     "Registration",
     "RegistrationStatus",
     "ReprovisionPolicy",
+    "Revocation",
+    "RevocationList",
+    "RevocationPolicy",
+    "RevocationSettings",
     "SasCredential",
     "SasEvidence",
     "ScanOrder",
     "SigningCertificates",
     "Standing",
     "Step",
+    "StoredCrl",
+    "StoredKey",
     "Subscription",
     "Substatus",
     "SymmetricKeyAttestation",
+    "Terms",
     "ThumbprintCredential",
     "TpmAttestation",
     "TpmEvidence",
+    "TpmGroupAttestation",
+    "TpmKeys",
     "TwinContent",
     "TwinWrite",
     "Walk",
     "Wanted",
     "X509Attestation",
     "attestation_kind",
+    "authority_change",
+    "certificate_given",
+    "certificate_revoked",
     "change",
     "device",
     "document_of",
+    "is_function",
+    "master_key_rotated",
     "outcome",
+    "webhook_problem",
 ]

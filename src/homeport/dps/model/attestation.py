@@ -14,6 +14,19 @@ class TpmAttestation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TpmGroupAttestation:
+    """TPMs nobody enrolled one by one: known by who certified their endorsement key, or by the key's digest.
+
+    Homeport's own; Azure has TPMs in individual enrollments only.
+    """
+
+    ca_references: tuple[str, ...] = ()
+    """Uploaded certificates of manufacturers, roots or intermediates, by name."""
+    key_digests: tuple[bytes, ...] = ()
+    """SHA-256 of endorsement keys as `TPM2B_PUBLIC`: what the SDKs' registration ids are made of (dps.md 1.3)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SymmetricKeyAttestation:
     """A shared secret: the device's own (individual), or the one device keys are derived from (group)."""
 
@@ -46,7 +59,7 @@ class CaReferences:
 
 
 X509Attestation = ClientCertificates | SigningCertificates | CaReferences
-Attestation = TpmAttestation | SymmetricKeyAttestation | X509Attestation
+Attestation = TpmAttestation | TpmGroupAttestation | SymmetricKeyAttestation | X509Attestation
 
 
 class AttestationKind(StrEnum):
@@ -60,7 +73,7 @@ class AttestationKind(StrEnum):
 def attestation_kind(attestation: Attestation) -> AttestationKind:
     """Name the mechanism."""
     match attestation:
-        case TpmAttestation():
+        case TpmAttestation() | TpmGroupAttestation():
             return AttestationKind.TPM
         case SymmetricKeyAttestation():
             return AttestationKind.SYMMETRIC_KEY

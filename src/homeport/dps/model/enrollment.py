@@ -1,6 +1,6 @@
 """Permission to register: individual enrollments and enrollment groups (contract dps.md 8.3)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -30,9 +30,12 @@ class ReprovisionPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomAllocation:
-    """The webhook that chooses the hub."""
+    """Who chooses the hub: a webhook, or a function of this server (`python:package.module:function`).
 
-    webhook_url: str
+    The query of the URL is a secret.
+    """
+
+    webhook_url: str = field(repr=False)
     api_version: str
 
 

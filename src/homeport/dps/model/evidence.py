@@ -39,6 +39,8 @@ class TpmEvidence:
     endorsement_key: bytes | None
     storage_root_key: bytes | None
     token: str | None = field(default=None, repr=False)
+    endorsement_chain: tuple[bytes, ...] = ()
+    """The endorsement key's certificate and its issuers, DER; what only Homeport reads."""
     challenge: PendingChallenge | None = field(default=None, repr=False)
 
 

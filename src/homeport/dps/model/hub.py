@@ -1,5 +1,6 @@
 """Linked hubs, and what a device must look like at its hub (contract dps.md 8.10, 9.6)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -21,6 +22,12 @@ class LinkedHub:
     connection_string: str | None = field(default=None, repr=False)
     ca_certificates: str | None = None
     """PEM of the authorities trusted for this host, besides the system's; another Homeport's CA stands here."""
+    draining: bool = False
+    """Takes no new devices; those that live there keep it."""
+    max_devices: int | None = None
+    """Takes no new devices once so many are assigned to it; None is no limit."""
+    region: str | None = None
+    """Where the hub is, by a name of the operator's; for lowest latency."""
     created_at: datetime
 
 
@@ -80,3 +87,9 @@ class HubDevice:
     device_id: str
     iot_edge: bool
     twin: TwinContent
+
+
+def by_host(hubs: Sequence[LinkedHub], host: str) -> LinkedHub | None:
+    """Find a linked hub by its host name, ignoring case."""
+    wanted = host.lower()
+    return next((hub for hub in hubs if hub.host_name.lower() == wanted), None)

@@ -4,9 +4,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from homeport.dps.model.allocation import Question
 from homeport.dps.model.attestation import AttestationKind
 from homeport.dps.model.enrollment import EnrollmentRef
 from homeport.dps.model.hub import DeviceSpec
+from homeport.dps.model.issuing import CertificateRef, Issuance
 
 
 class RegistrationStatus(StrEnum):
@@ -43,6 +45,8 @@ class Assignment:
 class Step(StrEnum):
     """How far the open operation has come; each step may be repeated (contract dps.md 9.4)."""
 
+    ASK = "ask"
+    """Ask custom allocation for the hub (contract dps.md 9.3)."""
     PROVISION = "provision"
     """Write the identity (and twin) to the target hub."""
     REMOVE_OLD = "removeOld"
@@ -55,7 +59,8 @@ class Operation:
     """One run of registering, polled by its id.
 
     `target` and `spec` are what the decision was; they are kept so that any process can finish what another began.
-    `spec` (it holds hub keys) is dropped when the operation ends.
+    Until custom allocation has answered, `question` stands in their place. `spec` and `question` (they hold hub keys)
+    are dropped when the operation ends.
     """
 
     id: str
@@ -68,6 +73,11 @@ class Operation:
     migrate_from: Assignment | None = None
     """Where the twin is copied from before the target is written; None when it is not migrated."""
     spec: DeviceSpec | None = field(default=None, repr=False)
+    own_twin: bool = False
+    """Tags and desired properties of `spec` come from custom allocation, and win over migrated ones."""
+    question: Question | None = field(default=None, repr=False)
+    explanation: str = ""
+    """What custom allocation said, or why it said nothing, for the operator."""
     success: Substatus | None = None
     """The substatus to report when the operation succeeds."""
     attempts: int = 0
@@ -80,6 +90,8 @@ class Operation:
     """Where that call came from."""
     identity_digest: str = ""
     """Digest of the credential the device proved itself with: calls that proved the same may share the outcome."""
+    issuance: Issuance | None = None
+    """The certificate that was asked for and signed; every poll of an operation returns the same one."""
 
     @property
     def moves(self) -> bool:
@@ -109,6 +121,8 @@ class Registration:
     """JSON value the device sent with its latest register call."""
     tpm_key_blob: bytes | None = field(default=None, repr=False)
     """The hub key, wrapped for the device's TPM; every poll of an operation returns the same one (dps.md 7.6)."""
+    certificate: CertificateRef | None = None
+    """The issued certificate that the device's hub was last told to accept; None when it uses another credential."""
     operation: Operation
     etag: str = ""
     created_at: datetime
@@ -123,4 +137,6 @@ class PendingChallenge:
     key: bytes = field(repr=False)
     endorsement_key: bytes
     storage_root_key: bytes
+    endorsement_chain: tuple[bytes, ...] = ()
+    """The certificates of the endorsement key that came with the first request."""
     expires_at: datetime

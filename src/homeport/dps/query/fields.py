@@ -18,6 +18,7 @@ from homeport.dps.model import (
     RegistrationStatus,
     SigningCertificates,
     TpmAttestation,
+    TpmGroupAttestation,
     attestation_kind,
 )
 from homeport.dps.query.documents import payload_of, public_key, shown_certificate
@@ -215,10 +216,24 @@ def _group_id(group: EnrollmentGroup) -> str:
     return group.group_id
 
 
+def _makers(group: EnrollmentGroup) -> tuple[str, ...] | None:
+    return group.attestation.ca_references if isinstance(group.attestation, TpmGroupAttestation) else None
+
+
+def _listed_keys(group: EnrollmentGroup) -> tuple[str, ...] | None:
+    listed = group.attestation
+    return tuple(each.hex() for each in listed.key_digests) if isinstance(listed, TpmGroupAttestation) else None
+
+
 GROUPS = Schema(
     id_field="enrollmentGroupId",
     updated_field="lastUpdatedDateTimeUtc",
-    fields=[_field("enrollmentGroupId", Kind.NAME, _group_id, Column.ID), *_enrollment_fields()],
+    fields=[
+        _field("enrollmentGroupId", Kind.NAME, _group_id, Column.ID),
+        _field("attestation.tpm.endorsementCaReferences", Kind.NAMES, _makers),
+        _field("attestation.tpm.endorsementKeyHashes", Kind.NAMES, _listed_keys),
+        *_enrollment_fields(),
+    ],
 )
 """Over `EnrollmentGroup`."""
 

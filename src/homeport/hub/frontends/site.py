@@ -1,6 +1,8 @@
 """A hub as a site: its names and the front-ends that answer there."""
 
 from homeport.clock import Clock
+from homeport.hub.frontends.amqp import DeviceSpace, HubAmqpFrontEnd, ServiceSpace
+from homeport.hub.frontends.blobs import BlobFrontEnd
 from homeport.hub.frontends.device_http import DeviceHttpFrontEnd
 from homeport.hub.frontends.mqtt import DeviceFrontEnd
 from homeport.hub.frontends.service import MAX_REQUEST_BODY, ServiceFrontEnd
@@ -17,13 +19,20 @@ def hub_site(
     screen = screen or Screen()
     service = ServiceFrontEnd(hub=served.name, audience=served.audience, service=served.service, clock=clock)
     device = DeviceFrontEnd(served.device_side)
+    spaces = (DeviceSpace(served.device_side), ServiceSpace(served.service_side))
+    amqp = HubAmqpFrontEnd(served.device_side, spaces=spaces, allows=screen.allows)
+    blobs = BlobFrontEnd(
+        hub=served.name, settings=served.files.uploads.settings, container=served.files.container, clock=clock
+    )
     return Site(
         names=frozenset(served.hub.host_names),
         http=(
             screen.http(service, Door.SERVICE),
             screen.http(DeviceHttpFrontEnd(served.device_side), Door.DEVICES),
+            screen.http(blobs, Door.DEVICES),
             *(screen.http(front_end, Door.SERVICE) for front_end in http),
         ),
         mqtt=(screen.mqtt(device),),
+        amqp=(amqp,),  # it looks at each link: devices and services share connections
         max_body=MAX_REQUEST_BODY,
     )

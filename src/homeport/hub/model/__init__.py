@@ -1,4 +1,4 @@
-"""The nouns of the hub as values. No serialization, no transport, no SQL (contract hub.md 4, 6, 19, 21)."""
+"""The nouns of the hub as values. No serialization, no transport, no SQL (contract hub.md 4, 6, 17, 19, 21)."""
 
 from homeport.hub.model.cloud_message import (
     Acknowledgement,
@@ -9,6 +9,7 @@ from homeport.hub.model.cloud_message import (
     FeedbackStatus,
     Lock,
     QueuedMessage,
+    Waiting,
 )
 from homeport.hub.model.configuration import (
     Configuration,
@@ -18,6 +19,16 @@ from homeport.hub.model.configuration import (
     Settings,
 )
 from homeport.hub.model.documents import NEVER, JsonObject, format_time
+from homeport.hub.model.file_upload import (
+    BlobProperties,
+    Block,
+    FileNotification,
+    FileUpload,
+    FileUploadSettings,
+    FoundBlob,
+    StoredBlob,
+    UploadPlace,
+)
 from homeport.hub.model.hub import Hub, Policy
 from homeport.hub.model.identity import (
     Authentication,
@@ -49,6 +60,8 @@ __all__ = [
     "NEVER",
     "Acknowledgement",
     "Authentication",
+    "BlobProperties",
+    "Block",
     "CaAuthentication",
     "Change",
     "CloudMessage",
@@ -65,6 +78,10 @@ __all__ = [
     "Feedback",
     "FeedbackRecord",
     "FeedbackStatus",
+    "FileNotification",
+    "FileUpload",
+    "FileUploadSettings",
+    "FoundBlob",
     "Hub",
     "Job",
     "JobAnswer",
@@ -82,10 +99,13 @@ __all__ = [
     "SasAuthentication",
     "SelfSignedAuthentication",
     "Settings",
+    "StoredBlob",
     "StoredTelemetry",
     "Telemetry",
     "Twin",
     "TwinSection",
     "TwinUpdate",
+    "UploadPlace",
+    "Waiting",
     "format_time",
 ]

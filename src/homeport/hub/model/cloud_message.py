@@ -96,6 +96,14 @@ class FeedbackRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """How much waits for services to take it, and since when."""
+
+    count: int
+    oldest: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Change(Generic[T_co]):
     """What becomes of a queue, and what the one who asked is told."""
 

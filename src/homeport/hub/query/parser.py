@@ -1,8 +1,7 @@
-"""Reads a query or a condition (contract hub.md 8.2). Which fields a source has is said here."""
-
-from collections.abc import Mapping
+"""Reads a query or a condition (contract hub.md 8.2)."""
 
 from homeport.hub.query.errors import QueryError
+from homeport.hub.query.fields import spelt
 from homeport.hub.query.functions import FUNCTIONS
 from homeport.hub.query.syntax import (
     Aggregate,
@@ -27,24 +26,6 @@ MAX_DEPTH = 64
 """Parentheses and NOTs inside each other: evaluation is recursive."""
 TWIN_FUNCTIONS = frozenset({"IS_DEFINED"})
 """Others are for routes (contract hub.md 8.2)."""
-
-_TWIN_FIELDS = (
-    "deviceId", "moduleId", "etag", "status", "statusReason", "statusUpdateTime", "connectionState",
-    "lastActivityTime", "cloudToDeviceMessageCount", "authenticationType", "x509Thumbprint", "version", "tags",
-    "properties", "capabilities", "deviceScope", "parentScopes", "modelId", "configurations", "deviceEtag",
-)  # fmt: skip
-_JOB_FIELDS = (
-    "deviceId", "moduleId", "jobId", "jobType", "status", "startTimeUtc", "endTimeUtc", "createdDateTimeUtc",
-    "lastUpdatedDateTimeUtc", "outcome", "error",
-)  # fmt: skip
-_NESTED = ("primaryThumbprint", "secondaryThumbprint", "iotEdge", "desired", "reported")
-_FIELDS: Mapping[Source, Mapping[str, str]] = {
-    Source.DEVICES: {name.lower(): name for name in _TWIN_FIELDS},
-    Source.MODULES: {name.lower(): name for name in _TWIN_FIELDS},
-    Source.JOBS: {name.lower(): name for name in _JOB_FIELDS},
-}
-_SECOND = {name.lower(): name for name in _NESTED}
-_WITH_FIXED_MEMBERS = frozenset({"properties", "capabilities", "x509Thumbprint"})
 
 _COMPARISONS = {sign.value: sign for sign in list(Operator)[:6]}
 _SUMS = {"+": Operator.ADD, "-": Operator.SUBTRACT}
@@ -274,7 +255,7 @@ class _Parser:
         if token.kind is not Kind.WORD or token.text.upper() in _KEY_WORDS:
             raise self._unexpected(token, "an attribute")
         path = [token.text, *self._members()]
-        return Attribute(self._spelt(path, token))
+        return Attribute(tuple(path) if self._source is None else spelt(self._source, path, token.place))
 
     def _members(self) -> list[str]:
         members = []
@@ -292,24 +273,6 @@ class _Parser:
                 self._demand_sign("]")
             else:
                 return members
-
-    def _spelt(self, path: list[str], token: Token) -> tuple[str, ...]:
-        """Give fixed fields their own spelling, without the source's name in front of them."""
-        if self._source is None:
-            return tuple(path)
-        fields = _FIELDS[self._source]
-        front = self._source.value.split(".")
-        if len(path) > len(front) and [name.lower() for name in path[: len(front)]] == front:
-            path = path[len(front) :]
-        first = fields.get(path[0].lower())
-        if first is None:
-            raise QueryError(
-                f"'{path[0][:40]}' at character {token.place} is no field; there are {', '.join(fields.values())}."
-            )
-        path[0] = first
-        if len(path) > 1 and first in _WITH_FIXED_MEMBERS:
-            path[1] = _SECOND.get(path[1].lower(), path[1])
-        return tuple(path)
 
     def _is_constant(self, token: Token) -> bool:
         if token.kind in {Kind.TEXT, Kind.NUMBER}:

@@ -7,18 +7,24 @@ from dataclasses import dataclass
 
 from homeport.clock import Clock
 from homeport.hub.configurations import ConfigurationStore, Deployer
+from homeport.hub.files import Files
 from homeport.hub.jobs import ScheduledJobs
 from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
+from homeport.hub.model import FeedbackRecord, FileNotification
+from homeport.hub.notice_documents import feedback_document, file_document
+from homeport.hub.notices import Feedback
 from homeport.hub.registry import Registry
 from homeport.hub.service.bulk import BulkResponder
 from homeport.hub.service.configurations import ConfigurationsResponder
 from homeport.hub.service.devices import DevicesResponder
 from homeport.hub.service.digital_twins import DigitalTwinsResponder
+from homeport.hub.service.file_settings import FileSettingsResponder
 from homeport.hub.service.jobs import JobsResponder
 from homeport.hub.service.keys import KeysResponder
 from homeport.hub.service.methods import MethodsResponder
 from homeport.hub.service.modules import ModulesResponder
+from homeport.hub.service.notices import NoticesResponder
 from homeport.hub.service.queries import QueriesResponder
 from homeport.hub.service.statistics import StatisticsResponder
 from homeport.hub.service.twins import TwinsResponder
@@ -43,6 +49,9 @@ class Service:
     jobs: JobsResponder
     configurations: ConfigurationsResponder
     statistics: StatisticsResponder
+    feedback: NoticesResponder[FeedbackRecord]
+    file_notifications: NoticesResponder[FileNotification]
+    file_settings: FileSettingsResponder
 
     @classmethod
     def of(
@@ -57,6 +66,8 @@ class Service:
         configurations: ConfigurationStore,
         deployer: Deployer,
         clock: Clock,
+        feedback: Feedback,
+        files: Files,
     ) -> "Service":
         return cls(
             devices=DevicesResponder(registry, messages),
@@ -70,4 +81,7 @@ class Service:
             jobs=JobsResponder(jobs, clock),
             configurations=ConfigurationsResponder(configurations, deployer, registry, clock),
             statistics=StatisticsResponder(registry, sessions),
+            feedback=NoticesResponder(feedback, feedback_document),
+            file_notifications=NoticesResponder(files.notifications, file_document),
+            file_settings=FileSettingsResponder(files.uploads, files.storage, files.clock),
         )

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from homeport.client import NotFoundError
+from homeport.client import IndividualEnrollment, NotFoundError
 from homeport.client.admin_models import Attempt
 from homeport.portal.context import page, portal, see
+from homeport.portal.forms import is_disabled
 from homeport.portal.paging import searching
 from homeport.portal.rendering import segment
 
@@ -38,6 +39,7 @@ async def show(request: web.Request) -> web.Response:
     except NotFoundError:
         state = None
     attempts = await api.admin.why(identifier, limit=_SHOWN_ATTEMPTS)
+    own = await _own_enrollment(request, identifier)
     hub = await _local_hub(request, state.assigned_hub if state else None)
     return page(
         request,
@@ -45,7 +47,8 @@ async def show(request: web.Request) -> web.Response:
         id=identifier,
         state=state,
         attempts=attempts,
-        enrollment=await _enrollment(request, identifier, attempts),
+        enrollment=_enrollment(own, attempts),
+        shut_out=own is not None and is_disabled(own),
         hub=hub,
     )
 
@@ -65,11 +68,32 @@ async def delete(request: web.Request) -> web.Response:
     )
 
 
-async def _enrollment(request: web.Request, identifier: str, attempts: Sequence[Attempt]) -> str | None:
-    """Return the page of the enrollment that the device comes through, as far as it can be told."""
+@routes.post("/registrations/{id}/disable")
+async def shut_out(request: web.Request) -> web.Response:
+    """Keep one device from registering, whichever group it belongs to."""
+    identifier = request.match_info["id"]
+    await portal(request).api.service.disable_device(identifier)
+    return see(request, f"/registrations/{segment(identifier)}", f"{identifier} is shut out: it can register no more.")
+
+
+@routes.post("/registrations/{id}/enable")
+async def let_in(request: web.Request) -> web.Response:
+    """Take `shut_out` back."""
+    identifier = request.match_info["id"]
+    await portal(request).api.service.enable_device(identifier)
+    return see(request, f"/registrations/{segment(identifier)}", f"{identifier} may register again.")
+
+
+async def _own_enrollment(request: web.Request, identifier: str) -> IndividualEnrollment | None:
     try:
-        own = await portal(request).api.service.get_individual_enrollment(identifier)
+        return await portal(request).api.service.get_individual_enrollment(identifier)
     except NotFoundError:
+        return None
+
+
+def _enrollment(own: IndividualEnrollment | None, attempts: Sequence[Attempt]) -> str | None:
+    """Return the page of the enrollment that the device comes through, as far as it can be told."""
+    if own is None:
         group = next((attempt.group_id for attempt in attempts if attempt.group_id), None)
         return f"/groups/{segment(group)}" if group else None
     return f"/enrollments/{segment(own.registration_id)}"

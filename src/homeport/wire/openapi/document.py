@@ -19,6 +19,7 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "operationId": {"type": "string", "pattern": "^[A-Za-z0-9.-]{1,100}$"},
     "trackingId": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[A-Za-z0-9-]+$"},
     "name": {"type": "string", "pattern": r"^[A-Za-z0-9\-._]{0,63}[A-Za-z0-9\-]$"},
+    "days": {"type": "integer", "minimum": 0, "maximum": 60},
     "limit": {"type": "integer", "minimum": 1, "maximum": 1000},
     "query": {"type": "string", "maxLength": 512},
 }
@@ -83,7 +84,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if operation.body is not None:
         described["requestBody"] = {
             "required": operation.body_required,
-            "content": {"application/json": {"schema": _schema(operation.body)}},
+            "content": {operation.media_type: {"schema": _body(operation.body)}},
         }
     return described
 
@@ -133,6 +134,10 @@ def _responses(operation: Operation) -> dict[str, Any]:
         "content": {"application/json": {"schema": refusal}},
     }
     return responses
+
+
+def _body(kind: Any) -> dict[str, Any]:
+    return {"type": "string", "format": "binary"} if kind is bytes else _schema(kind)
 
 
 def _schema(kind: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from homeport.wire import dps_admin, dps_counts, dps_device, dps_policies
+from homeport.wire import dps_admin, dps_certificates, dps_counts, dps_device, dps_policies
 from homeport.wire import dps_service as service
 
 
@@ -42,9 +42,10 @@ class Operation:
     """Optional parameters behind the question mark."""
     api_version: bool = True
     media_type: str = "application/json"
+    """Of the body; a body that is `bytes` is sent as it is."""
 
 
-_READ, _WRITE, _CONFIG = "EnrollmentRead", "EnrollmentWrite", "ServiceConfig"
+_READ, _WRITE, _CONFIG, _CONFIG_READ = "EnrollmentRead", "EnrollmentWrite", "ServiceConfig", "ServiceConfigRead"
 _STATUS_READ, _STATUS_WRITE = "RegistrationStatusRead", "RegistrationStatusWrite"
 
 
@@ -127,7 +128,7 @@ def _own(method: str, path: str, name: str, summary: str, right: str | None, ans
                      answers=answers, api_version=False, **more)  # fmt: skip
 
 
-_HUB, _POLICY = "/hubs/{name}", "/policies/{name}"
+_HUB, _POLICY, _AUTHORITY = "/hubs/{name}", "/policies/{name}", "/certificates/{name}"
 _HOMEPORT = (
     _own("get", "/why/{id}", "Why", "The last attempts of a device to register, and why they ended so.", _STATUS_READ,
          list[dps_admin.Attempt], query=("limit",)),
@@ -165,6 +166,26 @@ _HOMEPORT = (
          dps_policies.AccessPolicy, body=dps_policies.KeyChoice, if_match=True),
     _own("post", f"{_POLICY}/swap", "Policies_Swap", "Let a policy's keys change places.", _CONFIG,
          dps_policies.AccessPolicy, if_match=True),
+    _own("get", "/certificates", "Certificates_List", "The certificate authorities.", _CONFIG_READ,
+         list[dps_certificates.CaCertificate]),
+    _own("get", _AUTHORITY, "Certificates_Get", "A certificate authority.", _CONFIG_READ,
+         dps_certificates.CaCertificate),
+    _own("put", _AUTHORITY, "Certificates_Upload", "Upload a CA certificate; with If-Match, replace it.", _CONFIG,
+         dps_certificates.CaCertificate, body=dps_certificates.CaCertificateUpload, if_match=True),
+    _own("patch", _AUTHORITY, "Certificates_Update", "Vouch for an authority; change what is asked about revocation.",
+         _CONFIG, dps_certificates.CaCertificate, body=dps_certificates.CaCertificateChange, if_match=True),
+    _own("delete", _AUTHORITY, "Certificates_Delete", "Delete a CA certificate that nothing refers to.", _CONFIG, None,
+         if_match=True),
+    _own("post", f"{_AUTHORITY}/generateVerificationCode", "Certificates_GenerateVerificationCode",
+         "Make the code that a proof of possession carries.", _CONFIG, dps_certificates.CaCertificate, if_match=True),
+    _own("post", f"{_AUTHORITY}/verify", "Certificates_Verify", "Prove possession of an authority's key.", _CONFIG,
+         dps_certificates.CaCertificate, body=dps_certificates.Verification, if_match=True),
+    _own("put", f"{_AUTHORITY}/crl", "Certificates_UploadCrl", "Upload an authority's revocation list, PEM or DER.",
+         _CONFIG, dps_certificates.CaCertificate, body=bytes, media_type="application/octet-stream"),
+    _own("delete", f"{_AUTHORITY}/crl", "Certificates_DeleteCrl", "Forget an authority's revocation list.", _CONFIG,
+         None),
+    _own("get", "/expiring", "Expiring_List", "Certificates that end soon.", _CONFIG_READ,
+         dps_certificates.ExpiryReport, query=("days",)),
 )  # fmt: skip
 
 OPERATIONS: tuple[Operation, ...] = (*_DEVICES, *_SERVICE, *_HOMEPORT)

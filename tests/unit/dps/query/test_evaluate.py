@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeport.dps.model import CustomAllocation, IndividualEnrollment, Registration, RegistrationStatus
+from homeport.dps.model import (
+    CustomAllocation,
+    IndividualEnrollment,
+    Registration,
+    RegistrationStatus,
+    TpmGroupAttestation,
+)
 from homeport.dps.query import GROUPS, INDIVIDUALS, EnrolledDevice, matches, parse_query
 from homeport.dps.query.evaluate import is_like
 from tests.unit.dps.query.samples import START, groups, individual_conditions, individuals, registrations
@@ -100,3 +106,19 @@ def test_a_group_has_the_fields_of_its_document(group: Any) -> None:
 def test_like_is_what_the_regular_expression_would_be(pattern: str, value: str) -> None:
     meaning = "".join({"%": ".*", "_": "."}.get(sign, re.escape(sign)) for sign in pattern)
     assert is_like(value, pattern) is (re.fullmatch(meaning, value, re.DOTALL) is not None)
+
+
+def test_groups_of_tpms_are_found_by_what_lets_their_devices_in() -> None:
+    from tests.contract.store.samples import group  # one sample of another suite
+
+    chips = group("chips", attestation=TpmGroupAttestation(ca_references=("Maker",), key_digests=(b"\xab" * 32,)))
+    for condition, expected in (
+        ("attestation.type = 'tpm'", True),
+        ("CONTAINS(attestation.tpm.endorsementCaReferences, 'maker')", True),
+        ("CONTAINS(attestation.tpm.endorsementCaReferences, 'mak')", False),
+        (f"'{'AB' * 32}' IN attestation.tpm.endorsementKeyHashes", True),
+        (f"'{'CD' * 32}' IN attestation.tpm.endorsementKeyHashes", False),
+    ):
+        assert holds(condition, chips, GROUPS) is expected, condition
+    other = group("line")
+    assert not holds("CONTAINS(attestation.tpm.endorsementCaReferences, 'maker')", other, GROUPS)

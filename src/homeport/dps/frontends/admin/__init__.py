@@ -1,13 +1,17 @@
 """Administrators over HTTPS, beside Azure's API (`/homeport/…`): one front-end, a module for each noun."""
 
 from homeport.dps.frontends.admin.administrators import AdministratorsResource
+from homeport.dps.frontends.admin.allocation import AllocationResource
 from homeport.dps.frontends.admin.attempts import AttemptsResource
 from homeport.dps.frontends.admin.audit import AuditResource
+from homeport.dps.frontends.admin.authorities import AuthoritiesResource, CertificatePoliciesResource
+from homeport.dps.frontends.admin.certificates import CertificatesResource
 from homeport.dps.frontends.admin.counts import CountsResource
 from homeport.dps.frontends.admin.export import ExportResource
 from homeport.dps.frontends.admin.frontend import AdminFrontEnd
 from homeport.dps.frontends.admin.hubs import HubsResource
 from homeport.dps.frontends.admin.ip_filter import IpFilterResource
+from homeport.dps.frontends.admin.issued_certificates import IssuedCertificatesResource
 from homeport.dps.frontends.admin.policies import PoliciesResource
 from homeport.dps.frontends.admin.registrations import RegistrationsResource
 from homeport.dps.frontends.admin.resource import AdminRequest, AdminResource, Calls
@@ -18,13 +22,18 @@ __all__ = [
     "AdminRequest",
     "AdminResource",
     "AdministratorsResource",
+    "AllocationResource",
     "AttemptsResource",
     "AuditResource",
+    "AuthoritiesResource",
     "Calls",
+    "CertificatePoliciesResource",
+    "CertificatesResource",
     "CountsResource",
     "ExportResource",
     "HubsResource",
     "IpFilterResource",
+    "IssuedCertificatesResource",
     "PoliciesResource",
     "RegistrationsResource",
     "SubscriptionsResource",

@@ -6,7 +6,7 @@ _CONFIG, _READ = DpsRight.SERVICE_CONFIG, DpsRight.SERVICE_CONFIG_READ
 
 
 class HubsResource:
-    """`hubs` and `hubs/{name}`."""
+    """`hubs`, `hubs/{name}` and `hubs/{name}/check`."""
 
     collections = frozenset({"hubs"})
 
@@ -25,5 +25,7 @@ class HubsResource:
                     "PATCH": (_CONFIG, lambda: responder.patch(name, body, caller)),
                     "DELETE": (_CONFIG, lambda: responder.delete(name, caller)),
                 }
+            case ["hubs", name, check] if check.lower() == "check":
+                return {"POST": (_CONFIG, lambda: responder.check(name, caller.tracking_id))}
             case _:
                 return {}

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from homeport.hub.authentication import Reason, Refused
+from homeport.hub.device_files import MAX_BODY as MAX_FILE_BODY
 from homeport.hub.device_side import DeviceSide
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.frontends.device_http.properties import (
@@ -34,21 +35,21 @@ _log = logging.getLogger(__name__)
 
 
 class DeviceHttpFrontEnd:
-    """Answers `/devices/{d}[/modules/{m}]/messages/…`: events in, messages out, complete, abandon, reject."""
+    """Answers `/devices/{d}[/modules/{m}]/messages/…` (events in, messages out and settled) and `…/files`."""
 
     def __init__(self, side: DeviceSide) -> None:
         self._side = side
 
     def owns(self, method: str, path: str) -> bool:
         del method
-        return is_of_devices(path, "messages")
+        return is_of_devices(path, "messages", "files")
 
     async def handle(self, request: web.BaseRequest, peer: Peer) -> web.StreamResponse:
         tracking_id = secrets.token_hex(16)
         content_type = None
         try:
             reply = await self._answer(request, peer)
-            content_type = "application/octet-stream" if reply.body is not None else None
+            content_type = _content_type(reply)
         except (web.HTTPException, ConnectionError):
             raise  # a body that did not arrive, or not in time: net's to answer, and no fault of ours
         except Exception as fault:
@@ -79,6 +80,14 @@ class DeviceHttpFrontEnd:
             case "POST", [device_id, "messages", "devicebound", token, "abandon"]:
                 caller = await self._caller(device_id, asked, peer)
                 return await self._settle(caller, token, Settlement.ABANDON)
+            case "POST", [device_id, "files"]:
+                caller = await self._caller(device_id, asked, peer)
+                host = called_by(asked.host, self._side.audience().hosts)
+                return await self._side.files.begin(caller.device_id, await asked.body(MAX_FILE_BODY), host=host)
+            case "POST", [device_id, "files", "notifications", *_]:
+                caller = await self._caller(device_id, asked, peer)
+                correlation_id = next(iter(rest[2:]), "")  # in its own letter case
+                return await self._side.files.end(caller.device_id, await asked.body(MAX_FILE_BODY), correlation_id)
             case _:
                 raise HubError(HubCode.OPERATION_NOT_FOUND, "This server has no such operation for devices.")
 
@@ -118,6 +127,22 @@ class DeviceHttpFrontEnd:
     async def _settle(self, caller: Caller, token: str, settlement: Settlement) -> Reply:
         await self._side.messages.settle(caller.device_id, token.strip('"'), settlement)
         return Reply(status=204)
+
+
+def _content_type(reply: Reply) -> str | None:
+    """Return the type of an answer: a message's payload is bytes, everything else JSON."""
+    if reply.body is not None and "iothub-sequencenumber" in reply.headers:
+        return "application/octet-stream"
+    return reply.content_type
+
+
+def called_by(host: str, names: Sequence[str]) -> str:
+    """Return the hub's name by which a client called, with the port it used; its first name if it was another."""
+    bare = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and not host.endswith("]") else host
+    known = {name.lower() for name in names}
+    if bare.strip("[]").rstrip(".").lower() in known:
+        return host
+    return f"[{names[0]}]" if ":" in names[0] else names[0]
 
 
 def _done_or_rejected(target: Target) -> Settlement:

@@ -8,8 +8,8 @@ import msgspec
 from homeport.clock import Clock
 from homeport.hub.errors import HubError
 from homeport.hub.frontends.mqtt.topics import query_of
-from homeport.hub.model import JsonObject, format_time
-from homeport.hub.reply import as_hub_error
+from homeport.hub.model import JsonObject
+from homeport.hub.reply import as_hub_error, twin_error_body
 from homeport.hub.responder import Connected, DeviceResponder
 from homeport.hub.twins import Twins
 from homeport.net.sites import MqttLink
@@ -72,18 +72,7 @@ class TwinTopics:
         if not isinstance(fault, HubError):
             _log.error("a twin operation of device %s failed", quoted(self._device_id), exc_info=fault)
         error = as_hub_error(fault)
-        return error.code.status, self._error_body(error)
-
-    def _error_body(self, error: HubError) -> bytes:
-        """Write a refusal; Node looks for `errorCode` and nothing else."""
-        return msgspec.json.encode(
-            {
-                "errorCode": error.code.number,
-                "trackingId": secrets.token_hex(16),
-                "message": error.message,
-                "timestampUtc": format_time(self._clock.now()),
-            }
-        )
+        return error.code.status, twin_error_body(error, secrets.token_hex(16), self._clock.now())
 
     def _desired_changed(self, change: JsonObject, version: int) -> None:
         body = msgspec.json.encode({**change, "$version": version})

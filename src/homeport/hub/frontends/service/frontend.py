@@ -16,7 +16,9 @@ from homeport.hub.errors import HubCode, HubError
 from homeport.hub.frontends.service.configurations import ConfigurationsResource
 from homeport.hub.frontends.service.devices import DevicesResource
 from homeport.hub.frontends.service.digital_twins import DigitalTwinsResource
+from homeport.hub.frontends.service.file_settings import FileSettingsResource
 from homeport.hub.frontends.service.jobs import JobsResource
+from homeport.hub.frontends.service.notices import NoticesResource
 from homeport.hub.frontends.service.resource import Call, Request, Resource, Target, is_of_devices
 from homeport.hub.frontends.service.statistics import StatisticsResource
 from homeport.hub.frontends.service.twins import TwinsResource
@@ -29,7 +31,9 @@ from homeport.security.policies import HubRight
 MAX_REQUEST_BODY = MAX_BULK_BODY
 """What the site must let through: the largest body of any call."""
 
-_COLLECTIONS = frozenset({"devices", "twins", "statistics", "jobs", "configurations", "digitaltwins"})
+_COLLECTIONS = frozenset(
+    {"devices", "twins", "statistics", "jobs", "configurations", "digitaltwins", "fileupload", "messages"}
+)
 _OF_DEVICES = frozenset({"messages", "files"})
 _OVERRIDABLE = frozenset({"PATCH", "PUT", "DELETE", "GET"})
 _API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?")
@@ -59,6 +63,8 @@ class ServiceFrontEnd:
             DigitalTwinsResource(service.digital_twins),
             ConfigurationsResource(service.configurations),
             StatisticsResource(service.statistics),
+            NoticesResource(service),
+            FileSettingsResource(service.file_settings),
         )
 
     def owns(self, method: str, path: str) -> bool:

@@ -60,6 +60,11 @@ class Request:
         self._target = target
 
     @property
+    def host(self) -> str:
+        """The Host header as it came, port included; empty if there is none."""
+        return self.header("Host") or ""
+
+    @property
     def if_match(self) -> str | None:
         return self.header("If-Match")
 

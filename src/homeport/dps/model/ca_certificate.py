@@ -1,0 +1,65 @@
+"""CA certificates that devices' chains end at, and what the operator wants asked about revocation (dps.md 6.5)."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class RevocationPolicy(StrEnum):
+    """What an authority's silence about a certificate means."""
+
+    REQUIRE = "require"
+    """A device comes in only if every certificate below this authority is known not to be revoked."""
+    PREFER = "prefer"
+    """A revoked certificate is refused; where nothing is known, the device comes in."""
+    OFF = "off"
+    """Nothing is asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationSettings:
+    """Where an authority's revocations may be learned; what is uploaded counts in any case but `OFF`."""
+
+    policy: RevocationPolicy = RevocationPolicy.PREFER
+    crl_url: str | None = None
+    """An address the operator gave; fetched ahead of time."""
+    use_distribution_points: bool = False
+    """Whether the addresses in certificates may be fetched from."""
+    use_ocsp: bool = False
+    """Whether the responders that certificates name may be asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaCertificate:
+    """An uploaded certificate authority, root or intermediate. Only a verified one can let devices in."""
+
+    name: str
+    certificate: bytes
+    """DER."""
+    is_verified: bool
+    verification_code: str | None = field(default=None, repr=False)
+    """The common name a certificate must have that proves possession of the authority's key."""
+    revocation: RevocationSettings = RevocationSettings()
+    etag: str = ""
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCrl:
+    """A revocation list that is kept; the list itself is asked for separately."""
+
+    authority: str
+    """`security.revocation.authority_key` of whose list it is."""
+    digest: str
+    """SHA-256 of the list, in hex."""
+    certificate: bytes
+    """DER of the authority the list was checked against."""
+    source: str
+    """Where it came from: `upload`, or the address."""
+    this_update: datetime
+    next_update: datetime | None
+    number: str | None
+    """Decimal: CRL numbers have up to 160 bits."""
+    entries: int
+    received_at: datetime

@@ -1,0 +1,96 @@
+"""Files that devices upload, as values: what was begun, what came of it, and where the hub keeps them (hub.md 17.3)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+DEFAULT_SAS_LIFE = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileUploadSettings:
+    """Where a hub's files go. `built_in_key` signs for the built-in store, whatever is in use."""
+
+    built_in_key: bytes = field(repr=False)
+    connection_string: str | None = field(default=None, repr=False)
+    """Of a storage account; None: the built-in store."""
+    container: str | None = None
+    """In the account; not used by the built-in store."""
+    sas_life: timedelta = DEFAULT_SAS_LIFE
+    notifications: bool = True
+    enabled: bool = True
+    """False refuses devices that want to upload."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadPlace:
+    """Where a device puts one blob, and the right to do so; `sas_token` begins with a question mark."""
+
+    host_name: str
+    container: str
+    sas_token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileUpload:
+    """An upload that was begun; its device says when it is over."""
+
+    correlation_id: str
+    target: str
+    """A device id, or `{device}/{module}`."""
+    blob_name: str
+    blob_uri: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundBlob:
+    """What a storage says of a blob."""
+
+    size: int
+    last_modified: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileNotification:
+    """What services are told of a file (contract hub.md 18.4)."""
+
+    device_id: str
+    blob_uri: str
+    blob_name: str
+    last_updated_at: datetime
+    size: int
+    enqueued_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobProperties:
+    """What the one who writes a blob says of it."""
+
+    content_type: str = "application/octet-stream"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Content-Encoding and its like, and `x-ms-meta-…`, to be told with the blob."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A part of a blob, by the id its writer gave it."""
+
+    id: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBlob:
+    """A complete blob of the built-in store."""
+
+    name: str
+    size: int
+    etag: str
+    """In quotes."""
+    last_modified: datetime
+    file: str
+    """Under which name its content lies."""
+    properties: BlobProperties
+    blocks: Sequence[Block] = ()
+    """Of what it was put together, in order; none if it came in one piece."""

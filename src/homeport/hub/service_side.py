@@ -1,0 +1,18 @@
+"""What the AMQP front-end for services of one hub is given: messages to devices, and what is told of them."""
+
+from dataclasses import dataclass
+
+from homeport.clock import Clock
+from homeport.hub.messages import Messages
+from homeport.hub.notices import Feedback, FileNotifications
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSide:
+    """One hub as services see it over AMQP."""
+
+    hub: str
+    messages: Messages
+    feedback: Feedback
+    file_notifications: FileNotifications
+    clock: Clock

@@ -1,0 +1,63 @@
+"""Cloud-to-device messages to Microsoft's Node SDK over AMQP, and what ends its links; the hub is in this process."""
+
+import pytest
+
+from homeport.hub.model import Acknowledgement, DeviceStatus
+from tests.conformance.hub_at_home import Home
+
+pytestmark = [pytest.mark.conformance, pytest.mark.node]
+
+SDK = "Node: azure-iot-device"
+transports = pytest.mark.parametrize("transport", ["amqp", "amqp-ws"])
+
+
+@transports
+@pytest.mark.matrix(sdk=SDK, feature="cloud-to-device: complete, abandon, reject")
+async def test_messages_and_their_outcomes(home: Home, transport: str) -> None:
+    async with home.device(transport, messages=True) as (device_id, device):
+        await home.send(
+            device_id,
+            "complete this",
+            system={"mid": "m-1", "cid": "c-1", "ct": "text/plain"},
+            properties={"colour": "red & blue"},
+            acknowledgement=Acknowledgement.FULL,
+        )
+        told = await device.expect("message")
+        assert told == {
+            "event": "message",
+            "text": "complete this",
+            "id": "m-1",
+            "correlationId": "c-1",
+            "to": f"/devices/{device_id}/messages/deviceBound",
+            "ack": "full",
+            "contentType": "text/plain",
+            "properties": [{"key": "colour", "value": "red & blue"}],
+        }
+        assert (await device.expect("settled"))["outcome"] == "complete"
+        await home.waiting(device_id, 0)
+        await home.send(device_id, "reject this")
+        assert (await device.expect("settled"))["outcome"] == "reject"
+        await home.waiting(device_id, 0)
+        await home.send(device_id, "abandon this")
+        for _ in range(10):  # and then it has been delivered too often
+            assert (await device.expect("settled"))["outcome"] == "abandon"
+        await home.waiting(device_id, 0)
+        await device.leave()
+
+
+@transports
+@pytest.mark.matrix(sdk=SDK, feature="displaced, disabled: cut off")
+async def test_what_ends_a_connection(home: Home, transport: str) -> None:
+    async with home.device(transport, messages=True, method="m") as (device_id, first):
+        async with home.again(device_id, transport, messages=True) as second:
+            # The older one hears of it, and comes back as its retry policy says; so they take turns.
+            await home.send(device_id, "complete: somebody is there")
+            await home.waiting(device_id, 0)
+            await second.leave()
+        await first.leave()
+    async with home.device(transport, messages=True) as (device_id, device):
+        assert len(home.hub.sessions) == 1
+        disabled = home.identity(device_id, DeviceStatus.DISABLED)
+        await home.hub.registry.update(disabled, expected_etag=None)
+        await device.expect("disconnect")
+        assert len(home.hub.sessions) == 0
