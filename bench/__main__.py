@@ -11,6 +11,7 @@ from rich.console import Console
 from bench import report, run
 
 RESULTS = Path(__file__).parent / "results"
+_SECTIONS = f"which of {', '.join(run.SECTIONS)} (these, unless told otherwise), {', '.join(run.LONG_SECTIONS)}"
 SCALES = {"full": run.full, "quick": run.quick, "smoke": run.smoke}
 
 
@@ -32,7 +33,7 @@ def _options() -> argparse.Namespace:
         prog="python -m bench",
         description="Measures a real Homeport server on a loopback address; everything takes about three minutes.",
     )
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"which of {', '.join(run.SECTIONS)}; all")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=_SECTIONS)
     scales = parser.add_mutually_exclusive_group()
     scales.add_argument(
         "--quick", dest="scale", action="store_const", const="quick", help="less of each, half a minute"
@@ -42,7 +43,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, help="the JSON file for the figures (default: one in bench/results/)")
     parser.set_defaults(scale="full")
     options = parser.parse_args()
-    unknown = sorted(set(options.sections) - set(run.SECTIONS))
+    unknown = sorted(set(options.sections) - {*run.SECTIONS, *run.LONG_SECTIONS})
     if unknown:
         parser.error(f"there is no section {', '.join(unknown)}")
     return options

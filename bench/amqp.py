@@ -5,8 +5,10 @@ import time
 from collections.abc import Generator
 
 from bench.conversations import UnexpectedAnswerError
-from bench.devices import API_VERSION, Device
+from bench.devices import API_VERSION, Device, device_token
 from bench.link import Link, Steps
+from bench.tpm import Chip
+from homeport.client.amqp_messages import EMPTY, TPM, hello, is_last
 from homeport.proto.amqp import (
     PLAIN,
     Attach,
@@ -23,10 +25,12 @@ from homeport.proto.amqp import (
     Open,
     PlainCredentials,
     Role,
+    SaslChallenge,
     SaslCode,
     SaslInit,
     SaslMechanisms,
     SaslOutcome,
+    SaslResponse,
     Source,
     Target,
     Transfer,
@@ -40,12 +44,16 @@ _REGISTER = {"iotdps-operation-type": "iotdps-register"}
 
 
 def register_amqp(link: Link, device: Device, id_scope: str) -> Steps:
-    """Register on a connection of its own: SASL PLAIN with a token, none with a certificate."""
+    """Register on a connection of its own: SASL TPM with a TPM, PLAIN with a token, none with a certificate."""
     address = f"{id_scope}/registrations/{device.name}"
-    engine = Connection(Role.CLIENT, container_id=device.name, mechanisms=(PLAIN,) if device.token else ())
+    mechanisms = (TPM,) if device.chip else (PLAIN,) if device.token else ()
+    engine = Connection(Role.CLIENT, container_id=device.name, mechanisms=mechanisms)
     talk = _Talk(link, engine)
     yield from link.open()
-    if device.token:
+    if device.chip:
+        yield from talk.say()
+        yield from _prove(talk, device, device.chip, id_scope)
+    elif device.token:
         yield from talk.say()
         yield from talk.until(SaslMechanisms)
         credentials = PlainCredentials(authentication_id=address, password=device.token)
@@ -80,6 +88,28 @@ def register_amqp(link: Link, device: Device, id_scope: str) -> Steps:
     yield from link.close()
 
 
+def _prove(talk: "_Talk", device: Device, chip: Chip, id_scope: str) -> Steps:
+    """Show the keys, import the challenge and say what was signed with it (contract dps.md 5.2)."""
+    yield from talk.until(SaslMechanisms)
+    yield from talk.say(SaslInit(mechanism=TPM, initial_response=hello(id_scope, device.name, chip.keys)))
+    yield from talk.until(SaslChallenge)
+    blob, answer = b"", EMPTY + chip.keys.storage_root_key
+    while True:
+        yield from talk.say(SaslResponse(response=answer))
+        segment = yield from talk.until(SaslChallenge)
+        assert isinstance(segment, SaslChallenge)
+        blob += segment.challenge[1:]
+        if is_last(segment.challenge):
+            break
+        answer = EMPTY
+    token = device_token(id_scope, device.name, chip.import_key(blob))
+    yield from talk.say(SaslResponse(response=EMPTY + token.encode()))
+    outcome = yield from talk.until(SaslOutcome)
+    assert isinstance(outcome, SaslOutcome)
+    if outcome.code is not SaslCode.OK:
+        raise UnexpectedAnswerError(f"SASL outcome {outcome.code:d}")
+
+
 class _Talk:
     """The engine and the link it speaks on."""
 
@@ -90,7 +120,7 @@ class _Talk:
         self._engine = engine
         self._events: list[Event] = []
 
-    def say(self, *commands: Open | Begin | Attach | Flow | Transfer | Close | SaslInit) -> Steps:
+    def say(self, *commands: Open | Begin | Attach | Flow | Transfer | Close | SaslInit | SaslResponse) -> Steps:
         for command in commands:
             self._engine.send(command)
         if data := self._engine.outgoing():

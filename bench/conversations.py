@@ -1,13 +1,16 @@
 """What devices say, and as little understanding of the answers as will do."""
 
+import base64
 import json
 import time
 from collections.abc import Generator
+from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import quote
 
-from bench.devices import API_VERSION, Device
+from bench.devices import API_VERSION, Device, device_token
 from bench.link import Link, Steps
+from homeport.client.registration import register_body
 from homeport.proto.mqtt import (
     ConnAck,
     Connect,
@@ -51,6 +54,23 @@ def register_https(link: Link, device: Device, id_scope: str, host: str) -> Step
     yield from link.close()
 
 
+def register_tpm_https(link: Link, device: Device, id_scope: str, host: str) -> Steps:
+    """Register with a TPM: its keys; then, with what it signed, the same again (contract dps.md 7.2)."""
+    assert device.chip is not None
+    path = f"/{id_scope}/registrations/{device.name}/register"
+    body = register_body(device.name, None, device.chip.keys)
+    yield from link.open()
+    status, _, answer = yield from ask(link, device, "PUT", path, host, body=body)
+    if status != 401 or b"authenticationKey" not in answer:
+        raise UnexpectedAnswerError(f"{status} {answer.decode(errors='replace')}")
+    key = device.chip.import_key(base64.b64decode(json.loads(answer)["authenticationKey"]))
+    proven = replace(device, token=device_token(id_scope, device.name, key))
+    status, _, answer = yield from ask(link, proven, "PUT", path, host, body=body)
+    if status != 202 or b'"status":"assigned"' not in answer or b"authenticationKey" not in answer:
+        raise UnexpectedAnswerError(f"{status} {answer.decode(errors='replace')}")
+    yield from link.close()
+
+
 def look_up_https(link: Link, device: Device, id_scope: str, host: str) -> Steps:
     """Ask for the record of a device that has none: it is proven genuine, and the answer is 404 (dps.md 3.5)."""
     status, answer = yield from _ask(link, device, "POST", f"/{id_scope}/registrations/{device.name}", host)
@@ -75,10 +95,11 @@ def _ask(link: Link, device: Device, method: str, path: str, host: str) -> Gener
 
 
 def ask(
-    link: Link, device: Device, method: str, path: str, host: str
+    link: Link, device: Device, method: str, path: str, host: str, *, body: bytes | None = None
 ) -> Generator[int, None, tuple[int, dict[str, str], bytes]]:
     """Send one request over an open connection and return status, headers (in lower case) and body."""
-    body = json.dumps({"registrationId": device.name}).encode()
+    if body is None:
+        body = json.dumps({"registrationId": device.name}).encode()
     authorization = f"Authorization: {device.token}\r\n" if device.token else ""
     request = (
         f"{method} {path}?api-version={API_VERSION} HTTP/1.1\r\n"

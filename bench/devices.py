@@ -4,7 +4,7 @@ import base64
 import hmac
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -13,11 +13,13 @@ import httpx
 from OpenSSL import SSL
 
 from bench.link import Credential, Place, client_context
+from bench.tpm import Chip
 from homeport.security import sas
 from tests.certificates import Certified, make_certificate
 
 API_VERSION = "2021-10-01"
 TOKEN_SECONDS = 3600
+_BULK = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +29,7 @@ class Device:
     name: str
     token: str | None = field(default=None, repr=False)
     credential: Credential | None = field(default=None, repr=False)
+    chip: Chip | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,23 +53,37 @@ class Service:
             fields["SharedAccessKeyName"],
         )
 
-    def put_group(self, name: str, attestation: dict[str, Any], **members: Any) -> None:
-        """Create an enrollment group through the service API (contract dps.md 8.1); `members` are of its document."""
-        answer = httpx.put(
-            f"https://{self.https[0]}:{self.https[1]}/enrollmentGroups/{name}",
+    def operator(self) -> httpx.Client:
+        """Open a connection to the service API."""
+        return httpx.Client(
+            base_url=f"https://{self.https[0]}:{self.https[1]}",
             params={"api-version": API_VERSION},
             headers={"Authorization": self.token(), "Host": self.address},
-            json={"enrollmentGroupId": name, "attestation": attestation, **members},
             verify=False,
-            timeout=10,
+            timeout=30,
         )
+
+    def enroll(self, names: Sequence[str], attestation: dict[str, Any]) -> None:
+        """Create enrollments that prove themselves alike, ten in a call (contract dps.md 8.7)."""
+        with self.operator() as http:
+            for portion in (names[start : start + _BULK] for start in range(0, len(names), _BULK)):
+                enrollments = [{"registrationId": name, "attestation": attestation} for name in portion]
+                answer = http.post("/enrollments", json={"mode": "create", "enrollments": enrollments})
+                if answer.status_code != 200 or not answer.json()["isSuccessful"]:
+                    raise RuntimeError(f"enrollments were not created: {answer.status_code} {answer.text}")
+
+    def put_group(self, name: str, attestation: dict[str, Any], **members: Any) -> None:
+        """Create an enrollment group through the service API (contract dps.md 8.1); `members` are of its document."""
+        with self.operator() as http:
+            document = {"enrollmentGroupId": name, "attestation": attestation, **members}
+            answer = http.put(f"/enrollmentGroups/{name}", json=document)
         if answer.status_code != 200:
             raise RuntimeError(f"the group {name} was not created: {answer.status_code} {answer.text}")
 
 
-def device_token(service: Service, name: str, key: bytes) -> str:
+def device_token(id_scope: str, name: str, key: bytes) -> str:
     """Sign a token for registering."""
-    resource = quote(f"{service.id_scope}/registrations/{name}", safe="")
+    resource = quote(f"{id_scope}/registrations/{name}", safe="")
     return sas.sign(resource, key, int(time.time()) + TOKEN_SECONDS, "registration")
 
 
@@ -89,7 +106,9 @@ class KeyGroup:
         return self.named(f"{prefix}-{number}" for number in range(count))
 
     def named(self, names: Iterable[str]) -> list[Device]:
-        return [Device(name=name, token=device_token(self._service, name, self.device_key(name))) for name in names]
+        return [
+            Device(name=name, token=device_token(self._service.id_scope, name, self.device_key(name))) for name in names
+        ]
 
 
 class AskedGroup(KeyGroup):
@@ -119,4 +138,21 @@ class CertificateGroup:
         return [Device(name=name, credential=Credential.of(self._intermediate.issue(name))) for name in names]
 
 
-Group = KeyGroup | CertificateGroup
+class TpmDevices:
+    """Devices with a TPM, each enrolled by itself."""
+
+    mechanism = "tpm"
+
+    def __init__(self, service: Service, *, tls: str) -> None:
+        self._service = service
+        self._chip = Chip.new()
+        self.context: SSL.Context = client_context(tls)
+
+    def devices(self, prefix: str, count: int) -> list[Device]:
+        names = [f"{prefix}-{number}" for number in range(count)]
+        endorsement_key = base64.b64encode(self._chip.keys.endorsement_key).decode()
+        self._service.enroll(names, {"type": "tpm", "tpm": {"endorsementKey": endorsement_key}})
+        return [Device(name=name, chip=self._chip) for name in names]
+
+
+Group = KeyGroup | CertificateGroup | TpmDevices

@@ -20,7 +20,7 @@ import httpx
 
 from bench import crowd
 from bench.conversations import register_https
-from bench.devices import API_VERSION, Device, KeyGroup, Service, device_token
+from bench.devices import Device, KeyGroup, Service, device_token
 from bench.figures import median, percentile, significant
 from bench.link import client_context
 from bench.processes import memory_mib, settled_cpu_seconds
@@ -68,6 +68,8 @@ class Weight:
     database: str
     devices: int
     ready_seconds: float
+    ready_cpu_seconds: float
+    """Processor time from its start until everything is quiet."""
     ready_mib: float
     """Resident memory when everything is quiet after the start."""
     after_mib: float
@@ -110,7 +112,7 @@ class Side:
         return [f"{self.anyone()}-{prefix}-{number}" for number in range(count)]
 
     def device(self, name: str) -> Device:
-        return Device(name=name, token=device_token(self.service, name, self.key))
+        return Device(name=name, token=device_token(self.service.id_scope, name, self.key))
 
 
 def measure(folder: Path, plan: Plan, say: Callable[[str], None]) -> Report:
@@ -138,8 +140,8 @@ def measure(folder: Path, plan: Plan, say: Callable[[str], None]) -> Report:
                 began = time.perf_counter()
                 stack.enter_context(server)
                 seconds = time.perf_counter() - began
-                settled_cpu_seconds(server.pid)
-                started.append((seconds, memory_mib(server.pid)))
+                used = settled_cpu_seconds(server.pid, limit=3.0)
+                started.append((seconds, used, memory_mib(server.pid)))
                 sides.append(stack.enter_context(_side(server, key, count, plan.seed)))
             cells += _cells(database, sides, plan, say)
             weights += [
@@ -147,10 +149,11 @@ def measure(folder: Path, plan: Plan, say: Callable[[str], None]) -> Report:
                     database=database,
                     devices=side.count,
                     ready_seconds=significant(seconds),
+                    ready_cpu_seconds=significant(used),
                     ready_mib=significant(ready),
                     after_mib=significant(memory_mib(side.pid)),
                 )
-                for side, (seconds, ready) in zip(sides, started, strict=True)
+                for side, (seconds, used, ready) in zip(sides, started, strict=True)
             ]
     return Report(small=plan.small, large=plan.large, rounds=plan.rounds, cells=tuple(cells), weights=tuple(weights))
 
@@ -167,13 +170,7 @@ def _found(server: ServerUnderTest, key: bytes) -> None:
 @contextmanager
 def _side(server: ServerUnderTest, key: bytes, count: int, seed: int) -> Iterator[Side]:
     service = server.service()
-    with httpx.Client(
-        base_url=f"https://{service.https[0]}:{service.https[1]}",
-        params={"api-version": API_VERSION},
-        headers={"Authorization": service.token(), "Host": service.address},
-        verify=False,
-        timeout=30,
-    ) as http:
+    with service.operator() as http:
         yield Side(
             service,
             server.pid,

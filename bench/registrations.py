@@ -2,12 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.amqp import register_amqp
 from bench.bare_tls import server_certificates
-from bench.conversations import register_https, register_mqtt, shake_hands
-from bench.devices import AskedGroup, CertificateGroup, Group, KeyGroup, Service
+from bench.conversations import register_https, register_mqtt, register_tpm_https, shake_hands
+from bench.devices import AskedGroup, CertificateGroup, Group, KeyGroup, Service, TpmDevices
 from bench.figures import latencies_ms, median
 from bench.processes import Program
 from bench.rounds import Round, Task, run_round
@@ -82,23 +82,41 @@ def measure(service: Service, server_pid: int, plan: Plan, say: Callable[[str], 
                 pid=server_pid,
             ),
         )
+        handshake, https, _, amqp = tasks
+        # A TPM speaks no MQTT (contract dps.md 4).
+        tpm_tasks = (
+            handshake,
+            replace(
+                https, talk=lambda link, device: register_tpm_https(link, device, service.id_scope, service.address)
+            ),
+            amqp,
+        )
         groups: tuple[Group, ...] = (
             KeyGroup(service, "bench-keys", tls=plan.tls),
             CertificateGroup(service, "bench-certificates", tls=plan.tls),
             AskedGroup(
                 service, "bench-asked", tls=plan.tls, webhook=f"http://{service.address}:{hook.said.split()[1]}/"
             ),
+            TpmDevices(service, tls=plan.tls),
         )
         for group in groups:
             engine[group.mechanism] = engine_seconds(
-                server_certificates(service.address), group.context, group.devices("engine", 1)[0].credential
+                server_certificates(service.address),
+                group.context,
+                group.devices(f"engine-{group.mechanism}", 1)[0].credential,
             )
-            for task in tasks:
+            works = tpm_tasks if isinstance(group, TpmDevices) else tasks
+            for task in works:
                 # Warms caches and statements up.
-                run_round(task, group.context, group.devices(f"{task.name}-warm", min(plan.count, 100)), at_once=10)
+                run_round(
+                    task,
+                    group.context,
+                    group.devices(f"{group.mechanism}-{task.name}-warm", min(plan.count, 100)),
+                    at_once=10,
+                )
             for at_once in plan.at_once:
                 say(f"registrations: {group.mechanism}, {at_once} at once")
-                cells += _cells(group, tasks, at_once, plan)
+                cells += _cells(group, works, at_once, plan)
     return Report(
         tls=plan.tls,
         rounds=plan.rounds,

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.breakdown import Report as Breakdown
+from bench.million import Report as Million
 from bench.registrations import Report as Registrations
 from bench.startup import Report as Startup
 from bench.storm import Report as Storm
@@ -33,6 +34,7 @@ class Results:
     telemetry: Telemetry | None = None
     storm: Storm | None = None
     startup: Startup | None = None
+    million: Million | None = None
 
 
 def document(results: Results) -> dict[str, Any]:
@@ -66,6 +68,8 @@ def show(results: Results, console: Console) -> None:
         _show_storm(results.storm, console)
     if results.startup is not None:
         _show_startup(results.startup, console)
+    if results.million is not None:
+        _show_million(results.million, console)
 
 
 def _show_registrations(report: Registrations, console: Console) -> None:
@@ -174,6 +178,24 @@ def _show_startup(report: Startup, console: Console) -> None:
         ("processor, idle", report.idle_cpu_percent, "%"),
     ):
         table.add_row(name, f"{_number(value)} {unit}")
+    console.print(table)
+
+
+def _show_million(report: Million, console: Console) -> None:
+    _title(f"Among {report.large:,} devices, against {report.small:,}: medians of {report.rounds} rounds", console)
+    table = _table(("store", "call"), ("ms", "ms", "x", "server CPU ms", "CPU ms", "x"))
+    store = ""
+    for cell in report.cells:
+        if store not in {"", cell.database}:
+            table.add_section()
+        store = cell.database
+        times = map(_number, (cell.small_ms, cell.large_ms, cell.ratio, cell.small_cpu_ms, cell.large_cpu_ms))
+        table.add_row(cell.database, cell.work, *times, f"[bold]{cell.cpu_ratio:.2f}[/]")
+    console.print(table)
+    table = _table(("store", "devices"), ("ready after s", "CPU s", "resident MiB", "afterwards"))
+    for weight in report.weights:
+        numbers = map(_number, (weight.ready_seconds, weight.ready_cpu_seconds, weight.ready_mib, weight.after_mib))
+        table.add_row(weight.database, f"{weight.devices:,}", *numbers)
     console.print(table)
 
 

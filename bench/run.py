@@ -4,11 +4,14 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import breakdown, registrations, startup, storm, telemetry
+from bench import breakdown, million, registrations, startup, storm, telemetry
 from bench.report import Results
 from bench.server import ServerUnderTest
 
 SECTIONS = ("registrations", "breakdown", "telemetry", "storm", "startup")
+"""What is measured when nothing else is asked for."""
+LONG_SECTIONS = ("million",)
+"""Only by name: filling a store takes minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +24,7 @@ class Scale:
     telemetry: telemetry.Plan
     storm: storm.Plan
     startup: startup.Plan
+    million: million.Plan
 
 
 def full(tls: str) -> Scale:
@@ -32,6 +36,7 @@ def full(tls: str) -> Scale:
         telemetry=telemetry.Plan(tls=tls),
         storm=storm.Plan(tls=tls),
         startup=startup.Plan(),
+        million=million.Plan(),
     )
 
 
@@ -44,6 +49,7 @@ def quick(tls: str) -> Scale:
         telemetry=telemetry.Plan(tls=tls, shapes=((20, 20),), rounds=1, seconds=0.5),
         storm=storm.Plan(tls=tls, times=3, peak_count=300, bystanders=5),
         startup=startup.Plan(rounds=1),
+        million=million.Plan(databases=("sqlite",), large=100_000, rounds=3),
     )
 
 
@@ -56,12 +62,13 @@ def smoke(tls: str) -> Scale:
         telemetry=telemetry.Plan(tls=tls, shapes=((2, 2),), rounds=1, seconds=0.1),
         storm=storm.Plan(tls=tls, times=0.05, peak_count=10, at_once=5, bystanders=1, addresses=3, probes=2),
         startup=startup.Plan(rounds=1, idle_seconds=0.2),
+        million=million.Plan(databases=("sqlite",), small=10, large=20, rounds=1, calls=2, queries=1),
     )
 
 
 def measure(scale: Scale, sections: Collection[str], folder: Path, say: Callable[[str], None]) -> Results:
     """Carry out the sections; servers keep their data below `folder`. Raises what a failed measurement raises."""
-    registered = parts = told = stormed = started = None
+    registered = parts = told = stormed = started = crowded = None
     if {"registrations", "breakdown", "telemetry", "storm"} & set(sections):
         say("starting a server")
         with ServerUnderTest(folder / "server") as server:
@@ -76,6 +83,8 @@ def measure(scale: Scale, sections: Collection[str], folder: Path, say: Callable
                 stormed = storm.measure(service, server.pid, scale.storm, say)
     if "startup" in sections:
         started = startup.measure(folder, scale.startup, say)
+    if "million" in sections:
+        crowded = million.measure(folder, scale.million, say)
     return Results(
         scale=scale.name,
         registrations=registered,
@@ -83,4 +92,5 @@ def measure(scale: Scale, sections: Collection[str], folder: Path, say: Callable
         telemetry=told,
         storm=stormed,
         startup=started,
+        million=crowded,
     )

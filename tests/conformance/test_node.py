@@ -105,15 +105,17 @@ def test_group_key(service: Service, operator: ProvisioningServiceClient, device
     sdk=SDK,
     feature="X.509, enrolled by {enrolled}: register, connect, telemetry",
 )
-@pytest.mark.parametrize("enrolled", ["leaf", "root"])
+@pytest.mark.parametrize("enrolled", ["leaf", "root", "intermediate"])
 def test_x509(service: Service, operator: ProvisioningServiceClient, transport: str, enrolled: str) -> None:
     registration_id = unique("node-x509")
     root = make_certificate(unique("root"), ca=True)
-    certified = root.issue(unique("line"), ca=True).issue(registration_id)
+    intermediate = root.issue(unique("line"), ca=True)
+    certified = intermediate.issue(registration_id)
+    signer = root if enrolled == "root" else intermediate
     operator.create_or_update(
         IndividualEnrollment.create(registration_id, AttestationMechanism.create_with_x509_client_certs(certified.pem))
         if enrolled == "leaf"
-        else EnrollmentGroup.create(unique("group"), AttestationMechanism.create_with_x509_signing_certs(root.pem))
+        else EnrollmentGroup.create(unique("group"), AttestationMechanism.create_with_x509_signing_certs(signer.pem))
     )
 
     answer = device(service, registration_id, transport, cert=certified.chain_pem, certKey=certified.key_pem)
@@ -212,6 +214,26 @@ def test_a_refusal_reaches_the_device(
     wanted = "NotConnectedError" if transport.startswith("amqp") else "nauthorized"
     assert wanted in answer["error"]["name"] + answer["error"]["message"]
     assert why(service, registration_id)[0]["code"] == 401002
+
+
+@transports
+@pytest.mark.matrix(sdk=SDK, feature="registering again, and disabled then")
+def test_registering_again_until_disabled(
+    service: Service, operator: ProvisioningServiceClient, device_key: str, transport: str
+) -> None:
+    registration_id = unique("node-again")
+    enrollment = operator.create_or_update(
+        IndividualEnrollment.create(registration_id, symmetric_key(device_key, device_key))
+    )
+    first, second = [device(service, registration_id, transport, key=device_key, send=False)["result"] for _ in "12"]
+    assert second["assignedHub"] == first["assignedHub"]
+    assert [first["substatus"], second["substatus"]] == ["initialAssignment", "reprovisionedToInitialAssignment"]
+
+    enrollment.provisioning_status = "disabled"
+    operator.create_or_update(enrollment)
+    answer = device(service, registration_id, transport, key=device_key, send=False)
+    assert "error" in answer, answer
+    assert "disabled" in why(service, registration_id)[0]["reason"]
 
 
 @pytest.mark.matrix(

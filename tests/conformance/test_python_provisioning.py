@@ -199,16 +199,17 @@ def test_devices_of_a_group_spread_over_the_hubs(
     assert len(hubs) == 3
 
 
+@transports
 @pytest.mark.matrix(sdk="Python: azure-iot-device", feature="refusal is reported, with its why")
 def test_a_refused_device_is_told_little_and_the_operator_everything(
-    service: Service, operator: ProvisioningServiceClient, device_key: str
+    service: Service, operator: ProvisioningServiceClient, device_key: str, websockets: bool
 ) -> None:
     registration_id = unique("refused")
     operator.create_or_update(EnrollmentGroup.create(unique("group"), symmetric_key(device_key, device_key)))
 
     with pytest.raises(ClientError):
         # The classic mistake: the group key itself instead of the key derived from it.
-        register(with_key(service, registration_id, device_key, websockets=False))
+        register(with_key(service, registration_id, device_key, websockets=websockets))
 
     why = json.loads(service.server.run("why", registration_id, "-o", "json").stdout)
     assert why[0]["code"] in {401000, 401002}
@@ -216,9 +217,10 @@ def test_a_refused_device_is_told_little_and_the_operator_everything(
     assert device_key not in json.dumps(why)
 
 
+@transports
 @pytest.mark.matrix(sdk="Python: azure-iot-device", feature="disabled enrollment")
 def test_a_disabled_enrollment_does_not_register(
-    service: Service, operator: ProvisioningServiceClient, device_key: str
+    service: Service, operator: ProvisioningServiceClient, device_key: str, websockets: bool
 ) -> None:
     registration_id = unique("disabled")
     operator.create_or_update(
@@ -227,18 +229,19 @@ def test_a_disabled_enrollment_does_not_register(
         )
     )
     with pytest.raises(ClientError):
-        register(with_key(service, registration_id, device_key, websockets=False))
+        register(with_key(service, registration_id, device_key, websockets=websockets))
     why = json.loads(service.server.run("why", registration_id, "-o", "json").stdout)
     assert "disabled" in why[0]["reason"]
 
 
+@transports
 @pytest.mark.matrix(sdk="Python: azure-iot-device", feature="registering again")
 def test_registering_again_keeps_the_hub(
-    service: Service, operator: ProvisioningServiceClient, device_key: str
+    service: Service, operator: ProvisioningServiceClient, device_key: str, websockets: bool
 ) -> None:
     registration_id = unique("again")
     operator.create_or_update(IndividualEnrollment.create(registration_id, symmetric_key(device_key, device_key)))
-    first = register(with_key(service, registration_id, device_key, websockets=False))
-    second = register(with_key(service, registration_id, device_key, websockets=False))
+    first = register(with_key(service, registration_id, device_key, websockets=websockets))
+    second = register(with_key(service, registration_id, device_key, websockets=websockets))
     assert second.assigned_hub == first.assigned_hub
     assert second.sub_status == "reprovisionedToInitialAssignment"

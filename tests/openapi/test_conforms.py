@@ -7,7 +7,9 @@ import base64
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -40,6 +42,14 @@ from tests.server import HomeportServer
 ADDRESS = "127.0.57.1"
 DEVICE, GROUP = "schema-device", "schema-group"
 HUB, OWNER, AUTHORITY = "hub1", "provisioningserviceowner", "schema-authority"
+ADMINISTRATOR, SUBSCRIPTION = "schema-administrator", "schema-subscription"
+KNOWN = {
+    "hubs": HUB,
+    "policies": OWNER,
+    "administrators": ADMINISTRATOR,
+    "eventSubscriptions": SUBSCRIPTION,
+    "certificates": AUTHORITY,
+}
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -63,6 +73,26 @@ ours = loaded(describe("test"))
 published = loaded(azure.document())
 
 
+class Webhook(BaseHTTPRequestHandler):
+    """Agrees, and takes what comes."""
+
+    def do_OPTIONS(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def _answer(self) -> None:
+        self.send_response(200)
+        self.send_header("WebHook-Allowed-Origin", "*")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """The server, and how to be its operator or its device."""
@@ -79,7 +109,16 @@ class Target:
 
 
 @pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+def webhook() -> Iterator[str]:
+    """Run a webhook that agrees to everything, and return its address."""
+    with ThreadingHTTPServer((ADDRESS, 0), Webhook) as server:
+        Thread(target=server.serve_forever).start()
+        yield f"http://{ADDRESS}:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory, webhook: str) -> Iterator[Target]:
     key = os.urandom(32)
     with HomeportServer(tmp_path_factory.mktemp("schema") / "data", (ADDRESS,)) as server:
         values = server.connection()
@@ -93,6 +132,8 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
                 EnrollmentGroup(enrollment_group_id=GROUP, attestation=AttestationMechanism.for_symmetric_key())
             )
         with HomeportAdminClient.create_from_connection_string(text, ca_file=authority) as admin:
+            admin.create_administrator(ADMINISTRATOR, "reader")
+            admin.subscribe(SUBSCRIPTION, webhook)
             admin.upload_ca_certificate(AUTHORITY, make_certificate("schema root", ca=True).pem)
         yield Target(values, parse_connection_string(text), key)
         assert server.stop() == 0
@@ -111,8 +152,8 @@ def made_sensible(case: Any, target: Target) -> None:
         names["id"] = GROUP if "Groups" in path else DEVICE
     elif "/certificates/{name}" in path and sensible and case.method != "DELETE":
         names["name"] = AUTHORITY
-    elif "{name}" in path and sensible and case.method == "GET":
-        names["name"] = HUB if "hubs" in path else OWNER
+    elif "{name}" in path and sensible and (case.method == "GET" or "eventSubscriptions" in path):
+        names["name"] = KNOWN.get(path.split("/")[2], names["name"])
     elif names.get("name", "").lower() == OWNER:
         # The test lives by its keys.
         names["name"] = "other"

@@ -1,25 +1,24 @@
 """The description says what the server has: every address it names is answered, and the file is up to date."""
 
 import importlib.util
+import inspect
 import re
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
-from homeport.dps.administration import CertificatesResponder, PoliciesResponder
-from homeport.dps.frontends.admin import AdminFrontEnd, PoliciesResource
-from homeport.dps.frontends.authorization import Authorization
-from homeport.dps.frontends.http_crl import CrlFrontEnd
-from homeport.dps.frontends.http_device import DeviceFrontEnd
-from homeport.dps.frontends.http_service import ServiceFrontEnd
-from homeport.dps.policies import CurrentPolicies, PolicyService
+from homeport.dps.frontends import admin
+from homeport.dps.frontends.admin import AdminResource
 from homeport.errors import Code
 from homeport.security.policies import DpsRight
 from homeport.wire.openapi import OPERATIONS, Operation
-from tests.transports.serving import Server, serving
-from tests.transports.world import new_world
+from homeport.wire.openapi.operations import HOMEPORT
+from tests.server import HomeportServer
 
+ADDRESS = "127.0.57.2"
 ROOT = Path(__file__).parents[2]
 
 _spec = importlib.util.spec_from_file_location("openapi", ROOT / "scripts" / "openapi.py")
@@ -29,23 +28,12 @@ openapi = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(openapi)
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[Server]:
-    async with new_world() as world:
-        store, clock = world.database.policies, world.clock
-        service = PolicyService(store, CurrentPolicies(store, clock), clock, bytes)
-        guard = Authorization(policies=lambda: (), hosts=lambda: (), clock=clock)
-        async with serving(
-            DeviceFrontEnd(world.responder),
-            CrlFrontEnd(
-                CertificatesResponder(world.certificates, world.expiry, clock), guard, clock=clock, random=bytes
-            ),
-            ServiceFrontEnd(world.service, guard, clock=clock, random=bytes),
-            AdminFrontEnd(
-                (*world.admin, PoliciesResource(PoliciesResponder(service))), guard, clock=clock, random=bytes
-            ),
-        ) as running:
-            yield running
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    with HomeportServer(tmp_path_factory.mktemp("described") / "data", (ADDRESS,)) as running:
+        trust = ssl.create_default_context(cafile=running.connection()["HOMEPORT_CA_FILE"])
+        with httpx.Client(base_url=f"https://{ADDRESS}", verify=trust, trust_env=False) as client:
+            yield client
 
 
 def test_the_file_is_up_to_date() -> None:
@@ -59,8 +47,16 @@ def test_names_are_given_once_and_rights_exist() -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
-async def test_every_operation_is_there(server: Server, operation: Operation) -> None:
+def test_every_operation_is_there(server: httpx.Client, operation: Operation) -> None:
     """Without proof it is refused for that, not for being unknown."""
     path = re.sub(r"{\w+}", "x", operation.path.replace("{idScope}", "0ne00111111"))
-    answer = await server.ask(operation.method.upper(), f"{path}?api-version=2021-10-01")
-    assert answer.document["errorCode"] in {Code.UNAUTHORIZED, Code.UNMATCHED}, answer.body
+    answer = server.request(operation.method.upper(), f"{path}?api-version=2021-10-01")
+    assert answer.json()["errorCode"] in {Code.UNAUTHORIZED, Code.UNMATCHED}, answer.text
+
+
+def test_no_collection_of_the_administration_is_left_out() -> None:
+    described = {operation.path.split("/")[2].lower() for operation in OPERATIONS if operation.tag == HOMEPORT}
+    resources = [found for _, found in inspect.getmembers(admin, inspect.isclass) if hasattr(found, "collections")]
+    named = {word for resource in resources if resource is not AdminResource for word in resource.collections}
+    assert len(named) > 8
+    assert named <= described

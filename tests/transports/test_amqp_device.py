@@ -244,7 +244,7 @@ async def test_the_correlation_id_comes_back_with_its_type(world: World, correla
 
 async def test_waiting_is_told_in_both_spellings(world: World) -> None:
     world.hub("alpha.example").delay = 0.3
-    world.engine._registering._patience = 0.01
+    world.engine._patience = 0.01
     async with client(world, mechanisms=("PLAIN",)) as device:
         await plain(device, token("dev-1"))
         link = await links(device)

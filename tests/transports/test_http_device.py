@@ -95,7 +95,7 @@ async def test_the_status_lookup_is_flat(world: World, server: Server) -> None:
 
 
 async def test_a_slow_hub_is_answered_with_assigning_and_the_registration_id(world: World, server: Server) -> None:
-    world.engine._registering._patience = 0.01
+    world.engine._patience = 0.01
     world.hub("alpha.example").delay = 0.2
     await world.enroll("dev-1")
     answer = await server.ask("PUT", REGISTER, {}, authorized())

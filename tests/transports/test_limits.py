@@ -137,7 +137,7 @@ async def test_a_poll_that_came_too_soon_does_not_hide_how_it_ended(world: World
     responder, _ = limited(world, device_polls=Rate(1, 10))
     hub = world.hub("alpha.example")
     hub.delay = 0.05
-    world.engine._registering._patience = 0.0
+    world.engine._patience = 0.0
     first = await responder.register(claim("dev-1"), evidence("dev-1"), b"", context())
     operation_id = first.body.partition(b'"operationId":"')[2].partition(b'"')[0].decode()
     polls = [

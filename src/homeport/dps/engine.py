@@ -64,6 +64,7 @@ from homeport.dps.revocation import Revocation
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.security.explain import quoted
 from homeport.security.x509_request import CertificateRequest
+from homeport.wire.versions import hears_assigning_first
 
 _ROUNDS = 8
 """How often a record that keeps changing under us is read and decided anew before the device is sent away."""
@@ -132,9 +133,9 @@ class Engine:
             bus=bus,
             clock=clock,
             random=random,
-            patience=patience,
             time_limit=time_limit,
         )
+        self._patience = patience
 
     async def register(
         self,
@@ -158,6 +159,7 @@ class Engine:
             if isinstance(proof, Refused):
                 raise RefusedError(proof)
             so_far = len(findings.checks)
+            assigning_first = hears_assigning_first(claim.api_version, context.client_version)
             for _ in range(_ROUNDS):
                 # Before the enrollment is: then whoever registers in between has changed what is to be replaced.
                 current = await self._stores.registrations.get(claim.registration_id)
@@ -178,6 +180,7 @@ class Engine:
                             leaf=evidence.chain[0] if isinstance(evidence, CertificateEvidence) else None,
                             context=context,
                             findings=findings,
+                            patience=0.0 if assigning_first else self._patience,
                             request=request,
                             waits=waits,
                         )

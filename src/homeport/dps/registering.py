@@ -21,7 +21,6 @@ from homeport.dps.opening import Opening, must_last_at_once, open_registration, 
 from homeport.dps.ports import LinkedHubStore, RegistrationStore
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.security.x509_request import CertificateRequest
-from homeport.wire.versions import hears_assigning_first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +35,15 @@ class RegisterCall:
     """The certificate the device came with, DER."""
     context: CallContext
     findings: Findings
+    patience: float
+    """Seconds to wait for the outcome."""
     request: CertificateRequest | None
     """The certificate it asks for."""
     waits: Callable[[], None]
 
 
 class Registering:
-    """Opens operations, and waits a little for their end. `patience` and `time_limit` are the engine's."""
+    """Opens operations, and waits a little for their end. `time_limit` is the engine's."""
 
     def __init__(
         self,
@@ -54,7 +55,6 @@ class Registering:
         bus: Bus,
         clock: Clock,
         random: Random,
-        patience: float,
         time_limit: timedelta,
     ) -> None:
         self._registrations = registrations
@@ -64,7 +64,6 @@ class Registering:
         self._bus = bus
         self._clock = clock
         self._random = random
-        self._patience = patience
         self._time_limit = time_limit
 
     async def register(self, call: RegisterCall, current: Registration | None) -> Registration | None:
@@ -141,7 +140,7 @@ class Registering:
         if current.operation.identity_digest == call.digest:
             call.findings.passed("operation", "joined the one that is already open")
         call.waits()
-        latest = await self._assigner.outcome(current, self._patience_for(call))
+        latest = await self._assigner.outcome(current, call.patience)
         if latest.operation.identity_digest == call.digest:
             return latest
         if latest.status is RegistrationStatus.ASSIGNING:
@@ -156,10 +155,7 @@ class Registering:
             await self._bus.publish(RegistrationOpened(registration_id=registration.registration_id))
         else:
             self._assigner.begin(registration)
-        return await self._assigner.outcome(registration, self._patience_for(call))
-
-    def _patience_for(self, call: RegisterCall) -> float:
-        return 0.0 if hears_assigning_first(call.claim.api_version, call.context.client_version) else self._patience
+        return await self._assigner.outcome(registration, call.patience)
 
     def _decide(self, call: RegisterCall, current: Registration | None, fleet: Fleet) -> Registration:
         opening = Opening(

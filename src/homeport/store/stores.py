@@ -132,17 +132,20 @@ class Stores:
         await self.database.close()
 
 
-async def open_database(location: str | Path, *, read_only: bool = False, pool_size: int = 10) -> Database:
+async def open_database(
+    location: str | Path, *, read_only: bool = False, alone: bool = False, pool_size: int = 10
+) -> Database:
     """Open a database and bring it to the program's schema.
 
     `location` is a `postgresql://` URL, a file (created if missing) or `:memory:`. `read_only` opens a file that
-    another process writes. Raises DatabaseError (out of reach) or SchemaError (another version's).
+    another process writes; `alone` says that no other process writes the file. Raises DatabaseError (out of reach)
+    or SchemaError (another version's).
     """
     if str(location).startswith(("postgresql://", "postgres://")):
         database: Database = await PostgresDatabase.connect(str(location), pool_size=pool_size, read_only=read_only)
         dialect: Dialect = "postgres"
     else:
-        database = SqliteDatabase(location, read_only=read_only)
+        database = SqliteDatabase(location, read_only=read_only, alone=alone)
         dialect = "sqlite"
     try:
         await (check(database) if read_only else migrate(database, dialect))
@@ -153,9 +156,12 @@ async def open_database(location: str | Path, *, read_only: bool = False, pool_s
 
 
 @asynccontextmanager
-async def open_stores(location: str | Path, *, read_only: bool = False, pool_size: int = 10) -> AsyncIterator[Stores]:
+async def open_stores(
+    location: str | Path, *, read_only: bool = False, alone: bool = False, pool_size: int = 10
+) -> AsyncIterator[Stores]:
     """Open a database as `open_database` does, and close it, with everything written, at the end."""
-    stores = Stores.over(await open_database(location, read_only=read_only, pool_size=pool_size))
+    database = await open_database(location, read_only=read_only, alone=alone, pool_size=pool_size)
+    stores = Stores.over(database)
     try:
         yield stores
     finally:

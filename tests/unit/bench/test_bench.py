@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bench.figures import latencies_ms, percentile
+from bench.run import LONG_SECTIONS, SECTIONS
 
 LIMIT = 60
 
@@ -26,7 +27,7 @@ def test_latencies_are_reported_in_milliseconds_whatever_their_order() -> None:
 def test_every_figure_is_produced(tmp_path: Path) -> None:
     output = tmp_path / "figures.json"
     done = subprocess.run(
-        [sys.executable, "-m", "bench", "--smoke", "--output", str(output)],
+        [sys.executable, "-m", "bench", *SECTIONS, *LONG_SECTIONS, "--smoke", "--output", str(output)],
         capture_output=True,
         text=True,
         timeout=LIMIT,
@@ -36,13 +37,16 @@ def test_every_figure_is_produced(tmp_path: Path) -> None:
     figures = json.loads(output.read_text())
     cells = figures["registrations"]["cells"]
     works = {(cell["mechanism"], cell["work"]) for cell in cells}
+    every = ("handshake", "https", "mqtt", "amqp")
     assert works == {
-        (proof, work) for proof in ("sas", "x509", "sas-webhook") for work in ("handshake", "https", "mqtt", "amqp")
+        *((proof, work) for proof in ("sas", "x509", "sas-webhook") for work in every),
+        *(("tpm", work) for work in every if work != "mqtt"),
     }
     told = {cell["server"].split(",")[0] for cell in figures["telemetry"]["cells"]}
     assert told == ({"homeport", "mosquitto"} if _has_mosquitto() else {"homeport"})
     assert figures["startup"]["idle_mib"] > 0
-    for cell in cells + figures["telemetry"]["cells"]:
+    assert {weight["devices"] for weight in figures["million"]["weights"]} == {10, 20}
+    for cell in cells + figures["telemetry"]["cells"] + figures["million"]["cells"]:
         assert all(value > 0 for value in cell.values() if isinstance(value, float)), cell
 
 

@@ -179,8 +179,8 @@ async def mqtt(hub: ServedHub, clock: ManualClock, server_identity: Identity) ->
 async def amqp(hub: ServedHub, clock: ManualClock, server_identity: Identity) -> AsyncIterator[Line]:
     """The running hub behind a real AMQP listener."""
     server = AmqpServer(Sites([hub_site(hub, clock)]), clock)
-    async with running(hub), _listening(server, server_identity) as port:
-        yield Line(port, lambda: _trusting(server_identity))
+    async with running(hub), listening(server, server_identity) as line:
+        yield line
 
 
 @pytest.fixture
@@ -192,6 +192,13 @@ async def rest(hub: ServedHub, clock: ManualClock, server_identity: Identity) ->
         verify = _trusting(server_identity)
         async with httpx.AsyncClient(base_url=f"https://localhost:{port}", verify=verify, timeout=10) as client:
             yield RestClient(hub, client)
+
+
+@asynccontextmanager
+async def listening(service: Service, identity: Identity) -> AsyncIterator[Line]:
+    """Serve on a port of its own."""
+    async with _listening(service, identity) as port:
+        yield Line(port, lambda: _trusting(identity))
 
 
 @asynccontextmanager

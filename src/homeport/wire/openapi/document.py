@@ -8,7 +8,8 @@ import msgspec
 
 from homeport.wire import dps_device
 from homeport.wire.dps_service import EnrollmentGroup, IndividualEnrollment
-from homeport.wire.openapi.operations import DEVICE, OPERATIONS, Operation
+from homeport.wire.openapi.operations import DEVICE, Operation
+from homeport.wire.openapi.table import OPERATIONS
 
 _REFERENCE = "#/components/schemas/{name}"
 _ID = {"type": "string", "minLength": 1, "maxLength": 128, "pattern": r"^[A-Za-z0-9\-._:]{0,127}[A-Za-z0-9\-]$"}
@@ -22,6 +23,20 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "days": {"type": "integer", "minimum": 0, "maximum": 60},
     "limit": {"type": "integer", "minimum": 1, "maximum": 1000},
     "query": {"type": "string", "maxLength": 512},
+    "number": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
+    "after": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
+    "last": {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
+    "address": {"type": "string", "pattern": r"^[0-9a-fA-F.:]{2,45}$"},
+    "kind": {"type": "string", "maxLength": 64},
+    "subject": {"type": "string", "maxLength": 256},
+    "since": {"type": "string", "format": "date-time"},
+    "until": {"type": "string", "format": "date-time"},
+    "order": {"type": "string", "enum": ["asc", "desc"]},
+    "force": {"type": "boolean"},
+    "version": {"type": "integer", "minimum": 1, "maximum": 1000},
+    "serialNumber": {"type": "string", "pattern": "^[0-9a-fA-F]{1,40}$"},
+    "certificateAuthorityName": {"type": "string", "maxLength": 63},
+    "endsWithinSeconds": {"type": "integer", "minimum": 0, "maximum": 10**9},
 }
 _WORDS = {
     ("AttestationMechanism", "type"): ("tpm", "x509", "symmetricKey"),
@@ -32,6 +47,9 @@ _WORDS = {
     ("BulkEnrollments", "mode"): ("create", "update", "updateIfMatchETag", "delete"),
     ("BulkEnrollmentGroups", "mode"): ("create", "update", "updateIfMatchETag", "delete"),
     ("KeyChoice", "key"): ("primary", "secondary"),
+    ("AdministratorCreation", "role"): ("reader", "operator", "owner"),
+    ("AdministratorChange", "role"): ("reader", "operator", "owner"),
+    ("SubscriptionRequest", "mode"): ("structured", "binary"),
 }
 """Words that a member may be; they are accepted in any letter case, so the schema names them as examples."""
 _ITEMS = {("BulkEnrollments", "enrollments"): "IndividualEnrollment",

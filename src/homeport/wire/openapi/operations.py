@@ -152,9 +152,9 @@ _HOMEPORT = (
     _own("patch", _HUB, "Hubs_Update", "Change a hub's share of the devices.", _CONFIG, dps_admin.LinkedHub,
          body=dps_admin.HubChange),
     _own("delete", _HUB, "Hubs_Unlink", "Assign no more devices to a hub.", _CONFIG, None),
-    _own("get", "/policies", "Policies_List", "The shared access policies, without keys.", _CONFIG,
+    _own("get", "/policies", "Policies_List", "The shared access policies, without keys.", _CONFIG_READ,
          list[dps_policies.AccessPolicy]),
-    _own("get", _POLICY, "Policies_Get", "A policy, without keys.", _CONFIG, dps_policies.AccessPolicy),
+    _own("get", _POLICY, "Policies_Get", "A policy, without keys.", _CONFIG_READ, dps_policies.AccessPolicy),
     _own("put", _POLICY, "Policies_Create", "Create a policy.", _CONFIG, dps_policies.AccessPolicy,
          body=dps_policies.PolicyCreation),
     _own("patch", _POLICY, "Policies_Update", "Change what a policy allows.", _CONFIG, dps_policies.AccessPolicy,
@@ -188,4 +188,4 @@ _HOMEPORT = (
          dps_certificates.ExpiryReport, query=("days",)),
 )  # fmt: skip
 
-OPERATIONS: tuple[Operation, ...] = (*_DEVICES, *_SERVICE, *_HOMEPORT)
+DEVICES_AND_ENROLLMENTS: tuple[Operation, ...] = (*_DEVICES, *_SERVICE, *_HOMEPORT)

@@ -1,0 +1,102 @@
+"""The operations under `/homeport/` by which the service itself is run: allocation, audit, events, administrators.
+
+They need the rights on the service's configuration; devices and their enrollments are in `operations`.
+"""
+
+from typing import Any
+
+from msgspec import UNSET
+
+from homeport.wire import dps_admin, dps_allocation, dps_journal, ip_filter
+from homeport.wire.openapi.operations import HOMEPORT, Operation
+
+
+class ExplainRequest(dps_allocation.ExplainRequest, frozen=True, kw_only=True):
+    """Which device; what is left out is taken from its record, or counts as unknown. `payload` is any JSON value."""
+
+    payload: Any = UNSET
+
+
+_CONFIG, _READ = "ServiceConfig", "ServiceConfigRead"
+
+
+def at(
+    path: str,
+    method: str,
+    name: str,
+    summary: str,
+    answer: Any,
+    *,
+    right: str = _CONFIG,
+    status: int = 200,
+    **more: Any,
+) -> Operation:
+    """Describe an operation under `/homeport/`; `answer` None is 204."""
+    answers = {204: None} if answer is None else {status: answer}
+    return Operation(method=method, path=f"/homeport/{path}", name=name, summary=summary, tag=HOMEPORT, right=right,
+                     answers=answers, api_version=False, **more)  # fmt: skip
+
+
+_ALLOCATION = (
+    at("hubs/{name}/check", "post", "Hubs_Check", "Look now whether a hub's link works.", dps_admin.LinkedHub),
+    at("allocation/settings", "get", "Allocation_GetSettings", "Default policy, regions and latencies.",
+        dps_allocation.Settings),
+    at("allocation/settings", "put", "Allocation_PutSettings", "Replace default policy, regions and latencies.",
+        dps_allocation.Settings, body=dps_allocation.Settings),
+    at("allocation/signingKeys", "get", "Allocation_GetSigningKeys", "The keys that webhook calls are signed with.",
+        dps_allocation.SigningKeys),
+    at("allocation/signingKeys/rotate", "post", "Allocation_RotateSigningKeys",
+        "Sign with a new key; the one before stays as the secondary.", dps_allocation.SigningKeys),
+    at("allocation/explain", "post", "Allocation_Explain", "Which hub a device would get, and why.",
+        dps_allocation.Explanation, body=ExplainRequest),
+    at("allocation/whatIf", "post", "Allocation_WhatIf", "Which devices would move under changes; nothing is changed.",
+        dps_allocation.Comparison, body=dps_allocation.WhatIfRequest, paged=""),
+)  # fmt: skip
+
+_ONE = "administrators/{name}"
+_ADMINISTRATORS = (
+    at("me", "get", "Me", "Who the caller is, and what it may do.", dps_journal.Me, right=_READ),
+    at("administrators", "get", "Administrators_List", "The administrators.", list[dps_journal.Administrator]),
+    at(_ONE, "get", "Administrators_Get", "An administrator.", dps_journal.Administrator),
+    at(_ONE, "put", "Administrators_Create", "Let an administrator in; the answer holds the token, this once.",
+        dps_journal.Administrator, body=dps_journal.AdministratorCreation, status=201),
+    at(_ONE, "patch", "Administrators_Update", "Change role or end.", dps_journal.Administrator,
+        body=dps_journal.AdministratorChange),
+    at(_ONE, "delete", "Administrators_Revoke", "Let an administrator in no more.", None),
+    at(f"{_ONE}/token", "post", "Administrators_Renew", "Give a fresh token; the one before ends.",
+        dps_journal.Administrator, body=dps_journal.AdministratorChange, body_required=False),
+)  # fmt: skip
+
+_AUDIT = (
+    at("audit", "get", "Audit_List", "Entries of the journal, newest first.", list[dps_journal.AuditEntry],
+        right=_READ, paged="", query=("kind", "subject", "since", "until", "order", "after")),
+    at("audit/{number}", "get", "Audit_Get", "One entry.", dps_journal.AuditEntry, right=_READ),
+    at("audit/head", "get", "Audit_Head", "The end of the chain, signed.", dps_journal.AuditHead, right=_READ),
+    at("audit/verify", "post", "Audit_Verify", "Follow the chain, or its last entries.", dps_journal.AuditVerdict,
+        right=_READ, query=("last",)),
+)  # fmt: skip
+
+_SUBSCRIPTION = "eventSubscriptions/{name}"
+_EVENTS = (
+    at("eventSubscriptions", "get", "EventSubscriptions_List", "Who is told of events, and how that goes.",
+        list[dps_journal.Subscription], right=_READ),
+    at(_SUBSCRIPTION, "get", "EventSubscriptions_Get", "A subscription.", dps_journal.Subscription, right=_READ),
+    at(_SUBSCRIPTION, "put", "EventSubscriptions_Put", "Create or replace a subscription.", dps_journal.Subscription,
+        body=dps_journal.SubscriptionRequest),
+    at(_SUBSCRIPTION, "delete", "EventSubscriptions_Delete", "Tell a subscriber nothing more.", None),
+    at(f"{_SUBSCRIPTION}/test", "post", "EventSubscriptions_Test", "Send a test event now.", dps_journal.Tried),
+    at(f"{_SUBSCRIPTION}/replay", "post", "EventSubscriptions_Replay",
+        "Send again: from behind an entry, or what was given up.", dps_journal.Replayed, body=dps_journal.Replay,
+        body_required=False),
+    at(f"{_SUBSCRIPTION}/deadLetters", "get", "EventSubscriptions_DeadLetters", "What was given up.",
+        list[dps_journal.DeadLetter], right=_READ, paged=""),
+)  # fmt: skip
+
+_IP_FILTER = (
+    at("ipFilter", "get", "IpFilter_Get", "Who may reach what, rule by rule.", ip_filter.Rules),
+    at("ipFilter", "put", "IpFilter_Put", "Replace all rules; what would lock the caller out needs `force`.",
+        ip_filter.Rules, body=ip_filter.Rules, if_match=True, query=("force",)),
+    at("ipFilter/test/{address}", "get", "IpFilter_Test", "What the rules do with an address.", ip_filter.Decisions),
+)  # fmt: skip
+
+ADMINISTRATION: tuple[Operation, ...] = (*_ALLOCATION, *_ADMINISTRATORS, *_AUDIT, *_EVENTS, *_IP_FILTER)
