@@ -94,6 +94,8 @@ async def build(
             store=stores.hubs,
             devices=stores.devices,
             messages=stores.messages,
+            jobs=stores.jobs,
+            configurations=stores.configurations,
             feedback=stores.feedback,
             files=file_parts(stores, directory.path / "blobs", storage_client, clock=clock, random=random),
             log=stores.events,

@@ -14,6 +14,7 @@ from homeport.store.authorities import SqlAuthorityStore, SqlCertificatePolicySt
 from homeport.store.blobs import SqlBlobIndex
 from homeport.store.ca_certificates import SqlCaCertificateStore, SqlCrlStore
 from homeport.store.challenges import SqlChallengeStore
+from homeport.store.configurations import SqlConfigurationStore
 from homeport.store.database import Database
 from homeport.store.devices import SqlDeviceStore
 from homeport.store.dialect import Dialect
@@ -23,6 +24,7 @@ from homeport.store.file_uploads import SqlFileUploadStore, file_notification_st
 from homeport.store.hubs import SqlHubStore
 from homeport.store.ip_filter import SqlIpFilterStore
 from homeport.store.issued_certificates import SqlIssuedCertificateStore
+from homeport.store.jobs import SqlJobStore
 from homeport.store.journal import SqlJournal
 from homeport.store.linked_hubs import SqlLinkedHubStore
 from homeport.store.messages import SqlMessageStore, feedback_store
@@ -110,6 +112,14 @@ class Stores:
     def blobs(self, hub: str) -> SqlBlobIndex:
         """Return the index of the blobs of this hub that the built-in store holds."""
         return SqlBlobIndex(self.database, hub)
+
+    def jobs(self, hub: str) -> SqlJobStore:
+        """Return the scheduled jobs of the hub with this name."""
+        return SqlJobStore(self.database, hub)
+
+    def configurations(self, hub: str) -> SqlConfigurationStore:
+        """Return the configurations of the hub with this name."""
+        return SqlConfigurationStore(self.database, hub)
 
     def events(self, hub: str, *, partitions: int = 4) -> SqlEventLog:
         """Return the telemetry of the hub with this name; one object per hub gathers what is appended."""

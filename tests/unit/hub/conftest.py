@@ -125,6 +125,8 @@ def make_hubs(
                 "store": stores.hubs,
                 "devices": lambda name: cast("DeviceStore", Recorded(stores.devices(name), calls)),
                 "messages": stores.messages,
+                "jobs": stores.jobs,
+                "configurations": stores.configurations,
                 "feedback": stores.feedback,
                 "files": file_parts(stores, tmp_path / "blobs", http, clock=clock, random=os.urandom),
                 "log": lambda name: cast("EventLog", Recorded(stores.events(name), calls)),
