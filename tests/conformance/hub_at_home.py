@@ -90,6 +90,8 @@ async def running_home(folder: Path) -> AsyncIterator[Home]:
             store=stores.hubs,
             devices=stores.devices,
             messages=stores.messages,
+            jobs=stores.jobs,
+            configurations=stores.configurations,
             feedback=stores.feedback,
             files=file_parts(stores, folder, http, clock=CLOCK, random=os.urandom),
             log=stores.events,

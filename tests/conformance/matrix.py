@@ -25,7 +25,7 @@ HEAD = """# What works with which SDK
 
 Filled by the conformance run (`make test ARGS="tests/conformance --write-matrix"`), in which Microsoft's own clients
 and ours speak to a real server on the real ports. ✓: every test of that cell passed. ✗: one failed. Empty: nothing
-tests it. For devices the column is the transport of the registration; telemetry then takes MQTT.
+tests it. Devices that register keep the transport on their hub; those that register over HTTPS take MQTT there.
 """
 
 

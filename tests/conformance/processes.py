@@ -35,6 +35,11 @@ class Process:
             assert len(seen) < 100, seen
         return told
 
+    def tell(self, **wanted: Any) -> None:
+        """Write a line of JSON to the process."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(wanted).encode() + b"\n")
+
     async def leave(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
@@ -62,8 +67,8 @@ async def running(command: Sequence[str], environment: Mapping[str, str], wanted
 
 
 @asynccontextmanager
-async def at_home(ca_file: str, **wanted: Any) -> AsyncIterator[Process]:
-    """Run the Node SDK; `wanted` is what home.cjs reads."""
+async def at_home(ca_file: str, *, script: str = "home.cjs", **wanted: Any) -> AsyncIterator[Process]:
+    """Run a Node SDK; `wanted` is what home.cjs, or another script of its kind, reads."""
     environment = os.environ | {"NODE_EXTRA_CA_CERTS": ca_file, "NODE_NO_WARNINGS": "1"}
-    async with running(["node", "node/home.cjs"], environment, wanted) as device:
+    async with running(["node", f"node/{script}"], environment, wanted) as device:
         yield device

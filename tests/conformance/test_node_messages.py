@@ -1,5 +1,7 @@
 """Cloud-to-device messages to Microsoft's Node SDK over AMQP, and what ends its links; the hub is in this process."""
 
+from datetime import timedelta
+
 import pytest
 
 from homeport.hub.model import Acknowledgement, DeviceStatus
@@ -56,8 +58,23 @@ async def test_what_ends_a_connection(home: Home, transport: str) -> None:
             await second.leave()
         await first.leave()
     async with home.device(transport, messages=True) as (device_id, device):
-        assert len(home.hub.sessions) == 1
+        await home.send(device_id, "complete: it listens")
+        await device.expect("settled")
         disabled = home.identity(device_id, DeviceStatus.DISABLED)
         await home.hub.registry.update(disabled, expected_etag=None)
         await device.expect("disconnect")
         assert len(home.hub.sessions) == 0
+
+
+@transports
+@pytest.mark.matrix(sdk=SDK, feature="tokens renewed on an open connection")
+async def test_tokens_are_renewed(home: Home, transport: str) -> None:
+    async with home.device(transport, messages=True, tokenSeconds=4) as (device_id, device):
+        for _ in range(2):
+            await device.expect("renewed")
+        await home.send(device_id, "complete: still here")
+        assert (await device.expect("settled"))["outcome"] == "complete"
+        (session,) = home.hub.sessions
+        assert session.expires_at is not None
+        assert session.expires_at - session.connected_at > timedelta(minutes=5, seconds=4)
+        await device.leave()

@@ -17,6 +17,8 @@ KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 OTHER_KEY = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA="
 
 SITE = f"""
+policies:
+  ci: {{rights: [EnrollmentWrite, EnrollmentRead], primaryKey: "{KEY}", secondaryKey: "{OTHER_KEY}"}}
 hubs:
   west: {{hostNames: [{ADDRESSES[1]}], allocationWeight: 3}}
 enrollmentGroups:
@@ -56,11 +58,14 @@ def test_declared_once_is_declared(server: HomeportServer, tmp_path: Path) -> No
     site = str(tmp_path / "site.yaml")
     assert server.run("plan", site, "--exit-code", check=False).returncode == 2
     first = json.loads(server.run("apply", site, "--yes", "-o", "json").stdout)
-    assert (first["applied"], first["failures"]) == (5, [])
+    assert (first["applied"], first["failures"]) == (6, [])
     assert server.run("plan", site, "--exit-code").returncode == 0
     again = json.loads(server.run("apply", site, "--yes", "-o", "json").stdout)
-    assert (again["applied"], again["unchanged"]) == (0, 5)
-    assert again["undeclared"] == {"hubs": {"count": 1, "names": ["hub1"]}}
+    assert (again["applied"], again["unchanged"]) == (0, 6)
+    assert again["undeclared"] == {
+        "policies": {"count": 1, "names": ["provisioningserviceowner"]},
+        "hubs": {"count": 1, "names": ["hub1"]},
+    }
 
 
 def test_drift_is_seen_and_mended_and_pruning_must_be_asked_for(server: HomeportServer, tmp_path: Path) -> None:
@@ -73,6 +78,9 @@ def test_drift_is_seen_and_mended_and_pruning_must_be_asked_for(server: Homeport
         service.create_or_update_individual_enrollment(drifted)
         key = service.get_individual_attestation_mechanism("press-1")
         admin.update_hub("west", allocation_weight=9)
+        admin.set_policy_rights("ci", ["EnrollmentRead"])
+        told = admin.policy_keys("ci")
+        assert (told.primary_key, told.secondary_key) == (KEY, OTHER_KEY)
         service.create_or_update_individual_enrollment(
             IndividualEnrollment(registration_id="stray", attestation=AttestationMechanism.for_symmetric_key())
         )
@@ -84,11 +92,12 @@ def test_drift_is_seen_and_mended_and_pruning_must_be_asked_for(server: Homeport
         assert 'provisioningStatus: "disabled" → "enabled"' in planned
         assert "allocationWeight: 9 → 3" in planned
         assert "attestation.symmetricKey.primaryKey: (secret) differs" in planned
-        assert "0 to create, 3 to update, 0 to delete; 2 as declared." in planned
+        assert "0 to create, 4 to update, 0 to delete; 2 as declared." in planned
         assert OTHER_KEY not in planned
         assert KEY not in planned
 
         server.run("apply", site, "--yes")
+        assert set(admin.policy("ci").rights) == {"EnrollmentRead", "EnrollmentWrite"}
         assert service.get_individual_enrollment("press-1").provisioning_status == "enabled"
         # What is not declared is the service's: its generated key outlives every update.
         assert service.get_individual_attestation_mechanism("press-1") == key
@@ -130,7 +139,7 @@ def test_what_is_exported_declares_the_same(server: HomeportServer, tmp_path: Pa
         server.run("export", "files", str(file), "--secrets")
         assert file.stat().st_mode & 0o777 == 0o600
         planned = json.loads(server.run("plan", str(file), "-o", "json").stdout)
-        assert (planned["changes"], planned["unchanged"], planned["undeclared"]) == ([], 6, {})
+        assert (planned["changes"], planned["unchanged"], planned["undeclared"]) == ([], 8, {})
     assert KEY in (tmp_path / "out" / "all.yaml").read_text()
     plain = server.run("export", "files").stdout
     assert KEY not in plain

@@ -80,7 +80,10 @@ async def build(
     custody = open_custody(config, directory, random)
     addresses = Addresses.of(config)
     async with contextlib.AsyncExitStack() as stack:
-        stores = await stack.enter_async_context(open_stores(config.database or directory.database_file))
+        # The directory's lock keeps every other server out of its file.
+        stores = await stack.enter_async_context(
+            open_stores(config.database or directory.database_file, alone=config.database is None)
+        )
         identity = await load_or_create(stores.settings, now=clock.now(), random=random)
         await seed_policies(stores.policies, identity.policies, now=clock.now(), random=random)
         policies = CurrentPolicies(stores.policies, clock)
@@ -91,6 +94,8 @@ async def build(
             store=stores.hubs,
             devices=stores.devices,
             messages=stores.messages,
+            jobs=stores.jobs,
+            configurations=stores.configurations,
             feedback=stores.feedback,
             files=file_parts(stores, directory.path / "blobs", storage_client, clock=clock, random=random),
             log=stores.events,

@@ -165,6 +165,7 @@ async def _listen(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[
         https.turn_out(either)
         amqp.turn_out(either)
         web_amqp.turn_out(either)
+        guard.screen.turn_out()
 
     # The administrator who shuts himself out, as he may with force, is to hear that it is done.
     guard.ip_filter.watch(lambda: asyncio.get_running_loop().call_later(TURN_OUT_AFTER, turn_out))

@@ -8,6 +8,7 @@ import msgspec
 from homeport.ascode.authorities import CaCertificateKind
 from homeport.ascode.documents import JsonObject, canonical, declares_keys, unknown_members
 from homeport.ascode.existing import Existing
+from homeport.ascode.policies import PolicyKind
 from homeport.client import EnrollmentGroup, IndividualEnrollment, LinkedHub
 from homeport.client.aio import HomeportAdminClient, ProvisioningServiceClient
 
@@ -263,11 +264,17 @@ def _without(document: JsonObject, member: str) -> JsonObject:
     return {name: value for name, value in document.items() if name != member}
 
 
-_KINDS = (HubKind, CaCertificateKind, GroupKind, EnrollmentKind)
+_KINDS = (PolicyKind, HubKind, CaCertificateKind, GroupKind, EnrollmentKind)
 SECTIONS = tuple(kind.section for kind in _KINDS)
 """In the order in which things need each other."""
 
 
 def kinds_of(service: ProvisioningServiceClient, admin: HomeportAdminClient) -> Sequence[Kind]:
     """Return every kind, over one service's clients."""
-    return (HubKind(admin), CaCertificateKind(admin), GroupKind(service, admin), EnrollmentKind(service, admin))
+    return (
+        PolicyKind(admin),
+        HubKind(admin),
+        CaCertificateKind(admin),
+        GroupKind(service, admin),
+        EnrollmentKind(service, admin),
+    )

@@ -9,7 +9,7 @@ import tomli_w
 import yaml
 
 from homeport.ascode.documents import MADE_BY_SERVICE, JsonObject
-from homeport.client import CaCertificate, EnrollmentGroup, IndividualEnrollment, LinkedHub
+from homeport.client import AccessPolicy, CaCertificate, EnrollmentGroup, IndividualEnrollment, LinkedHub
 from homeport.client.aio import HomeportAdminClient
 
 _PAGE = 1000
@@ -29,7 +29,7 @@ class UnwritableError(Exception):
 
 
 async def write_declarations(admin: HomeportAdminClient, file: IO[str], form: Format, *, secrets: bool) -> int:
-    """Write hubs, CA certificates, groups and enrollments, and return how many; symmetric keys only with `secrets`.
+    """Write policies, hubs, CA certificates, groups and enrollments, return how many; keys only with `secrets`.
 
     Without their keys, things that are declared anew elsewhere get new ones. What no export tells, a hub's connection
     string, becomes a reference to an environment variable. Raises ClientError and UnwritableError.
@@ -50,6 +50,8 @@ async def write_declarations(admin: HomeportAdminClient, file: IO[str], form: Fo
 
 
 async def _everything(admin: HomeportAdminClient, *, secrets: bool) -> AsyncIterator[tuple[str, str, JsonObject]]:
+    for policy in await admin.policies():
+        yield "policies", policy.name, await _policy(admin, policy, secrets=secrets)
     for hub in await admin.hubs():
         yield "hubs", hub.name, _hub(hub)
     for authority in await admin.ca_certificates():
@@ -63,6 +65,14 @@ async def _everything(admin: HomeportAdminClient, *, secrets: bool) -> AsyncIter
 def _authority(one: CaCertificate) -> JsonObject:
     revocation = {name: value for name, value in msgspec.to_builtins(one.revocation).items() if value is not None}
     return {"certificate": one.certificate, "isVerified": one.is_verified, "revocation": revocation}
+
+
+async def _policy(admin: HomeportAdminClient, policy: AccessPolicy, *, secrets: bool) -> JsonObject:
+    document: JsonObject = {"rights": list(policy.rights)}
+    if secrets:
+        told = await admin.policy_keys(policy.name)
+        document |= {"primaryKey": told.primary_key, "secondaryKey": told.secondary_key}
+    return document
 
 
 def _hub(hub: LinkedHub) -> JsonObject:

@@ -11,19 +11,18 @@ import hmac
 import logging
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
 
+from homeport.blobs import disk
 from homeport.clock import Clock
 from homeport.hub.blob_errors import BlobCode, BlobError
 from homeport.hub.file_ports import BlobIndex
 from homeport.hub.model import BlobProperties, Block, StoredBlob
 from homeport.security.policies import Random
 
-PIECE = 1024 * 1024
 MAX_BLOCKS = 50_000
 KEEP_FREE = 256 * 1024 * 1024
 """Space that uploads leave on the disk: the hub's database may be on it."""
@@ -69,7 +68,7 @@ class BlobFiles:
         self, name: str, block_id: str, content: AsyncIterator[bytes], *, limit: int, md5: bytes | None
     ) -> None:
         folder = self._blocks_of(name)
-        if await asyncio.to_thread(_entries, folder) >= MAX_BLOCKS:
+        if await asyncio.to_thread(disk.count, folder) >= MAX_BLOCKS:
             raise BlobError(BlobCode.BLOCK_COUNT, f"A blob has at most {MAX_BLOCKS} blocks that wait.")
         part = await self._receive(content, limit, md5)
 
@@ -77,7 +76,7 @@ class BlobFiles:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             part.replace(folder / _file_of(block_id))
 
-        with _disk_failures():
+        with disk.disk_failures():
             await asyncio.to_thread(keep)
 
     async def commit(
@@ -92,7 +91,7 @@ class BlobFiles:
         present = await self._index.find(name)
         check(present)
         part = self._new_part()
-        with _disk_failures():
+        with disk.disk_failures():
             try:
                 made = await asyncio.to_thread(self._join, part, self._blocks_of(name), present, blocks, limit)
             except BaseException:
@@ -113,7 +112,7 @@ class BlobFiles:
             raise BlobError(BlobCode.BLOB_NOT_FOUND, "The blob was replaced or removed.") from None
         with file:
             file.seek(start)
-            while length > 0 and (piece := await asyncio.to_thread(file.read, min(PIECE, length))):
+            while length > 0 and (piece := await asyncio.to_thread(file.read, min(disk.PIECE, length))):
                 length -= len(piece)
                 yield piece
 
@@ -142,12 +141,12 @@ class BlobFiles:
     async def _receive(self, content: AsyncIterator[bytes], limit: int, md5: bytes | None) -> Path:
         """Write a content durably to a file of its own, which is the caller's then."""
         part = self._new_part()
-        with _disk_failures():
+        with disk.disk_failures():
             file = await asyncio.to_thread(self._create, part)
             try:
                 with file:
-                    digest = await _write(file, content, limit)
-                    await asyncio.to_thread(_make_durable, file)
+                    digest = await disk.write(file, content, limit)
+                    await asyncio.to_thread(disk.make_durable, file)
                 _compare(md5, digest)
             except BaseException:
                 part.unlink(missing_ok=True)
@@ -180,9 +179,9 @@ class BlobFiles:
         def move() -> None:
             self._contents.mkdir(parents=True, exist_ok=True, mode=0o700)
             part.replace(final)
-            _sync_directory(self._contents)
+            disk.sync_directory(self._contents)
 
-        with _disk_failures():
+        with disk.disk_failures():
             await asyncio.to_thread(move)
         try:
             replaced = await self._index.put(blob, check)
@@ -205,16 +204,16 @@ class BlobFiles:
                 waiting = folder / _file_of(block_id)
                 if where != "committed" and waiting.exists():
                     with waiting.open("rb") as source:
-                        shutil.copyfileobj(source, target, PIECE)
+                        shutil.copyfileobj(source, target, disk.PIECE)
                 elif where != "uncommitted" and present is not None and block_id in committed:
                     with (self._contents / present.file).open("rb") as source:
-                        _copy(source, target, *committed[block_id])
+                        disk.copy(source, target, *committed[block_id])
                 else:
                     raise BlobError(BlobCode.INVALID_BLOCK_LIST, "A block of the list was not uploaded.")
                 if target.tell() > limit:
                     raise BlobError(BlobCode.TOO_LARGE, f"A blob has at most {limit} bytes here.")
                 made.append(Block(id=block_id, size=target.tell() - start))
-            _make_durable(target)
+            disk.make_durable(target)
         return made
 
     def _create(self, part: Path) -> BinaryIO:
@@ -234,10 +233,10 @@ class BlobFiles:
     async def sweep(self) -> None:
         """Remove parts that nobody commits, and contents that no blob has."""
         now = self._clock.now()
-        await asyncio.to_thread(_remove_older, self._parts, now - BLOCKS_LIVE)
-        for folder in await asyncio.to_thread(_listed, self._blocks):
-            await asyncio.to_thread(_remove_older, folder, now - BLOCKS_LIVE)
-        old = await asyncio.to_thread(_older, self._contents, now - ORPHANS_AFTER)
+        await asyncio.to_thread(disk.remove_older, self._parts, now - BLOCKS_LIVE)
+        for folder in await asyncio.to_thread(disk.listed, self._blocks):
+            await asyncio.to_thread(disk.remove_older, folder, now - BLOCKS_LIVE)
+        old = await asyncio.to_thread(disk.older, self._contents, now - ORPHANS_AFTER)
         if not old:
             return
         after = ""
@@ -250,49 +249,9 @@ class BlobFiles:
             _log.info("removed %d files that no blob needs", len(old))
 
 
-@contextmanager
-def _disk_failures() -> Iterator[None]:
-    """Tell a disk that fails or is full from what the client did wrong."""
-    try:
-        yield
-    except ConnectionError:
-        raise  # the client's, though it is an OSError too
-    except OSError as fault:
-        _log.error("an uploaded file could not be kept: %s", fault.strerror)
-        raise BlobError(BlobCode.SERVER_BUSY, "The file could not be kept.") from fault
-
-
-async def _write(file: BinaryIO, content: AsyncIterator[bytes], limit: int) -> bytes:
-    """Write it all, a piece at a time, and return its MD5. Raises BlobError TOO_LARGE."""
-    digest = hashlib.md5(usedforsecurity=False)
-    size, pending = 0, bytearray()
-
-    def write(piece: bytes) -> None:
-        digest.update(piece)
-        file.write(piece)
-
-    async for chunk in content:
-        size += len(chunk)
-        if size > limit:
-            raise BlobError(BlobCode.TOO_LARGE, f"At most {limit} bytes are taken here.")
-        pending += chunk
-        if len(pending) >= PIECE:
-            await asyncio.to_thread(write, bytes(pending))
-            pending.clear()
-    await asyncio.to_thread(write, bytes(pending))
-    return digest.digest()
-
-
 def _compare(expected: bytes | None, digest: bytes) -> None:
     if expected is not None and not hmac.compare_digest(expected, digest):
         raise BlobError(BlobCode.MD5_MISMATCH, "The content is not what Content-MD5 says.")
-
-
-def _copy(source: BinaryIO, target: BinaryIO, start: int, size: int) -> None:
-    source.seek(start)
-    while size > 0 and (piece := source.read(min(PIECE, size))):
-        target.write(piece)
-        size -= len(piece)
 
 
 def _places(blob: StoredBlob | None) -> dict[str, tuple[int, int]]:
@@ -304,44 +263,6 @@ def _places(blob: StoredBlob | None) -> dict[str, tuple[int, int]]:
     return places
 
 
-def _make_durable(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _sync_directory(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _file_of(block_id: str) -> str:
     # Base32 has no slash and no two spellings that a file system could take for one.
     return base64.b32encode(block_id.encode()).decode().rstrip("=") or "empty"
-
-
-def _listed(folder: Path) -> Sequence[Path]:
-    return list(folder.iterdir()) if folder.is_dir() else []
-
-
-def _entries(folder: Path) -> int:
-    return sum(1 for _ in folder.iterdir()) if folder.is_dir() else 0
-
-
-def _older(folder: Path, moment: datetime) -> set[str]:
-    """Return the names of files last written before this."""
-    found = set()
-    for path in _listed(folder):
-        try:
-            if datetime.fromtimestamp(path.stat().st_mtime, UTC) < moment:
-                found.add(path.name)
-        except FileNotFoundError:
-            continue  # another process was quicker
-    return found
-
-
-def _remove_older(folder: Path, moment: datetime) -> None:
-    for name in _older(folder, moment):
-        (folder / name).unlink(missing_ok=True)

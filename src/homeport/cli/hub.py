@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from homeport.cli.console import DataOption, Output, OutputOption, admin, fail, out
+from homeport.cli.hub_files import files
 from homeport.client import LinkedHub
 
 app = typer.Typer(
@@ -165,6 +166,9 @@ def list_hubs(data: DataOption = None, output: OutputOption = Output.TABLE) -> N
             _health(hub),
         )
     out.print(table)
+
+
+app.command("files")(files)
 
 
 def _standing(hub: LinkedHub) -> str:

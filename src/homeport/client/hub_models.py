@@ -97,3 +97,33 @@ class RegistryStatistics(_Document, kw_only=True, frozen=True):
 
 class ServiceStatistics(_Document, kw_only=True, frozen=True):
     connected_device_count: int
+
+
+class FileUpload(_Document, kw_only=True, frozen=True):
+    """Where a Homeport's hub keeps the files that devices upload.
+
+    `container_url` opens all of them for an hour, to read, list and delete: keep it like a key.
+    """
+
+    enabled: bool
+    storage: str
+    """`built-in`, or the address of the container."""
+    container_url: str
+    sas_life_in_seconds: int
+    notifications: bool
+
+    def __repr__(self) -> str:
+        return f"FileUpload(storage={self.storage!r})"
+
+
+class FileUploadChanges(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
+    """What to change; members that are not set stay as they are. No connection string (None): built in."""
+
+    enabled: bool | msgspec.UnsetType = msgspec.UNSET
+    connection_string: str | msgspec.UnsetType | None = msgspec.UNSET
+    container: str | msgspec.UnsetType | None = msgspec.UNSET
+    sas_life_in_seconds: int | msgspec.UnsetType = msgspec.UNSET
+    notifications: bool | msgspec.UnsetType = msgspec.UNSET
+
+    def __repr__(self) -> str:
+        return "FileUploadChanges(…)"

@@ -79,7 +79,8 @@ class HubHealthMonitor:
             state, detail = HubState.UNAUTHORIZED if error.unauthorized else HubState.REFUSING, str(error)
         found = HubHealth(state=state, detail=detail, checked_at=self._clock.now())
         before = self._known.get(_key(hub))
-        if before is None or before.state is not state:
+        # That a hub is well when it is first looked at is no news.
+        if state is not (HubState.HEALTHY if before is None else before.state):
             level = logging.INFO if state is HubState.HEALTHY else logging.WARNING
             log.log(level, "linked hub %s is %s%s", hub.name, state.value, f": {detail}" if detail else "")
         self._known[_key(hub)] = found

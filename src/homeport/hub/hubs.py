@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from homeport.bus import Bus, HubsChanged
 from homeport.clock import Clock
 from homeport.hub.authentication import Audience
+from homeport.hub.configurations import ConfigurationStore, Deployer
 from homeport.hub.device_files import DeviceFiles
 from homeport.hub.device_side import DeviceSide
 from homeport.hub.file_ports import FileParts
 from homeport.hub.files import Files
+from homeport.hub.jobs import JobRunner, JobStore, ScheduledJobs
 from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
 from homeport.hub.model import FeedbackRecord, Hub, Policy
@@ -47,6 +49,8 @@ class ServedHub:
         *,
         devices: DeviceStore,
         messages: MessageStore,
+        jobs: JobStore,
+        configurations: ConfigurationStore,
         feedback: NoticeStore[FeedbackRecord],
         files: FileParts,
         log: EventLog,
@@ -65,6 +69,19 @@ class ServedHub:
         self.twins = Twins(store=devices, sessions=self.sessions, clock=clock)
         self.methods = Methods()
         self.messages = Messages(hub=hub.name, store=messages, devices=devices, bus=bus, clock=clock, random=random)
+        self.job_store = jobs
+        self.job_runner = JobRunner(
+            hub=hub.name,
+            store=jobs,
+            registry=self.registry,
+            twins=self.twins,
+            methods=self.methods,
+            clock=clock,
+            random=random,
+        )
+        self.deployer = Deployer(
+            hub=hub.name, store=configurations, registry=self.registry, twins=self.twins, bus=bus, clock=clock
+        )
         self.feedback = Notices(hub=hub.name, store=feedback, pace=FEEDBACK, clock=clock, random=random)
         self.files = Files(hub.name, files, clock, random)
         self.service = Service.of(
@@ -73,6 +90,10 @@ class ServedHub:
             methods=self.methods,
             messages=self.messages,
             sessions=self.sessions,
+            jobs=ScheduledJobs(store=jobs, runner=self.job_runner, clock=clock),
+            configurations=configurations,
+            deployer=self.deployer,
+            clock=clock,
             feedback=self.feedback,
             files=self.files,
         )
@@ -128,6 +149,8 @@ class ServedHub:
             tasks.create_task(self.sessions.run())
             tasks.create_task(self.telemetry.run())
             tasks.create_task(self.messages.run())
+            tasks.create_task(self.job_runner.run())
+            tasks.create_task(self.deployer.run())
             tasks.create_task(self.feedback.run())
             tasks.create_task(self.files.run())
 
@@ -141,6 +164,8 @@ class Hubs:
         store: HubStore,
         devices: Callable[[str], DeviceStore],
         messages: Callable[[str], MessageStore],
+        jobs: Callable[[str], JobStore],
+        configurations: Callable[[str], ConfigurationStore],
         feedback: Callable[[str], NoticeStore[FeedbackRecord]],
         files: Callable[[str], FileParts],
         log: Callable[[str], EventLog],
@@ -149,13 +174,15 @@ class Hubs:
         random: Random,
         opened: Callable[[ServedHub], None] = lambda _: None,
     ) -> None:
-        """Serve what `store` holds; `devices`, `messages`, `feedback`, `files` and `log` open a hub's own stores.
+        """Serve what `store` holds; `devices`, `messages` and the like open a hub's own stores.
 
         `opened` is called once for each hub as soon as it can answer, also for those that come later.
         """
         self._store = store
         self._devices = devices
         self._messages = messages
+        self._jobs = jobs
+        self._configurations = configurations
         self._feedback = feedback
         self._files = files
         self._log = log
@@ -181,13 +208,17 @@ class Hubs:
         return None
 
     async def load(self, *, alone: bool = True) -> None:
-        """Open the stored hubs. `alone` says that no other process serves them: then nobody is connected yet."""
+        """Open the stored hubs. `alone` says that no other process serves them.
+
+        Then nobody is connected yet, and what runs jobs by its lease is dead.
+        """
         known = set(self._served)
         await self._reload()
         if alone:
             for served in self:
                 if served.name not in known:
                     await served.devices.disconnect_all(now=self._clock.now())
+                    await served.job_store.release()
 
     async def create(self, name: str, host_names: Sequence[str]) -> ServedHub:
         """Create a hub with the default policies and serve it. Raises ValueError with what is wrong."""
@@ -231,6 +262,8 @@ class Hubs:
             hub,
             devices=self._devices(hub.name),
             messages=self._messages(hub.name),
+            jobs=self._jobs(hub.name),
+            configurations=self._configurations(hub.name),
             feedback=self._feedback(hub.name),
             files=self._files(hub.name),
             log=self._log(hub.name),

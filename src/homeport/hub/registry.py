@@ -172,6 +172,31 @@ class Registry:
             return self._sessions.overlay(identity)
         raise stale(write.device_id)
 
+    async def regenerate_keys(self, device_id: str, *, primary: bool, secondary: bool) -> SasAuthentication:
+        """Give an identity a new key or two; return both. Raises as `get`, or ARGUMENT_INVALID if it has none."""
+        for _ in range(ROUNDS):
+            stored = await self._store.get_identity(device_id)
+            if stored is None:
+                raise not_found(device_id)
+            old = stored.authentication
+            if not isinstance(old, SasAuthentication):
+                raise HubError(HubCode.ARGUMENT_INVALID, f"{device_id} does not prove itself with keys.")
+            keys = SasAuthentication(
+                primary_key=self._random(KEY_BYTES) if primary else old.primary_key,
+                secondary_key=self._random(KEY_BYTES) if secondary else old.secondary_key,
+            )
+            try:
+                await self._store.replace_identity(
+                    replace(stored, etag=self._new_etag(), authentication=keys), expected_etag=stored.etag
+                )
+            except HubError as error:
+                if error.code is not HubCode.PRECONDITION_FAILED:
+                    raise
+                continue
+            await self._changed(device_id)
+            return keys
+        raise stale(device_id)
+
     async def delete(self, device_id: str, *, expected_etag: str | None) -> None:
         """Delete identity and twin; None expects any. Raises DEVICE_NOT_FOUND or PRECONDITION_FAILED."""
         await self._store.delete(device_id, expected_etag=expected_etag)

@@ -275,6 +275,7 @@ def twin_document(device: Device, messages: int = 0) -> wire.Twin:
         version=twin.version,
         tags=dict(twin.tags),
         properties=wire.TwinProperties(desired=_section(twin.desired), reported=_section(twin.reported)),
+        configurations={name: {"status": status} for name, status in twin.configurations.items()} or UNSET,
         capabilities=wire.Capabilities(iot_edge=identity.iot_edge),
         device_scope=identity.device_scope or UNSET,
         parent_scopes=list(identity.parent_scopes) or UNSET,

@@ -88,6 +88,20 @@ def merge(content: JsonObject, patch: JsonObject) -> dict[str, Any]:
     return merged
 
 
+def difference(old: JsonObject, new: JsonObject) -> dict[str, Any]:
+    """Return the merge patch that makes `new` of `old`; empty if nothing differs."""
+    patch: dict[str, Any] = {name: None for name in old if name not in new}
+    for name, value in new.items():
+        before = old.get(name)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            inner = difference(before, value)
+            if inner:
+                patch[name] = inner
+        elif name not in old or before != value or type(before) is not type(value):
+            patch[name] = value
+    return patch
+
+
 def new_section(content: JsonObject | None, now: datetime, *, versioned: bool) -> TwinSection:
     """Make the section a device starts with; `versioned` sections (desired) count versions in their metadata.
 

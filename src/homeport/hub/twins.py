@@ -3,7 +3,7 @@
 How content merges is `twin_patch`'s; JSON, headers and topics are not known here. All refusals are HubError.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from homeport.clock import Clock
@@ -26,6 +26,7 @@ class Twins:
         self._sessions = sessions
         self._clock = clock
         self._listeners: dict[str, DesiredListener] = {}
+        self._watchers: list[Callable[[], None]] = []
 
     async def get(self, device_id: str) -> Device:
         """Return the twin with the identity it belongs to. Raises DEVICE_NOT_FOUND."""
@@ -71,6 +72,7 @@ class Twins:
                 if error.code is not HubCode.PRECONDITION_FAILED or expected_version is not None:
                     raise
             else:
+                self._changed()
                 return changed
         raise stale(device_id)
 
@@ -79,6 +81,18 @@ class Twins:
         await self._write(
             device_id, lambda twin: twin if twin.model_id == model_id else replace(twin, model_id=model_id), None
         )
+
+    async def show_configurations(self, device_id: str, shown: Mapping[str, str]) -> None:
+        """Record which configurations select the twin, and their status (contract hub.md 11.3); versions stay."""
+        await self._write(
+            device_id,
+            lambda twin: twin if twin.configurations == shown else replace(twin, configurations=dict(shown)),
+            None,
+        )
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call this after every change of a twin by this process; it must not wait."""
+        self._watchers.append(watcher)
 
     def listen(self, device_id: str, listener: DesiredListener) -> None:
         """Call this when the desired properties of the device change, in place of an earlier listener."""
@@ -93,6 +107,10 @@ class Twins:
         listener = self._listeners.get(device_id)
         if listener is not None:
             listener(change, version)
+
+    def _changed(self) -> None:
+        for watcher in self._watchers:
+            watcher()
 
     async def _get(self, device_id: str) -> Device:
         device = await self._store.get(device_id)
@@ -117,5 +135,6 @@ class Twins:
                 if error.code is not HubCode.PRECONDITION_FAILED or expected_version is not None:
                     raise
             else:
+                self._changed()
                 return replace(device, twin=changed)
         raise stale(device_id)

@@ -67,7 +67,8 @@ class AmqpLimits:
     """What may wait for a client that gives no credit or does not read."""
     finish_seconds: float = 10.0
     """How long messages already received may still be handled after the end of the connection."""
-    protocol: Limits = field(default_factory=Limits)
+    protocol: Limits = field(default_factory=lambda: Limits(channel_max=1023, handle_max=8191, max_links=8192))
+    """Room for a thousand devices on one connection, each with a session, or all on one (contract hub.md 16.7)."""
 
 
 class Conversation:

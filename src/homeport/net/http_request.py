@@ -14,6 +14,7 @@ __all__ = ["Request", "body_pieces"]
 
 _HSTS: Final = "max-age=31536000; includeSubDomains"  # contract dps.md 3.2
 _DISCARD_SECONDS: Final = 5.0
+_SPAN_BYTES: Final = 64 * 1024
 
 
 class Request(web.BaseRequest):
@@ -34,6 +35,8 @@ class Request(web.BaseRequest):
             if (self.content_length or 0) > self.client_max_size:
                 raise web.HTTPRequestEntityTooLarge(self.client_max_size, self.content_length or 0)
             await self._invite()
+        if self.content.is_eof():
+            return await super().read()  # all of it came with the head: there is nothing to time
         try:
             async with asyncio.timeout(self.body_seconds):
                 return await super().read()
@@ -41,14 +44,18 @@ class Request(web.BaseRequest):
             raise web.HTTPRequestTimeout from None
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Yield the body as it comes, whatever its size; each piece has the time limit of a whole body elsewhere.
+        """Yield the body as it comes, whatever its size.
 
-        Raises HTTPRequestTimeout, and ConnectionError if the client leaves in between.
+        Each 64 KB have the time limit that a whole body has elsewhere: nobody keeps a connection with a trickle. What
+        is done with a piece does not count. Raises HTTPRequestTimeout, and ConnectionError if the client leaves.
         """
         await self._invite()
+        left, due = self.body_seconds, _SPAN_BYTES
+        clock = asyncio.get_running_loop()
         while True:
+            began = clock.time()
             try:
-                async with asyncio.timeout(self.body_seconds):
+                async with asyncio.timeout(left):
                     piece = await self.content.readany()
             except TimeoutError:
                 raise web.HTTPRequestTimeout from None
@@ -56,6 +63,9 @@ class Request(web.BaseRequest):
                 raise ConnectionResetError("the body broke off") from fault
             if not piece:
                 return
+            left, due = left - (clock.time() - began), due - len(piece)
+            if due <= 0:
+                left, due = self.body_seconds, _SPAN_BYTES
             yield piece
 
     async def discard_body(self, response: web.StreamResponse) -> None:

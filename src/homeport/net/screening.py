@@ -4,7 +4,9 @@ Never here: the rules. Connections that no door of their port is open to are res
 """
 
 from collections.abc import Callable, Sequence
+from typing import Final
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
@@ -20,6 +22,8 @@ __all__ = ["Screen", "everybody"]
 
 Allows = Callable[[str, Door], bool]
 
+_UNAUTHORIZED: Final = Error(condition=Condition.UNAUTHORIZED_ACCESS, description="Unauthorized")
+
 
 def everybody(address: str, door: Door) -> bool:
     """Allow all."""
@@ -32,6 +36,16 @@ class Screen:
 
     def __init__(self, allows: Allows = everybody) -> None:
         self._allows = allows
+        self._watching: list[Callable[[], None]] = []
+
+    def watch(self, turn_out: Callable[[], None]) -> None:
+        """Call this when the rules have changed: it ends what is not allowed any more."""
+        self._watching.append(turn_out)
+
+    def turn_out(self) -> None:
+        """End the connections that a changed rule closes, where the port of theirs does not tell whose they are."""
+        for turn_out in self._watching:
+            turn_out()
 
     def allows(self, peer: Peer, door: Door) -> bool:
         """Tell whether a door is open to a client, for front-ends that have several."""
@@ -47,7 +61,9 @@ class Screen:
 
     def amqp(self, front_end: AmqpFrontEnd, door: Door = Door.DEVICES) -> AmqpFrontEnd:
         """Return the front-end behind the filter of this door."""
-        return _ScreenedAmqp(front_end, lambda peer: self._allows(peer.remote.host, door))
+        screened = _ScreenedAmqp(front_end, lambda peer: self._allows(peer.remote.host, door))
+        self.watch(screened.turn_out)
+        return screened
 
 
 class _ScreenedHttp:
@@ -82,6 +98,7 @@ class _ScreenedAmqp:
     def __init__(self, front_end: AmqpFrontEnd, allows: Callable[[Peer], bool]) -> None:
         self._front_end = front_end
         self._allows = allows
+        self._connections: WeakKeyDictionary[AmqpConnection, Peer] = WeakKeyDictionary()
         self.owns = front_end.owns
 
     @property
@@ -95,5 +112,11 @@ class _ScreenedAmqp:
         self, opening: AmqpOpening, identity: object | None, peer: Peer, connection: AmqpConnection
     ) -> AmqpHandler | Error:
         if self._allows(peer):
+            self._connections[connection] = peer
             return await self._front_end.connect(opening, identity, peer, connection)
-        return Error(condition=Condition.UNAUTHORIZED_ACCESS, description="Unauthorized")
+        return _UNAUTHORIZED
+
+    def turn_out(self) -> None:
+        for connection, peer in tuple(self._connections.items()):
+            if not self._allows(peer):
+                connection.close(_UNAUTHORIZED)

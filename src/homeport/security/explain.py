@@ -7,6 +7,8 @@ _SHOWN_CHARACTERS = 120
 
 def quoted(text: str) -> str:
     """Put a stranger's text in quotes: one line, printable ASCII, at most 120 characters of it."""
+    if len(text) <= _SHOWN_CHARACTERS and text.isascii() and text.isprintable():
+        return f"'{text}'"  # what nearly all of them are
     shown = text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
     return "'" + "".join(c if c == "…" or " " <= c <= "~" else ascii(c)[1:-1] for c in shown) + "'"
 

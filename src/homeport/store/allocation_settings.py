@@ -2,6 +2,7 @@
 
 from homeport.dps.model import AllocationSettings, Kind, change
 from homeport.security.callers import SYSTEM, Caller
+from homeport.store.cached import changed
 from homeport.store.database import Database, Transaction
 from homeport.store.journal import SqlJournal
 from homeport.store.rows import Codec
@@ -10,8 +11,8 @@ _GET = "SELECT data FROM allocation_settings WHERE one = 1"
 _PUT = """
     INSERT INTO allocation_settings (one, data) VALUES (1, :data)
     ON CONFLICT (one) DO UPDATE SET data = excluded.data"""
-# Decisions need hubs and settings together, so one count tells of changes of either.
-_CHANGE = "UPDATE changes SET count = count + 1 WHERE name = 'linked_hubs'"
+_TABLE = "linked_hubs"
+"""Decisions need hubs and settings together, so one count tells of changes of either."""
 
 _PUT_KEYS = "UPDATE settings SET value = :value WHERE name = :name"
 
@@ -33,7 +34,7 @@ class SqlAllocationSettingsStore:
             before = await read_settings(transaction)
             entry = change(Kind.ALLOCATION_UPDATED, "allocation/settings", by, before=before, after=settings)
             await self._journal.append(transaction, entry)
-            await transaction.execute(_CHANGE)
+            await changed(transaction, _TABLE)
             await transaction.execute(_PUT, {"data": _codec.encode(settings)})
 
         await self._database.write(work)

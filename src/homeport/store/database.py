@@ -56,6 +56,10 @@ class Transaction(Protocol):
         """Run one statement and return its rows."""
         ...
 
+    def writes(self, table: str) -> None:
+        """Say that this transaction writes a small table that is kept in memory: see `Database.edition`."""
+        ...
+
 
 Work = Callable[[Transaction], Coroutine[Any, Any, T]]
 """A function that does its whole job through the transaction it is given.
@@ -67,6 +71,13 @@ calls. What it raises undoes its own changes and reaches the caller.
 
 class Database(Protocol):
     """One database. What writes returns when the change is durable, unless told otherwise; all raise DatabaseError."""
+
+    def edition(self, table: str) -> int | None:
+        """Return a number that stays the same as long as nobody writes this small table.
+
+        None where another process may do so unseen, and while a transaction that wrote it goes on.
+        """
+        ...
 
     async def fetch_one(self, sql: str, parameters: Parameters = ...) -> Row | None:
         """Read with one statement and return its first row."""

@@ -58,6 +58,7 @@ class TwinRow(Struct, kw_only=True, omit_defaults=True):
     tags: dict[str, Any]
     desired: TwinSection
     model_id: str | None = None
+    configurations: dict[str, str] = {}
 
 
 _identity_codec = Codec(IdentityRow)
@@ -102,7 +103,9 @@ def activity_values(identity: DeviceIdentity) -> dict[str, Value]:
 
 def service_side_values(twin: Twin) -> dict[str, Value]:
     """Return the columns of a twin's tags, desired properties, version and model id."""
-    row = TwinRow(tags=dict(twin.tags), desired=twin.desired, model_id=twin.model_id)
+    row = TwinRow(
+        tags=dict(twin.tags), desired=twin.desired, model_id=twin.model_id, configurations=dict(twin.configurations)
+    )
     return {"twin_version": twin.version, "twin": _twin_codec.encode(row)}
 
 
@@ -144,6 +147,7 @@ def device_of(columns: Row) -> Device:
             desired=row.desired,
             reported=_reported_codec.decode(reported),
             model_id=row.model_id,
+            configurations=row.configurations,
         ),
     )
 

@@ -62,6 +62,9 @@ class PostgresTransaction:
         rows: Sequence[Row] = await self._connection.fetch(text, *_arguments(parameters, names))
         return rows
 
+    def writes(self, table: str) -> None:
+        """Do nothing: other processes must learn of it too, and do from the count of changes."""
+
 
 class PostgresDatabase:
     """A pool of connections to one database; several processes may share it."""
@@ -94,6 +97,10 @@ class PostgresDatabase:
         except (*_OUT_OF_REACH, ValueError) as error:
             raise _failure(name, error) from error
         return cls(pool, name)
+
+    def edition(self, table: str) -> int | None:
+        del table
+        return None
 
     async def fetch_one(self, sql: str, parameters: Parameters = _NOTHING) -> Row | None:
         return await self._run(lambda connection: PostgresTransaction(connection).fetch_one(sql, parameters))

@@ -27,7 +27,8 @@ _CREATE = """
     ) VALUES (
         :id_key, :id, :group_key, :home_key, :etag, :operation_id, :is_open, :deadline, :retry_at, :lease_owner,
         :lease_until, :status, :hub_key, :updated_at, :data
-    ) ON CONFLICT (id_key) DO NOTHING RETURNING id"""
+    ) ON CONFLICT (id_key) DO NOTHING"""
+_CREATE_OR_SEE = f"{_CREATE} RETURNING id"
 
 # The spelling of the first registration stays.
 _SET = """
@@ -89,8 +90,12 @@ class SqlRegistrationStore:
         self, registration: Registration, *, expected_etag: str | None, durable: bool = True, room: int | None = None
     ) -> Registration:
         values = {**registration_values(registration), "expected": expected_etag}
-        statement = _CREATE if expected_etag is None else _REOPEN
+        statement = _CREATE_OR_SEE if expected_etag is None else _REOPEN
         ended = outcome(registration)
+        alone = expected_etag is None and ended is None and room is None
+        # Most devices are new: a single statement, which needs no transaction around it.
+        if alone and await self._database.execute(_CREATE, values, durable=durable):
+            return registration
 
         async def work(transaction: Transaction) -> Registration:
             opened = await transaction.fetch_one(statement, values)

@@ -7,7 +7,6 @@ of thread at every statement; under a saturated event loop that was measured to 
 
 import asyncio
 import logging
-import os
 import queue
 import sqlite3
 import threading
@@ -19,13 +18,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from homeport.store.database import DatabaseError, Parameters, Row, Work
+from homeport.store.sqlite_file import BUSY_MILLISECONDS, MEMORY, attempt, connect, create_private
 
 T = TypeVar("T")
 
-MEMORY = ":memory:"
-
 _log = logging.getLogger(__name__)
 
+_Job = tuple[Work[Any], asyncio.Future[Any], bool, bool]
+"""What is to run, who waits for it, whether it must be durable by itself, and whether it needs a savepoint."""
 _NOTHING: Mapping[str, Any] = {}
 _BATCH_JOBS = 512
 _BATCH_SECONDS = 0.01
@@ -33,8 +33,6 @@ _BATCH_SECONDS = 0.01
 _FOLLOW_UP_TURNS = 8
 _FOLLOW_UP_SECONDS = 0.005
 """How long a commit waits for what follows a write that need not be durable: so many turns of the loop, or so long."""
-_BUSY_MILLISECONDS = 10_000
-_STATEMENTS = 256
 _LEND_EVERY = 0.001
 _LEND_FOR = 0.00005
 
@@ -50,6 +48,8 @@ class SqliteTransaction:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.written: set[str] = set()
+        """The small tables that were written and whose transaction has not ended."""
 
     async def execute(self, sql: str, parameters: Parameters = _NOTHING) -> int:
         return self._connection.execute(sql, parameters).rowcount
@@ -64,6 +64,9 @@ class SqliteTransaction:
 
     async def fetch_all(self, sql: str, parameters: Parameters = _NOTHING) -> Sequence[Row]:
         return self._connection.execute(sql, parameters).fetchall()
+
+    def writes(self, table: str) -> None:
+        self.written.add(table)
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -80,8 +83,13 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
 class SqliteDatabase:
     """One file, or a database in memory; belongs to the event loop it was opened in."""
 
-    def __init__(self, path: str | Path, *, read_only: bool = False, queue_limit: int = 10_000) -> None:
-        """Open the file, or create it for its owner alone. Raises DatabaseError."""
+    def __init__(
+        self, path: str | Path, *, read_only: bool = False, alone: bool = False, queue_limit: int = 10_000
+    ) -> None:
+        """Open the file, or create it for its owner alone. Raises DatabaseError.
+
+        `alone` is the caller's word that nobody else writes it.
+        """
         self._name = str(path)
         self._loop = asyncio.get_running_loop()
         self._limit = queue_limit
@@ -89,20 +97,22 @@ class SqliteDatabase:
         with ExitStack() as unless_all_is_well:
             try:
                 if not self._in_memory and not read_only:
-                    _create_private(Path(path))
-                self._writer = _connect(self._name, read_only=read_only)
+                    create_private(Path(path))
+                self._writer = connect(self._name, read_only=read_only)
                 unless_all_is_well.callback(self._writer.close)
-                self._reader = self._writer if self._in_memory or read_only else _connect(self._name, read_only=False)
+                self._reader = self._writer if self._in_memory or read_only else connect(self._name, read_only=False)
             except (sqlite3.Error, OSError) as error:
                 raise self._failure(error) from error
             unless_all_is_well.pop_all()
         self._reader.execute(f"PRAGMA query_only = {0 if self._in_memory else 1}")
         # A lock is waited for in the thread, so as not to stop the event loop.
-        self._writer.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS if read_only else 0}")
+        self._writer.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS if read_only else 0}")
         self._transaction = SqliteTransaction(self._writer)
         self._read_transaction = SqliteTransaction(self._reader)
         self._read_only = read_only
-        self._queue: deque[tuple[Work[Any], asyncio.Future[Any], bool]] = deque()
+        self._alone = alone
+        self._editions: dict[str, int] = {}
+        self._queue: deque[_Job] = deque()
         self._batch: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._commit_by = 0.0
@@ -115,6 +125,11 @@ class SqliteDatabase:
         self._idle.set()
         self._orders: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+
+    def edition(self, table: str) -> int | None:
+        if not self._alone or table in self._transaction.written:
+            return None
+        return self._editions.get(table, 0)
 
     # ------------------------------------------------------------ reading
 
@@ -142,18 +157,25 @@ class SqliteDatabase:
     # ------------------------------------------------------------ writing
 
     async def execute(self, sql: str, parameters: Parameters = _NOTHING, *, durable: bool = True) -> int:
-        return await self.write(lambda transaction: transaction.execute(sql, parameters), durable=durable)
+        if len(self._queue) >= self._limit:
+            await self._wait_for_room()
+        return await self._start(
+            lambda transaction: transaction.execute(sql, parameters), durable=durable, savepoint=False
+        )
 
     async def write(self, work: Work[T], *, durable: bool = True) -> T:
-        while len(self._queue) >= self._limit:
+        if len(self._queue) >= self._limit:
             await self._wait_for_room()
-        return await self.start(work, durable=durable)
+        return await self._start(work, durable=durable)
 
     def start(self, work: Work[T], *, durable: bool = True) -> asyncio.Future[T]:
+        return self._start(work, durable=durable)
+
+    def _start(self, work: Work[T], *, durable: bool, savepoint: bool = True) -> asyncio.Future[T]:
         if self._closed or self._read_only:
             raise DatabaseError(f"{self._name} is {'closed' if self._closed else 'open for reading only'}.")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.append((work, future, durable))
+        self._queue.append((work, future, durable, savepoint))
         if not self._busy:
             self._busy = True
             self._idle.clear()
@@ -162,13 +184,14 @@ class SqliteDatabase:
         return future
 
     async def _wait_for_room(self) -> None:
-        room: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.append(room)
-        try:
-            await room
-        except asyncio.CancelledError:
-            self._make_room()
-            raise
+        while len(self._queue) >= self._limit:
+            room: asyncio.Future[None] = self._loop.create_future()
+            self._waiting.append(room)
+            try:
+                await room
+            except asyncio.CancelledError:
+                self._make_room()
+                raise
 
     def _make_room(self) -> None:
         room = self._limit - len(self._queue)
@@ -199,28 +222,31 @@ class SqliteDatabase:
 
     def _refuse(self, error: sqlite3.Error) -> None:
         """Fail everything that is queued: not even a transaction can begin."""
-        self._batch = [(future, None, None) for _, future, _ in self._queue]
+        self._batch = [(future, None, None) for _, future, *_ in self._queue]
         self._queue.clear()
         self._finish(error)
 
     def _run(self) -> None:
         """Run queued work, each job under its own savepoint, until the batch is full; then commit.
 
-        A job that need not be durable is answered as soon as it has run. What its caller writes next is awaited for
-        a few turns of the loop, so that all steps up to the one that must last share the commit.
+        A single statement undoes itself when it fails, and needs none. A job that need not be durable is answered as
+        soon as it has run. What its caller writes next is awaited for a few turns of the loop, so that all steps up
+        to the one that must last share the commit.
         """
         deadline = time.monotonic() + _BATCH_SECONDS
         jobs = self._queue
         batch = self._batch
         execute = self._writer.execute
         while jobs and len(batch) < _BATCH_JOBS:
-            work, future, durable = jobs.popleft()
+            work, future, durable, savepoint = jobs.popleft()
             if future.cancelled():
                 continue
             try:
-                execute("SAVEPOINT job")
+                if savepoint:
+                    execute("SAVEPOINT job")
                 result = drive(work(self._transaction))
-                execute("RELEASE job")
+                if savepoint:
+                    execute("RELEASE job")
                 if durable:
                     batch.append((future, result, None))
                 else:
@@ -228,7 +254,7 @@ class SqliteDatabase:
                     self._turns = _FOLLOW_UP_TURNS
             except Exception as error:
                 batch.append((future, None, error))
-                if not self._undo_job(error):
+                if not self._undo_job(error, savepoint=savepoint):
                     return
             if time.monotonic() > deadline:
                 break
@@ -237,15 +263,17 @@ class SqliteDatabase:
             self._turns -= 1
             self._loop.call_soon(self._run)
         elif self._in_memory:
-            self._answer(_try(self._writer, "COMMIT"))
+            self._answer(attempt(self._writer, "COMMIT"))
         else:
             self._hand_over("COMMIT")
 
-    def _undo_job(self, error: Exception) -> bool:
+    def _undo_job(self, error: Exception, *, savepoint: bool) -> bool:
         """Roll one job back; False if the whole transaction is gone, and the batch with it."""
         undone: Exception | None = None
         if self._writer.in_transaction:
-            undone = _try(self._writer, "ROLLBACK TO job") or _try(self._writer, "RELEASE job")
+            if not savepoint:
+                return True
+            undone = attempt(self._writer, "ROLLBACK TO job") or attempt(self._writer, "RELEASE job")
             if undone is None:
                 return True
         cause = undone or error
@@ -279,11 +307,11 @@ class SqliteDatabase:
     def _obey(self) -> None:
         while (order := self._orders.get()) is not None:
             if order == "COMMIT":
-                error = _try(self._writer, order)
+                error = attempt(self._writer, order)
             else:
-                _try(self._writer, f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
-                error = _try(self._writer, order)
-                _try(self._writer, "PRAGMA busy_timeout = 0")
+                attempt(self._writer, f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+                error = attempt(self._writer, order)
+                attempt(self._writer, "PRAGMA busy_timeout = 0")
             done = self._answer if order == "COMMIT" else self._begun
             try:
                 self._loop.call_soon_threadsafe(done, error)
@@ -306,9 +334,12 @@ class SqliteDatabase:
         failure: Exception | None = None
         if error is not None:
             if self._writer.in_transaction:
-                _try(self._writer, "ROLLBACK")
+                attempt(self._writer, "ROLLBACK")
             failure = self._failure(error)
             _log.error("Writes failed: %s", failure)
+        for table in self._transaction.written:
+            self._editions[table] = self._editions.get(table, 0) + 1
+        self._transaction.written.clear()
         batch, self._batch = self._batch, []
         for future, result, refusal in batch:
             if future.done():
@@ -347,54 +378,3 @@ class SqliteDatabase:
             return DatabaseError(f"{self._name} is closed.")
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF
         return DatabaseError(f"{self._name}: {error}") if code in _OUT_OF_REACH else error
-
-
-def _try(connection: sqlite3.Connection, sql: str) -> sqlite3.Error | None:
-    try:
-        connection.execute(sql)
-    except sqlite3.Error as error:
-        return error
-    return None
-
-
-def _create_private(path: Path) -> None:
-    """Create folder and file for their owner alone; SQLite gives its side files the same mode."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-
-
-def _connect(name: str, *, read_only: bool) -> sqlite3.Connection:
-    location = name if name == MEMORY else f"{Path(name).absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
-    connection = sqlite3.connect(
-        location,
-        uri=True,
-        timeout=_BUSY_MILLISECONDS / 1000,
-        isolation_level=None,
-        check_same_thread=False,  # the writer belongs to loop and thread in turn, never to both
-        cached_statements=_STATEMENTS,
-    )
-    try:
-        connection.execute("PRAGMA cache_size = -16384")
-        connection.execute("PRAGMA temp_store = MEMORY")
-        if not read_only:
-            _set_wal(connection)
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA wal_autocheckpoint = 4000")
-            connection.execute("PRAGMA journal_size_limit = 67108864")
-        connection.execute("SELECT 1 FROM sqlite_schema").fetchall()
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _set_wal(connection: sqlite3.Connection) -> None:
-    """Switch to the write-ahead log; of several processes that start at once, SQLite makes some ask again."""
-    deadline = time.monotonic() + _BUSY_MILLISECONDS / 1000
-    while True:
-        error = _try(connection, "PRAGMA journal_mode = WAL")
-        if error is None:
-            return
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-            raise error
-        time.sleep(0.01)

@@ -14,6 +14,7 @@ from homeport.store.authorities import SqlAuthorityStore, SqlCertificatePolicySt
 from homeport.store.blobs import SqlBlobIndex
 from homeport.store.ca_certificates import SqlCaCertificateStore, SqlCrlStore
 from homeport.store.challenges import SqlChallengeStore
+from homeport.store.configurations import SqlConfigurationStore
 from homeport.store.database import Database
 from homeport.store.devices import SqlDeviceStore
 from homeport.store.dialect import Dialect
@@ -23,6 +24,7 @@ from homeport.store.file_uploads import SqlFileUploadStore, file_notification_st
 from homeport.store.hubs import SqlHubStore
 from homeport.store.ip_filter import SqlIpFilterStore
 from homeport.store.issued_certificates import SqlIssuedCertificateStore
+from homeport.store.jobs import SqlJobStore
 from homeport.store.journal import SqlJournal
 from homeport.store.linked_hubs import SqlLinkedHubStore
 from homeport.store.messages import SqlMessageStore, feedback_store
@@ -111,6 +113,14 @@ class Stores:
         """Return the index of the blobs of this hub that the built-in store holds."""
         return SqlBlobIndex(self.database, hub)
 
+    def jobs(self, hub: str) -> SqlJobStore:
+        """Return the scheduled jobs of the hub with this name."""
+        return SqlJobStore(self.database, hub)
+
+    def configurations(self, hub: str) -> SqlConfigurationStore:
+        """Return the configurations of the hub with this name."""
+        return SqlConfigurationStore(self.database, hub)
+
     def events(self, hub: str, *, partitions: int = 4) -> SqlEventLog:
         """Return the telemetry of the hub with this name; one object per hub gathers what is appended."""
         return SqlEventLog(self.database, hub, partitions=partitions)
@@ -122,17 +132,20 @@ class Stores:
         await self.database.close()
 
 
-async def open_database(location: str | Path, *, read_only: bool = False, pool_size: int = 10) -> Database:
+async def open_database(
+    location: str | Path, *, read_only: bool = False, alone: bool = False, pool_size: int = 10
+) -> Database:
     """Open a database and bring it to the program's schema.
 
     `location` is a `postgresql://` URL, a file (created if missing) or `:memory:`. `read_only` opens a file that
-    another process writes. Raises DatabaseError (out of reach) or SchemaError (another version's).
+    another process writes; `alone` says that no other process writes the file. Raises DatabaseError (out of reach)
+    or SchemaError (another version's).
     """
     if str(location).startswith(("postgresql://", "postgres://")):
         database: Database = await PostgresDatabase.connect(str(location), pool_size=pool_size, read_only=read_only)
         dialect: Dialect = "postgres"
     else:
-        database = SqliteDatabase(location, read_only=read_only)
+        database = SqliteDatabase(location, read_only=read_only, alone=alone)
         dialect = "sqlite"
     try:
         await (check(database) if read_only else migrate(database, dialect))
@@ -143,9 +156,12 @@ async def open_database(location: str | Path, *, read_only: bool = False, pool_s
 
 
 @asynccontextmanager
-async def open_stores(location: str | Path, *, read_only: bool = False, pool_size: int = 10) -> AsyncIterator[Stores]:
+async def open_stores(
+    location: str | Path, *, read_only: bool = False, alone: bool = False, pool_size: int = 10
+) -> AsyncIterator[Stores]:
     """Open a database as `open_database` does, and close it, with everything written, at the end."""
-    stores = Stores.over(await open_database(location, read_only=read_only, pool_size=pool_size))
+    database = await open_database(location, read_only=read_only, alone=alone, pool_size=pool_size)
+    stores = Stores.over(database)
     try:
         yield stores
     finally:

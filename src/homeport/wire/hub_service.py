@@ -133,6 +133,7 @@ class Twin(WireStruct, frozen=True, kw_only=True):
     version: int
     tags: dict[str, Any]
     properties: TwinProperties
+    configurations: dict[str, dict[str, str]] | UnsetType = UNSET
     capabilities: Capabilities
     device_scope: str | UnsetType = UNSET
     parent_scopes: list[str] | UnsetType = UNSET
@@ -187,6 +188,41 @@ class PurgeResult(WireStruct, frozen=True, kw_only=True):
     total_messages_purged: int
 
 
+class KeyOwner(WireStruct, frozen=True, kw_only=True):
+    id: str
+    module_id: str | None = None
+
+
+class KeyRegeneration(WireStruct, frozen=True, kw_only=True):
+    """Body of `POST /devices/keys/regenerate` (contract hub.md 4.8)."""
+
+    policy_key: str
+    devices: list[KeyOwner]
+
+
+class RotatedKeys(WireStruct, frozen=True, kw_only=True):
+    id: str
+    module_id: str | UnsetType = UNSET
+    primary_key: str
+    secondary_key: str
+
+    def __repr__(self) -> str:
+        return "RotatedKeys(…)"
+
+
+class RotationError(WireStruct, frozen=True, kw_only=True):
+    id: str
+    module_id: str | UnsetType = UNSET
+    error_code: str
+    error_status: str
+
+
+class KeyRegenerationResult(WireStruct, frozen=True, kw_only=True):
+    policy_key: str
+    rotated_keys: list[RotatedKeys]
+    errors: list[RotationError]
+
+
 # ---------------------------------------------------------------- direct methods
 
 
@@ -236,6 +272,7 @@ ItemType = Literal["Twin", "DeviceJob", "JobResponse", "Raw"]
 device_decoder = Decoder(DeviceWrite)
 module_decoder = Decoder(ModuleWrite)
 twin_decoder = Decoder(TwinWrite)
+key_regeneration_decoder = Decoder(KeyRegeneration)
 bulk_decoder = Decoder(list[BulkEntry])
 query_decoder = Decoder(QuerySpecification)
 method_decoder = Decoder(MethodCall)

@@ -26,8 +26,12 @@ function provisioningTransport() {
 }
 
 function hubTransport() {
-  const { Mqtt, MqttWs } = require('azure-iot-device-mqtt');
-  return wanted.transport.endsWith('-ws') ? MqttWs : Mqtt;
+  switch (wanted.transport) {
+    case 'mqtt-ws': return require('azure-iot-device-mqtt').MqttWs;
+    case 'amqp': return require('azure-iot-device-amqp').Amqp;
+    case 'amqp-ws': return require('azure-iot-device-amqp').AmqpWs;
+    default: return require('azure-iot-device-mqtt').Mqtt;
+  }
 }
 
 function security() {

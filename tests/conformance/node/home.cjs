@@ -1,10 +1,11 @@
 // One device or module with Microsoft's Node SDK, at home on its hub until standard input ends.
-// Reads a first line of JSON: {connectionString, transport, cert, certKey, module, send, twin, method, messages}.
+// Reads a first line of JSON: {connectionString, transport, cert, certKey, module, tokenSeconds, send, twin, method,
+// messages}. With `tokenSeconds`, tokens live so long and are renewed at half of it.
 // Prints one line of JSON for whatever happens: {event, ...}.
 'use strict';
 
 const readline = require('node:readline');
-const { Client, ModuleClient, Message } = require('azure-iot-device');
+const { Client, ModuleClient, Message, SharedAccessKeyAuthenticationProvider } = require('azure-iot-device');
 
 const TRANSPORTS = {
   mqtt: () => require('azure-iot-device-mqtt').Mqtt,
@@ -52,9 +53,19 @@ function listen(client) {
   });
 }
 
+function made(wanted) {
+  const transport = TRANSPORTS[wanted.transport]();
+  if (!wanted.tokenSeconds) {
+    return (wanted.module ? ModuleClient : Client).fromConnectionString(wanted.connectionString, transport);
+  }
+  const tokens = SharedAccessKeyAuthenticationProvider.fromConnectionString(
+    wanted.connectionString, wanted.tokenSeconds, wanted.tokenSeconds / 2);
+  tokens.on('newTokenAvailable', () => tell('renewed'));
+  return Client.fromAuthenticationProvider(tokens, transport);
+}
+
 async function main(wanted, over) {
-  const Kind = wanted.module ? ModuleClient : Client;
-  const client = Kind.fromConnectionString(wanted.connectionString, TRANSPORTS[wanted.transport]());
+  const client = made(wanted);
   if (wanted.cert) {
     await client.setOptions({ cert: wanted.cert, key: wanted.certKey });
   }

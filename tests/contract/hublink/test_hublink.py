@@ -50,6 +50,8 @@ async def hub(tmp_path: Path) -> AsyncIterator[ServedHub]:
             store=stores.hubs,
             devices=stores.devices,
             messages=stores.messages,
+            jobs=stores.jobs,
+            configurations=stores.configurations,
             feedback=stores.feedback,
             files=file_parts(stores, tmp_path, http, clock=SystemClock(), random=secrets.token_bytes),
             log=stores.events,

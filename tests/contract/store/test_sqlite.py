@@ -129,7 +129,7 @@ async def test_a_lock_that_stays_makes_it_unavailable_until_it_goes(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_stores(file) as stores:
-        monkeypatch.setattr(sqlite, "_BUSY_MILLISECONDS", 20)
+        monkeypatch.setattr(sqlite, "BUSY_MILLISECONDS", 20)
         other = sqlite3.connect(file, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         outcomes = await asyncio.gather(
@@ -231,3 +231,20 @@ async def test_many_writes_share_few_commits(file: Path) -> None:
         driver(stores)._writer.set_trace_callback(count)
         await asyncio.gather(*(stores.settings.put(str(number), b"") for number in range(400)))
     assert 1 <= commits <= 10
+
+
+async def test_a_single_statement_undoes_itself(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "a.db")
+    await database.execute("CREATE TABLE numbers (number INTEGER PRIMARY KEY)")
+    put = "INSERT INTO numbers VALUES (:number)"
+    # The second row fails when the first is in the table already.
+    two = "INSERT INTO numbers SELECT value FROM json_each('[7, 1]')"
+    results = await asyncio.gather(
+        database.execute(put, {"number": 1}),
+        database.execute(two),
+        database.execute(put, {"number": 2}),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results] == [int, sqlite3.IntegrityError, int]
+    assert await database.fetch_all("SELECT number FROM numbers") == [(1,), (2,)]
+    await database.close()

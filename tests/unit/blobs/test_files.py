@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from homeport.blobs.files import PIECE, BlobFiles
+from homeport.blobs.disk import PIECE
+from homeport.blobs.files import BlobFiles
 from homeport.hub.blob_errors import BlobCode, BlobError
 from homeport.hub.model import BlobProperties, StoredBlob
 from homeport.store import open_stores

@@ -2,8 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
+from homeport.hub.hubs import ServedHub
+from homeport.hub.model import CloudMessage, SasAuthentication
 from homeport.proto.amqp import (
     AmqpValue,
     Attached,
@@ -20,8 +23,14 @@ from homeport.proto.amqp import (
     decode_message,
 )
 from tests.amqp_client import Client
-from tests.unit.hub.conftest import Line
+from tests.unit.hub.clients import device_token
+from tests.unit.hub.conftest import Line, ManualClock
 
+KEY = b"1" * 32
+KEYS = SasAuthentication(primary_key=KEY, secondary_key=b"2" * 32)
+TOKEN = device_token("d1", KEY)
+EVENTS, BOUND = "/devices/d1/messages/events", "/devices/d1/messages/devicebound"
+TWIN, METHODS = "/devices/d1/twin", "/devices/d1/methods/devicebound"
 SAS_TYPE = "servicebus.windows.net:sastoken"
 
 
@@ -86,3 +95,26 @@ async def refusal(client: HubClient) -> Error:
 def text(value: str | bytes, **sections: Any) -> Message:
     """Make a message with one data section."""
     return Message(body=Data((value if isinstance(value, bytes) else value.encode(),)), **sections)
+
+
+async def sending(client: HubClient, address: str, **options: Any) -> Link:
+    link = client.sender(address, **options)
+    await client.attached()
+    assert link.open
+    return link
+
+
+async def receiving(client: HubClient, address: str, **options: Any) -> Link:
+    link = client.receiver(address, **options)
+    await client.until(Attached)
+    return link
+
+
+async def stored(hub: ServedHub, device_id: str = "d1") -> list[Any]:
+    newest = await hub.telemetry.log.latest(device_id=device_id, limit=100)
+    return [each.telemetry for each in reversed(newest)]
+
+
+def cloud_message(clock: ManualClock, body: bytes = b"hello", **fields: Any) -> CloudMessage:
+    now = clock.now()
+    return CloudMessage(body=body, enqueued_at=now, expires_at=now + timedelta(hours=1), **fields)

@@ -125,6 +125,8 @@ def make_hubs(
                 "store": stores.hubs,
                 "devices": lambda name: cast("DeviceStore", Recorded(stores.devices(name), calls)),
                 "messages": stores.messages,
+                "jobs": stores.jobs,
+                "configurations": stores.configurations,
                 "feedback": stores.feedback,
                 "files": file_parts(stores, tmp_path / "blobs", http, clock=clock, random=os.urandom),
                 "log": lambda name: cast("EventLog", Recorded(stores.events(name), calls)),
@@ -177,8 +179,8 @@ async def mqtt(hub: ServedHub, clock: ManualClock, server_identity: Identity) ->
 async def amqp(hub: ServedHub, clock: ManualClock, server_identity: Identity) -> AsyncIterator[Line]:
     """The running hub behind a real AMQP listener."""
     server = AmqpServer(Sites([hub_site(hub, clock)]), clock)
-    async with running(hub), _listening(server, server_identity) as port:
-        yield Line(port, lambda: _trusting(server_identity))
+    async with running(hub), listening(server, server_identity) as line:
+        yield line
 
 
 @pytest.fixture
@@ -190,6 +192,13 @@ async def rest(hub: ServedHub, clock: ManualClock, server_identity: Identity) ->
         verify = _trusting(server_identity)
         async with httpx.AsyncClient(base_url=f"https://localhost:{port}", verify=verify, timeout=10) as client:
             yield RestClient(hub, client)
+
+
+@asynccontextmanager
+async def listening(service: Service, identity: Identity) -> AsyncIterator[Line]:
+    """Serve on a port of its own."""
+    async with _listening(service, identity) as port:
+        yield Line(port, lambda: _trusting(identity))
 
 
 @asynccontextmanager

@@ -113,6 +113,17 @@ async def test_an_answer_needs_a_way_back(hub: ServedHub, amqp: Line) -> None:
         assert outcome.error.condition == "com.microsoft:argument-error"
 
 
+async def test_links_of_strangers_are_few(client: HubClient) -> None:
+    for number in range(30):
+        client.sender("/" * (number + 1) + "$cbs")
+        await client.attached()
+    client.sender("/" * 40 + "$cbs")
+    gone = await client.until(Detached)
+    assert gone.error is not None
+    assert gone.error.condition == "com.microsoft:device-container-throttled"
+    assert await client.put_token(TOKEN) == 200
+
+
 async def test_unknown_addresses(client: HubClient) -> None:
     client.sender("nowhere/at/all")
     await client.until(Attached)

@@ -389,6 +389,21 @@ async def test_what_a_link_leaves_behind_comes_back(service: HubClient, hub: Ser
     assert len(batch.notices) == 1
 
 
+async def test_an_outcome_counts_though_its_link_ends_at_once(
+    service: HubClient, hub: ServedHub, clock: ManualClock
+) -> None:
+    await ended(service, hub, "m1")
+    link = await receiving(service, FEEDBACK)
+    delivery = await delivered(service, clock)
+    service.send(
+        Disposition(link=link, delivery_id=delivery.delivery_id, state=ACCEPTED, settled=True), Detach(link=link)
+    )
+    await service.until(Detached)
+    await service.leave()
+    clock.pass_seconds(61)  # a lock that was left would be over
+    assert await hub.feedback.take(patient=False) is None
+
+
 async def test_ten_deliveries_are_enough(service: HubClient, hub: ServedHub, clock: ManualClock) -> None:
     await ended(service, hub, "m1")
     for _ in range(10):

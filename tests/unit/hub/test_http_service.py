@@ -199,7 +199,7 @@ async def test_statistics(rest: RestClient) -> None:
     ("method", "path", "status"),
     [
         ("PATCH", "/devices/d1", 405),
-        ("GET", "/jobs/v2/query", 404),
+        ("GET", "/jobs/v3/query", 404),
         ("GET", "/twins", 404),
     ],
 )

@@ -3,19 +3,29 @@
 from collections.abc import AsyncIterator
 from typing import ClassVar
 
+import msgspec
+
 from homeport.client._async.http import only, segment
 from homeport.client._async.service_client import ServiceClient
 from homeport.client.answers import decode
-from homeport.client.hub_models import Device, RegistryStatistics, ServiceStatistics, Twin
+from homeport.client.hub_models import (
+    Device,
+    FileUpload,
+    FileUploadChanges,
+    RegistryStatistics,
+    ServiceStatistics,
+    Twin,
+)
 from homeport.client.models import Page
 from homeport.client.telemetry import HEARTBEATS_MISSED, EventReader, HubEvent, TelemetryCount, TelemetryMessage
 
 _ALL = "SELECT * FROM devices"
+_FILE_UPLOAD = "/fileUpload"
 _TELEMETRY = "/homeport/telemetry"
 
 
 class HubRegistryClient(ServiceClient):
-    """Reads a hub's devices and telemetry, and removes devices.
+    """Reads a hub's devices and telemetry, removes devices, and says where files go.
 
     Every method raises ProvisioningServiceError or TransportError.
     """
@@ -57,6 +67,17 @@ class HubRegistryClient(ServiceClient):
     async def get_service_statistics(self) -> ServiceStatistics:
         """Count the connected devices."""
         return await self._get("/statistics/service", ServiceStatistics)
+
+    # --- files, of a Homeport only ----------------------------------------------------------------------------
+
+    async def file_upload(self) -> FileUpload:
+        """Return where the hub keeps the files that devices upload."""
+        return await self._get(_FILE_UPLOAD, FileUpload)
+
+    async def set_file_upload(self, changes: FileUploadChanges) -> FileUpload:
+        """Change it, and return how it is now."""
+        response = await self._session.send("PUT", _FILE_UPLOAD, body=msgspec.json.encode(changes), repeatable=True)
+        return decode(response.content, FileUpload)
 
     # --- telemetry, of a Homeport only ------------------------------------------------------------------------
 

@@ -63,7 +63,7 @@ def verify_groups(
     found = _find_group(groups, token, claim)
     if found is None:
         return _explain_groups(groups, token, claim, findings)
-    group, attestation, slot, spelling = found
+    group, slot, spelling, identity = found
     findings.enrollment = EnrollmentRef(group_id=group.group_id)
     findings.passed("enrollment group", f"the token's key is derived from group {quoted(group.group_id)}")
     findings.passed(
@@ -74,10 +74,7 @@ def verify_groups(
     return Attested(
         enrollment=group,
         kind=AttestationKind.SYMMETRIC_KEY,
-        identity=SasCredential(
-            primary_key=derive_device_key(attestation.primary_key, spelling),
-            secondary_key=derive_device_key(attestation.secondary_key, spelling),
-        ),
+        identity=identity,
         device_id=claim.registration_id,
         checks=tuple(findings.checks),
     )
@@ -118,12 +115,14 @@ def _keyed(groups: Sequence[EnrollmentGroup]) -> Iterator[tuple[EnrollmentGroup,
 
 def _find_group(
     groups: Sequence[EnrollmentGroup], token: SasToken, claim: DeviceClaim
-) -> tuple[EnrollmentGroup, SymmetricKeyAttestation, str, str] | None:
+) -> tuple[EnrollmentGroup, str, str, SasCredential] | None:
+    """Return the group, which of its keys it was, the spelling of the id, and the device's two keys."""
     for spelling in _spellings(claim):
         for group, attestation in _keyed(groups):
-            for slot, key in _keys(attestation):
-                if verify_signature(token, derive_device_key(key, spelling)):
-                    return group, attestation, slot, spelling
+            primary, secondary = (derive_device_key(key, spelling) for _, key in _keys(attestation))
+            for slot, key in (("primary", primary), ("secondary", secondary)):
+                if verify_signature(token, key):
+                    return group, slot, spelling, SasCredential(primary_key=primary, secondary_key=secondary)
     return None
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
@@ -28,15 +30,19 @@ class Target:
     def of(cls, request: web.BaseRequest) -> "Target":
         """Read the target; trailing slashes do not count. Raises HomeportError INVALID_REQUEST."""
         try:
-            pairs = parse_qsl(
-                request.raw_path.partition("?")[2], keep_blank_values=True, max_num_fields=_MAX_PARAMETERS
-            )
+            parameters = _parameters(request.raw_path.partition("?")[2])
         except ValueError:
             raise HomeportError(Code.INVALID_REQUEST, "The query string has too many parameters.") from None
-        parameters: dict[str, str] = {}
-        for name, value in pairs:
-            parameters.setdefault(name.lower(), value)
         return cls(segments=split_path(raw_path(request)), parameters=parameters)
+
+
+@lru_cache(maxsize=64)
+def _parameters(query: str) -> Mapping[str, str]:
+    """Read a query string; all devices of a fleet send the same one. Raises ValueError if it has too many parts."""
+    parameters: dict[str, str] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS):
+        parameters.setdefault(name.lower(), value)
+    return MappingProxyType(parameters)
 
 
 def split_path(path: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from homeport.net.sites import raw_path
 from homeport.net.stream import Peer
 
 _COLLECTION = "registrations"
-_NOT_SCOPES = frozenset({"", "registrations", "enrollments", "enrollmentgroups", "homeport"})
+_NOT_SCOPES = frozenset({"", "registrations", "enrollments", "enrollmentgroups", "homeport", "uploads"})
 _MAX_VERSION_TEXT = 256
 
 

@@ -182,13 +182,15 @@ def document_of(entry: Entry, at: str) -> dict[str, Any]:
 
 def printable(text: str) -> str:
     """Return text that every store and every reader takes: strangers choose some of it."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
 def _printable(value: Any) -> Any:
     match value:
         case str():
-            return value if value.isascii() and "\0" not in value else printable(value)
+            return printable(value)
         case Mapping():
             return {printable(name): _printable(member) for name, member in value.items()}
         case list() | tuple():

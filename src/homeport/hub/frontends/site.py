@@ -21,6 +21,7 @@ def hub_site(
     device = DeviceFrontEnd(served.device_side)
     spaces = (DeviceSpace(served.device_side), ServiceSpace(served.service_side))
     amqp = HubAmqpFrontEnd(served.device_side, spaces=spaces, allows=screen.allows)
+    screen.watch(amqp.turn_out)
     blobs = BlobFrontEnd(
         hub=served.name, settings=served.files.uploads.settings, container=served.files.container, clock=clock
     )

@@ -11,6 +11,13 @@ from homeport.hub.model.cloud_message import (
     QueuedMessage,
     Waiting,
 )
+from homeport.hub.model.configuration import (
+    Configuration,
+    ConfigurationContent,
+    ConfigurationResults,
+    ConfigurationStatus,
+    Settings,
+)
 from homeport.hub.model.documents import NEVER, JsonObject, format_time
 from homeport.hub.model.file_upload import (
     BlobProperties,
@@ -34,6 +41,18 @@ from homeport.hub.model.identity import (
     SasAuthentication,
     SelfSignedAuthentication,
 )
+from homeport.hub.model.job import (
+    DeviceJob,
+    DeviceJobStatus,
+    Job,
+    JobAnswer,
+    JobFault,
+    JobStatistics,
+    JobStatus,
+    JobType,
+    MethodRequest,
+    TwinUpdate,
+)
 from homeport.hub.model.telemetry import StoredTelemetry, Telemetry
 from homeport.hub.model.twin import Device, Twin, TwinSection
 
@@ -46,9 +65,15 @@ __all__ = [
     "CaAuthentication",
     "Change",
     "CloudMessage",
+    "Configuration",
+    "ConfigurationContent",
+    "ConfigurationResults",
+    "ConfigurationStatus",
     "ConnectionState",
     "Device",
     "DeviceIdentity",
+    "DeviceJob",
+    "DeviceJobStatus",
     "DeviceStatus",
     "Feedback",
     "FeedbackRecord",
@@ -58,19 +83,28 @@ __all__ = [
     "FileUploadSettings",
     "FoundBlob",
     "Hub",
+    "Job",
+    "JobAnswer",
+    "JobFault",
+    "JobStatistics",
+    "JobStatus",
+    "JobType",
     "JsonObject",
     "Lock",
+    "MethodRequest",
     "NoAuthentication",
     "Policy",
     "QueuedMessage",
     "RegistryStatistics",
     "SasAuthentication",
     "SelfSignedAuthentication",
+    "Settings",
     "StoredBlob",
     "StoredTelemetry",
     "Telemetry",
     "Twin",
     "TwinSection",
+    "TwinUpdate",
     "UploadPlace",
     "Waiting",
     "format_time",

@@ -1,7 +1,8 @@
 """Twins (contract hub.md 6)."""
 
 import base64
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from homeport.hub.model.documents import JsonObject
 from homeport.hub.model.identity import DeviceIdentity
@@ -30,6 +31,8 @@ class Twin:
     desired: TwinSection
     reported: TwinSection
     model_id: str | None = None
+    configurations: Mapping[str, str] = field(default_factory=dict)
+    """The status of each configuration that selects this twin (contract hub.md 11.3)."""
 
     @property
     def etag(self) -> str:

@@ -5,7 +5,7 @@ The same expressions, with more functions, are the conditions of message routes.
 
 from homeport.hub.query.errors import QueryError
 from homeport.hub.query.evaluate import holds, value_of
-from homeport.hub.query.named import named_devices
+from homeport.hub.query.named import attributes_of, named_devices, named_values
 from homeport.hub.query.parser import parse, parse_condition
 from homeport.hub.query.rows import Aggregation, project
 from homeport.hub.query.syntax import Query, Source
@@ -17,8 +17,10 @@ __all__ = [
     "Query",
     "QueryError",
     "Source",
+    "attributes_of",
     "holds",
     "named_devices",
+    "named_values",
     "parse",
     "parse_condition",
     "project",

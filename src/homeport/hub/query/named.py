@@ -1,26 +1,60 @@
-"""Which devices a condition names, so that a query for a few need not look at all."""
+"""What a condition is about: the attributes in it, and the devices or jobs it names, so that others are not read."""
 
-from homeport.hub.query.syntax import Attribute, Binary, Both, Either, Expression, Literal, Membership, Operator
+from typing import assert_never
 
-_DEVICE_ID = Attribute(("deviceId",))
+from homeport.hub.query.syntax import (
+    Attribute,
+    Binary,
+    Both,
+    Call,
+    Either,
+    Expression,
+    Literal,
+    Membership,
+    Negation,
+    Operator,
+)
 
 
 def named_devices(condition: Expression | None) -> frozenset[str] | None:
     """Return the only device ids that can satisfy a condition; None if it names none."""
+    return named_values(condition, ("deviceId",))
+
+
+def named_values(condition: Expression | None, path: tuple[str, ...]) -> frozenset[str] | None:
+    """Return the only texts at `path` that can satisfy a condition; None if it names none."""
+    attribute = Attribute(path)
     match condition:
         case Binary(Operator.EQUAL, left, right):
             for one, other in ((left, right), (right, left)):
-                if one == _DEVICE_ID and isinstance(other, Literal):
+                if one == attribute and isinstance(other, Literal):
                     return frozenset({other.value} if isinstance(other.value, str) else ())
             return None
-        case Membership(operand, values, negated=False) if operand == _DEVICE_ID:
+        case Membership(operand, values, negated=False) if operand == attribute:
             return frozenset(value for value in values if isinstance(value, str))
         case Both(parts):
-            named = [found for part in parts if (found := named_devices(part)) is not None]
+            named = [found for part in parts if (found := named_values(part, path)) is not None]
             return frozenset.intersection(*named) if named else None
         case Either(parts):
-            each = [named_devices(part) for part in parts]
+            each = [named_values(part, path) for part in parts]
             some = [names for names in each if names is not None]
             return frozenset[str]().union(*some) if len(some) == len(each) else None
         case _:
             return None
+
+
+def attributes_of(condition: Expression | None) -> frozenset[tuple[str, ...]]:
+    """Return the path of every attribute in a condition."""
+    match condition:
+        case None | Literal():
+            return frozenset()
+        case Attribute(path):
+            return frozenset({path})
+        case Binary(_, left, right):
+            return attributes_of(left) | attributes_of(right)
+        case Membership(operand, _, _) | Negation(operand):
+            return attributes_of(operand)
+        case Both(parts) | Either(parts) | Call(_, parts):
+            return frozenset[tuple[str, ...]]().union(*(attributes_of(part) for part in parts))
+        case _:
+            assert_never(condition)

@@ -5,7 +5,10 @@ Who may call is decided before; paths and methods are known to the front-ends. R
 
 from dataclasses import dataclass
 
+from homeport.clock import Clock
+from homeport.hub.configurations import ConfigurationStore, Deployer
 from homeport.hub.files import Files
+from homeport.hub.jobs import ScheduledJobs
 from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
 from homeport.hub.model import FeedbackRecord, FileNotification
@@ -13,8 +16,12 @@ from homeport.hub.notice_documents import feedback_document, file_document
 from homeport.hub.notices import Feedback
 from homeport.hub.registry import Registry
 from homeport.hub.service.bulk import BulkResponder
+from homeport.hub.service.configurations import ConfigurationsResponder
 from homeport.hub.service.devices import DevicesResponder
+from homeport.hub.service.digital_twins import DigitalTwinsResponder
 from homeport.hub.service.file_settings import FileSettingsResponder
+from homeport.hub.service.jobs import JobsResponder
+from homeport.hub.service.keys import KeysResponder
 from homeport.hub.service.methods import MethodsResponder
 from homeport.hub.service.modules import ModulesResponder
 from homeport.hub.service.notices import NoticesResponder
@@ -34,9 +41,13 @@ class Service:
     devices: DevicesResponder
     modules: ModulesResponder
     bulk: BulkResponder
+    keys: KeysResponder
     twins: TwinsResponder
     methods: MethodsResponder
+    digital_twins: DigitalTwinsResponder
     queries: QueriesResponder
+    jobs: JobsResponder
+    configurations: ConfigurationsResponder
     statistics: StatisticsResponder
     feedback: NoticesResponder[FeedbackRecord]
     file_notifications: NoticesResponder[FileNotification]
@@ -51,6 +62,10 @@ class Service:
         methods: Methods,
         messages: Messages,
         sessions: Sessions,
+        jobs: ScheduledJobs,
+        configurations: ConfigurationStore,
+        deployer: Deployer,
+        clock: Clock,
         feedback: Feedback,
         files: Files,
     ) -> "Service":
@@ -58,9 +73,13 @@ class Service:
             devices=DevicesResponder(registry, messages),
             modules=ModulesResponder(registry, messages),
             bulk=BulkResponder(registry, twins),
+            keys=KeysResponder(registry),
             twins=TwinsResponder(twins, messages),
             methods=MethodsResponder(registry, methods),
-            queries=QueriesResponder(registry, messages),
+            digital_twins=DigitalTwinsResponder(registry, twins, methods),
+            queries=QueriesResponder(registry, messages, jobs),
+            jobs=JobsResponder(jobs, clock),
+            configurations=ConfigurationsResponder(configurations, deployer, registry, clock),
             statistics=StatisticsResponder(registry, sessions),
             feedback=NoticesResponder(feedback, feedback_document),
             file_notifications=NoticesResponder(files.notifications, file_document),

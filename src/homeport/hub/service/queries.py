@@ -5,26 +5,26 @@ condition names are read alone. What a row shows of a connection is as fresh as 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from homeport.hub import translate
+from homeport.hub.jobs import ScheduledJobs
+from homeport.hub.jobs.translate import device_job_document
 from homeport.hub.messages import Messages
-from homeport.hub.model import Device
-from homeport.hub.query import Aggregation, Query, QueryError, Source, holds, named_devices, parse, project
+from homeport.hub.query import Aggregation, Query, QueryError, Source, holds, named_values, parse, project
 from homeport.hub.registry import Registry
 from homeport.hub.reply import Reply
+from homeport.hub.selection import Selection, select
 from homeport.hub.service.bodies import answer, continued, page_size, read
 from homeport.paging import encode_token
 from homeport.wire import hub_service as wire
 
 _SCANNED = 500
-"""Devices read and judged before others get their turn."""
-_MAX_NAMED = 1000
-"""A condition that names more devices is answered by looking at all."""
+"""Parts of jobs read at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +41,10 @@ class Rows:
 
 
 class QueriesResponder:
-    def __init__(self, registry: Registry, messages: Messages) -> None:
+    def __init__(self, registry: Registry, messages: Messages, jobs: ScheduledJobs) -> None:
         self._registry = registry
         self._messages = messages
+        self._jobs = jobs
 
     async def query(self, body: bytes, *, max_items: str | None, continuation: str | None) -> Reply:
         text = read(wire.query_decoder, body).query
@@ -55,15 +56,15 @@ class QueriesResponder:
     async def _run(self, text: str, *, after: str | None, limit: int) -> Rows:
         """Answer a query's page of up to `limit` rows. Raises QueryError."""
         query = parse(text)
-        if query.source is Source.JOBS:
-            raise QueryError(f"This server has no {query.source.value} yet; there are devices and devices.modules.")
         place, told = _continued(after)
         if query.top is not None:
             limit = min(limit, query.top - told)
+        if query.source is Source.JOBS:
+            return await self._device_jobs(query, place, told, limit)
         if query.aggregates:
             return await self._aggregate(query, told, limit)
         rows: list[Any] = []
-        async for device, document in self._found(query, place):
+        async for device, document in select(self._registry, Selection(query.source, query.condition), place):
             if len(rows) == limit:
                 more = query.top is None or told + len(rows) < query.top
                 return await self._rows(query, rows, f"{place} {told + len(rows)}" if more else None)
@@ -85,7 +86,7 @@ class QueriesResponder:
     async def _aggregate(self, query: Query, told: int, limit: int) -> Rows:
         """Make all groups, and tell those of this page: groups are few, documents many."""
         aggregation = Aggregation(query)
-        async for _, document in self._found(query, ""):
+        async for _, document in select(self._registry, Selection(query.source, query.condition), ""):
             aggregation.add(document)
         rows = list(aggregation.rows())
         total = len(rows) if query.top is None else min(len(rows), query.top)
@@ -93,33 +94,28 @@ class QueriesResponder:
         end = told + len(page)
         return Rows(item_type="Raw", documents=page, after=f" {end}" if end < total else None)
 
-    async def _found(self, query: Query, place: str) -> AsyncIterator[tuple[Device, dict[str, Any]]]:
-        modules = query.source is Source.MODULES
-        # A module's device does not say which of its modules are meant.
-        named = None if modules else named_devices(query.condition)
-        all_of_them = named is None or len(named) > _MAX_NAMED
-        devices = self._all(place, modules=modules) if named is None or all_of_them else self._named(named, place)
-        async for device in devices:
-            document = msgspec.to_builtins(translate.twin_document(device))
-            if holds(query.condition, document):
-                yield device, document
-
-    async def _all(self, place: str, *, modules: bool) -> AsyncIterator[Device]:
-        after: str | None = place or None
+    async def _device_jobs(self, query: Query, place: str, told: int, limit: int) -> Rows:
+        """Tell what jobs did with devices. A place is `{job}/{device}`: no job's id has a slash."""
+        named = named_values(query.condition, ("jobId",))
+        job_id, _, device_id = place.partition("/")
+        after = (job_id, device_id) if place else None
+        rows: list[Any] = []
         while True:
-            page = await self._registry.page(after=after, limit=_SCANNED, modules=modules)
-            for device in page.items:
-                yield device
-            after = page.after
-            if after is None:
-                return
+            parts = await self._jobs.device_page(after=after, limit=_SCANNED, job_ids=named)
+            for part in parts:
+                document = device_job_document(part)
+                if not holds(query.condition, msgspec.json.decode(msgspec.json.encode(document))):
+                    continue
+                if len(rows) == limit:
+                    more = query.top is None or told + len(rows) < query.top
+                    place = f"{place} {told + len(rows)}" if more else ""
+                    return Rows(item_type="DeviceJob", documents=rows, after=place or None)
+                rows.append(document)
+                place = f"{part.job_id}/{part.device_id}"
+            if len(parts) < _SCANNED:
+                return Rows(item_type="DeviceJob", documents=rows, after=None)
+            after = (parts[-1].job_id, parts[-1].device_id)
             await asyncio.sleep(0)
-
-    async def _named(self, names: frozenset[str], place: str) -> AsyncIterator[Device]:
-        for name in sorted(name for name in names if name > place):
-            device = await self._registry.find(name)
-            if device is not None:
-                yield device
 
 
 def _continued(after: str | None) -> tuple[str, int]:

@@ -9,6 +9,7 @@ import pytest
 
 from homeport.client import NotFoundError, UnauthorizedError
 from homeport.client._sync.hub_registry import HubRegistryClient
+from homeport.client.hub_models import FileUploadChanges
 from homeport.client.telemetry import ConnectionChange, TelemetryMessage
 from tests.unit.client.scripted import ScriptedService, Step
 
@@ -159,3 +160,32 @@ def test_a_refused_stream(server_context: ssl.SSLContext, ca_file: Path) -> None
     service = ScriptedService([Step(method="GET", path=path, status=401, body=body)], server_context)
     with service, pytest.raises(UnauthorizedError, match="HubUnauthorized"), client(service, ca_file) as hub:
         assert list(hub.telemetry_stream(telemetry=False)) == []
+
+
+def test_where_files_go(server_context: ssl.SSLContext, ca_file: Path) -> None:
+    answer = {
+        "enabled": True,
+        "storage": "built-in",
+        "containerUrl": "https://h/uploads?sig=secret",
+        "sasLifeInSeconds": 60,
+        "notifications": False,
+    }
+    path = f"/fileUpload{VERSION}"
+    changed = {"enabled": False, "container": None}
+    service = ScriptedService(
+        [
+            Step(method="GET", path=path, body=answer),
+            Step(method="PUT", path=path, body=answer | {"enabled": False}, expects=changed),
+        ],
+        server_context,
+    )
+    with service, client(service, ca_file) as hub:
+        told = hub.file_upload()
+        assert (told.storage, told.sas_life_in_seconds, told.container_url) == (
+            "built-in",
+            60,
+            "https://h/uploads?sig=secret",
+        )
+        assert "secret" not in repr(told)
+        changes = FileUploadChanges(enabled=False, container=None)
+        assert not (hub.set_file_upload(changes)).enabled

@@ -2,7 +2,7 @@ from homeport.dps.administration import PoliciesResponder
 from homeport.dps.frontends.admin.resource import AdminRequest, Calls
 from homeport.security.policies import DpsRight
 
-_CONFIG = DpsRight.SERVICE_CONFIG
+_CONFIG, _READ = DpsRight.SERVICE_CONFIG, DpsRight.SERVICE_CONFIG_READ
 
 
 class PoliciesResource:
@@ -18,10 +18,10 @@ class PoliciesResource:
         if_match = request.headers.get("if-match")
         match request.path:
             case ["policies"]:
-                return {"GET": (_CONFIG, lambda: responder.list(tracking_id))}
+                return {"GET": (_READ, lambda: responder.list(tracking_id))}
             case ["policies", name]:
                 return {
-                    "GET": (_CONFIG, lambda: responder.get(name, tracking_id)),
+                    "GET": (_READ, lambda: responder.get(name, tracking_id)),
                     "PUT": (_CONFIG, lambda: responder.create(name, body, by)),
                     "PATCH": (_CONFIG, lambda: responder.change(name, body, if_match, by)),
                     "DELETE": (_CONFIG, lambda: responder.delete(name, if_match, by)),

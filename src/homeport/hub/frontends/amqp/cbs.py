@@ -23,6 +23,8 @@ from homeport.proto.amqp import (
 )
 from homeport.security.ip_filter import Door
 
+MAX_LINKS: Final = 32
+"""To `$cbs` on one connection: two for most clients, whoever they are."""
 MAX_REQUEST_BYTES: Final = 16 * 1024
 
 _STATUS_CODE: Final = "status-code"
@@ -47,17 +49,20 @@ class CbsLinks:
     def __init__(self, connection: HubConnection) -> None:
         self._connection = connection
         self._ways_back: list[AmqpSender] = []
+        self._links: set[AmqpReceiver | AmqpSender] = set()
 
     @property
     def active(self) -> bool:
         return False
 
     async def attach_receiver(self, link: AmqpReceiver, path: Path) -> LinkTerms | Error:
-        del link, path
+        del path
+        self._add(link)
         return LinkTerms(max_message_size=MAX_REQUEST_BYTES)
 
     async def attach_sender(self, link: AmqpSender, path: Path) -> LinkTerms | Error:
         del path
+        self._add(link)
         self._ways_back.append(link)
         return LinkTerms()
 
@@ -86,6 +91,7 @@ class CbsLinks:
 
     async def detached(self, link: AmqpReceiver | AmqpSender, error: Error | None) -> None:
         del error
+        self._links.discard(link)
         self._ways_back = [each for each in self._ways_back if each is not link]
 
     async def review(self) -> None:
@@ -93,6 +99,11 @@ class CbsLinks:
 
     async def closed(self) -> None:
         """Do nothing: tokens end with the connection."""
+
+    def _add(self, link: AmqpReceiver | AmqpSender) -> None:
+        if len(self._links) >= MAX_LINKS:
+            raise HubError(HubCode.THROTTLED, f"At most {MAX_LINKS} links to $cbs on one connection.")
+        self._links.add(link)
 
     def _way_back(self, link: AmqpReceiver) -> AmqpSender | None:
         """Find the newest link of the same session."""

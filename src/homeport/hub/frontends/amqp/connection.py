@@ -25,6 +25,8 @@ Allows = Callable[[Peer, Door], bool]
 
 UNPROVEN: Final = timedelta(seconds=60)
 """How long a connection may last on which nothing is proven and no link but `$cbs` is open (contract hub.md 15.2)."""
+UNJUDGED: Final = timedelta(hours=1)
+"""The same with a client certificate: it is judged at the first link, which Node opens to send something."""
 
 
 class LinkHandler(Protocol):
@@ -108,7 +110,8 @@ class HubConnection:
         self._joined: dict[int, LinkHandler] = {}
         """By the position of the space."""
         self._links: dict[AmqpReceiver | AmqpSender, LinkHandler] = {}
-        self._unproven_until = clock.now() + UNPROVEN
+        self._patience = UNJUDGED if peer.chain else UNPROVEN
+        self._unproven_until = clock.now() + self._patience
         self._tokens_changed = asyncio.Event()
         self._watching = False
 
@@ -145,6 +148,12 @@ class HubConnection:
             self.run(self._watch())
         await self._review()
         return None
+
+    def turn_out(self) -> None:
+        """End the connection if it has used a door of the IP filter that is closed to it now."""
+        doors = {self._spaces[position].door for position in self._joined}
+        if any(door is not None and not self._allows(self.peer, door) for door in doors):
+            self.close(unauthorized("Unauthorized"))
 
     # ------------------------------------------------------------ for the loop
 
@@ -208,7 +217,7 @@ class HubConnection:
 
     def _note_use(self) -> None:
         if not self._in_use:
-            self._unproven_until = self._clock.now() + UNPROVEN
+            self._unproven_until = self._clock.now() + self._patience
 
     def _find(self, link: AmqpReceiver | AmqpSender) -> tuple[LinkHandler, Path] | Error:
         path = read_path(link.address)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+from weakref import WeakSet
 
 from homeport.hub.authentication import Refused
 from homeport.hub.device_side import DeviceSide
@@ -39,6 +40,7 @@ class HubAmqpFrontEnd:
         self._side = side
         self._judge = TokenJudge(side)
         self._allows = allows
+        self._connections: WeakSet[HubConnection] = WeakSet()
         self._spaces: Sequence[AddressSpace] = (CbsNode(), *spaces)
 
     def owns(self, opening: AmqpOpening) -> bool | None:
@@ -77,7 +79,13 @@ class HubAmqpFrontEnd:
         handler = HubConnection(self._judge, proofs, peer, connection, self._spaces, self._allows, self._side.clock)
         if isinstance(identity, HeldToken) and await handler.hold(identity) is not None:
             return unauthorized("The token was not taken.")
+        self._connections.add(handler)
         return handler
+
+    def turn_out(self) -> None:
+        """End the connections that the IP filter has closed a door to."""
+        for connection in tuple(self._connections):
+            connection.turn_out()
 
     def _is_ours(self, identity: str) -> bool:
         match = _SERVICE_USER.fullmatch(identity) or _DEVICE_USER.fullmatch(identity)

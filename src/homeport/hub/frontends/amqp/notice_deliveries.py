@@ -43,8 +43,8 @@ class NoticeDeliveries(Generic[N]):
         self._start = run
         self._clock = clock
         self._wake = asyncio.Event()
-        self._held: set[str] = set()
-        """Tokens of batches without an outcome."""
+        self._held: dict[str, Awaitable[DeliveryState | None] | None] = {}
+        """Batches without an outcome, by token, with what yields it once they are sent."""
         self._over = False
 
     def start(self) -> None:
@@ -56,11 +56,12 @@ class NoticeDeliveries(Generic[N]):
         self._wake.set()
 
     async def close(self) -> None:
-        """Deliver nothing more, and give back what has no outcome; may be called again after it was interrupted."""
+        """Deliver nothing more; settle what has an outcome, and give back the rest. May be called again."""
         self._over = True
         self._wake.set()
-        for token in tuple(self._held):
-            await self._settle(token, Settlement.ABANDON)
+        for token, sent in tuple(self._held.items()):
+            told = sent.result() if isinstance(sent, asyncio.Future) and sent.done() and not sent.cancelled() else None
+            await self._settle(token, _settlement(told))
 
     async def _run(self) -> None:
         while not self._over:
@@ -80,7 +81,7 @@ class NoticeDeliveries(Generic[N]):
         if batch is None:
             return False
         token = str(batch.token)
-        self._held.add(token)
+        self._held[token] = None
         if self._over:
             await self._settle(token, Settlement.ABANDON)
             return False
@@ -92,6 +93,7 @@ class NoticeDeliveries(Generic[N]):
             _log.warning("hub %s: a receiver cannot take what it is told: %s", self._notices.hub, fault)
             await self._settle(token, Settlement.ABANDON)
             return False
+        self._held[token] = sent
         self._start(self._finish(token, tag, sent))
         return True
 
@@ -99,21 +101,21 @@ class NoticeDeliveries(Generic[N]):
         state = await sent
         if state is None and self._link.attached.snd_settle_mode is SenderSettleMode.SETTLED:
             state = ACCEPTED  # the client wants no part in it
-        elif state is None and self._over:
-            return  # `close` gives it back
+        elif self._over:
+            return  # `close` settles it, or gives it back
         lost = await self._settle(token, _settlement(state))
         self._link.settle(tag, state or ACCEPTED if lost is None else Rejected(error=link_error(lost)))
         self._wake.set()
 
     async def _settle(self, token: str, settlement: Settlement) -> HubError | None:
+        lost: HubError | None = None
         try:
             await self._notices.settle(token, settlement)
         except HubError as error:
             _log.info("hub %s: a batch was not settled: %s", self._notices.hub, error.message)
-            return error
-        finally:
-            self._held.discard(token)
-        return None
+            lost = error
+        self._held.pop(token, None)  # not when it was interrupted: `close` sees to it then
+        return lost
 
 
 def _settlement(state: DeliveryState | None) -> Settlement:

@@ -35,6 +35,8 @@ class DevicesResource:
                 return calls
             case ("devices", device_id, word) if word.lower() == "modules":
                 return {"GET": call(READ, lambda _: modules.list(device_id))}
+            case ("devices", keys, word) if (keys.lower(), word.lower()) == ("keys", "regenerate"):
+                return {"POST": call_with_body(WRITE, lambda _, body: self._service.keys.regenerate(body))}
             case ("devices", device_id, word, module_id) if word.lower() == "modules":
                 return {
                     "GET": call(READ, lambda _: modules.get(device_id, module_id)),

@@ -13,8 +13,11 @@ from aiohttp import web
 from homeport.clock import Clock
 from homeport.hub.authentication import Audience, Reason, Refused, authorize_service
 from homeport.hub.errors import HubCode, HubError
+from homeport.hub.frontends.service.configurations import ConfigurationsResource
 from homeport.hub.frontends.service.devices import DevicesResource
+from homeport.hub.frontends.service.digital_twins import DigitalTwinsResource
 from homeport.hub.frontends.service.file_settings import FileSettingsResource
+from homeport.hub.frontends.service.jobs import JobsResource
 from homeport.hub.frontends.service.notices import NoticesResource
 from homeport.hub.frontends.service.resource import Call, Request, Resource, Target, is_of_devices
 from homeport.hub.frontends.service.statistics import StatisticsResource
@@ -56,6 +59,9 @@ class ServiceFrontEnd:
         self._resources: tuple[Resource, ...] = (
             DevicesResource(service),
             TwinsResource(service),
+            JobsResource(service.jobs),
+            DigitalTwinsResource(service.digital_twins),
+            ConfigurationsResource(service.configurations),
             StatisticsResource(service.statistics),
             NoticesResource(service),
             FileSettingsResource(service.file_settings),

@@ -1,0 +1,242 @@
+"""Runs the scheduled jobs of one hub that are due (contract hub.md 9).
+
+A job is leased, so that one of several processes runs it, and everything is noted as it happens, so that another goes
+on where a dead one stopped. A twin update that a dead runner had begun is made again: its result is the same. A method
+it had called is not called again: its part fails, and says that nobody knows what became of it.
+"""
+
+import asyncio
+import logging
+from dataclasses import replace
+from datetime import timedelta
+
+from homeport.clock import Clock
+from homeport.hub.errors import HubCode, HubError
+from homeport.hub.invocation import invoke
+from homeport.hub.jobs.ports import JobStore
+from homeport.hub.methods import Methods
+from homeport.hub.model import (
+    DeviceJob,
+    DeviceJobStatus,
+    Job,
+    JobAnswer,
+    JobFault,
+    JobStatus,
+    MethodRequest,
+    TwinUpdate,
+)
+from homeport.hub.registry import Registry
+from homeport.hub.selection import read_selection, select
+from homeport.hub.twins import Twins
+from homeport.security.policies import Random
+
+JOBS_AT_ONCE = 10
+"""Jobs that one process runs at a time; others wait (contract hub.md 23)."""
+DEVICES_AT_ONCE = 20
+"""Devices of one job that are worked for at a time."""
+LEASE = timedelta(seconds=30)
+HISTORY = timedelta(days=30)
+
+POLL_SECONDS = 1.0
+_EXPIRE_SECONDS = 3600.0
+_ADDED_AT_ONCE = 500
+
+INTERRUPTED = JobFault(
+    code="JobInterrupted",
+    description="The server stopped while the method was being called; whether the device carried it out is unknown.",
+)
+OUT_OF_TIME = JobFault(code="JobExecutionTimeExceeded", description="The job's execution time was over.")
+
+_log = logging.getLogger(__name__)
+
+
+class JobRunner:
+    """Looks for jobs that are due, and works them off."""
+
+    def __init__(
+        self,
+        *,
+        hub: str,
+        store: JobStore,
+        registry: Registry,
+        twins: Twins,
+        methods: Methods,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self._hub = hub
+        self._store = store
+        self._registry = registry
+        self._twins = twins
+        self._methods = methods
+        self._clock = clock
+        self._owner = random(16).hex()
+        self._wake = asyncio.Event()
+        self._running = 0
+
+    def wake(self) -> None:
+        """Look for work now: a job was created, or one has ended."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Run what is due until cancelled; what is under way then is left to whoever takes the lease next."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._expire())
+            while True:
+                self._wake.clear()
+                if self._running < JOBS_AT_ONCE and (job := await self._claim()) is not None:
+                    self._running += 1
+                    tasks.create_task(self._work(job))
+                    continue
+                try:
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+
+    async def _claim(self) -> Job | None:
+        now = self._clock.now()
+        try:
+            return await self._store.claim(now=now, owner=self._owner, until=now + LEASE)
+        except Exception:
+            _log.exception("hub %s: could not look for jobs; trying again", self._hub)
+            return None
+
+    async def _work(self, job: Job) -> None:
+        """Work a job off under its lease. After a fault of ours the lease runs out, and then it goes on."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                lease = tasks.create_task(self._keep_lease(job.job_id))
+                try:
+                    await self._carry(job)
+                finally:
+                    lease.cancel()
+        except* _LeaseLostError:
+            _log.info("hub %s: job %s was ended or is another's", self._hub, job.job_id)
+        except* Exception:
+            _log.exception("hub %s: job %s stopped; trying again", self._hub, job.job_id)
+        finally:
+            self._running -= 1
+            self.wake()
+
+    async def _keep_lease(self, job_id: str) -> None:
+        """Renew the lease in time. Raises _LeaseLostError when a job that is ours no more must be let go."""
+        while True:
+            await self._clock.sleep(LEASE.total_seconds() / 3)
+            if not await self._store.renew(job_id, owner=self._owner, until=self._clock.now() + LEASE):
+                raise _LeaseLostError
+
+    async def _carry(self, job: Job) -> None:
+        if job.deadline is None:
+            job = replace(
+                job, status=JobStatus.RUNNING, deadline=self._clock.now() + timedelta(seconds=job.max_seconds)
+            )
+            await self._save(job)
+        if not job.has_targets:
+            try:
+                await self._add_targets(job)
+            except HubError as error:
+                await self._finish(job, JobStatus.FAILED, error.message)
+                return
+            job = replace(job, has_targets=True)
+            await self._save(job)
+        if await self._in_time(job):
+            await self._finish(job, JobStatus.COMPLETED, None)
+        else:
+            await self._finish(job, JobStatus.FAILED, OUT_OF_TIME.description)
+
+    async def _in_time(self, job: Job) -> bool:
+        """Do every device's part; False if the time was over before."""
+        assert job.deadline is not None, "set before the first part"
+        seconds = (job.deadline - self._clock.now()).total_seconds()
+        if seconds <= 0:
+            return False
+        async with asyncio.TaskGroup() as tasks:
+            alarm = tasks.create_task(self._clock.sleep(seconds))
+            work = tasks.create_task(self._do_parts(job))
+            await asyncio.wait((alarm, work), return_when=asyncio.FIRST_COMPLETED)
+            in_time = work.done()
+            alarm.cancel()
+            work.cancel()
+        return in_time
+
+    async def _add_targets(self, job: Job) -> None:
+        """Note which devices the job is for. Raises HubError for a condition that cannot be judged."""
+        parts: list[DeviceJob] = []
+        now = self._clock.now()
+        async for device, _ in select(self._registry, read_selection(job.condition), ""):
+            parts.append(
+                DeviceJob(
+                    job_id=job.job_id,
+                    device_id=device.identity.device_id,
+                    job_type=job.job_type,
+                    status=DeviceJobStatus.PENDING,
+                    created_at=now,
+                    updated_at=now,
+                )
+            )
+            if len(parts) == _ADDED_AT_ONCE:
+                await self._store.add_devices(parts)
+                parts = []
+        await self._store.add_devices(parts)
+
+    async def _do_parts(self, job: Job) -> None:
+        for part in await self._store.interrupted(job.job_id):
+            if isinstance(job.task, TwinUpdate):
+                await self._do(job, part)
+            else:
+                await self._store.end_device(self._ended(part, fault=INTERRUPTED))
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(DEVICES_AT_ONCE):
+                tasks.create_task(self._do_some(job))
+
+    async def _do_some(self, job: Job) -> None:
+        while (part := await self._store.begin_device(job.job_id, now=self._clock.now())) is not None:
+            await self._do(job, part)
+
+    async def _do(self, job: Job, part: DeviceJob) -> None:
+        """Do one device's part and note what came of it."""
+        answer = None
+        try:
+            match job.task:
+                case TwinUpdate(tags=tags, desired=desired):
+                    await self._twins.patch(part.device_id, tags=tags, desired=desired, expected_version=None)
+                case MethodRequest():
+                    said = await invoke(self._registry, self._methods, part.device_id, job.task)
+                    answer = JobAnswer(status=said.status, payload=said.payload)
+        except HubError as error:
+            ended = self._ended(part, fault=JobFault(code=error.code.wire_name, description=error.message))
+        except Exception:
+            _log.exception("hub %s: job %s failed with device %s", self._hub, job.job_id, part.device_id)
+            fault = JobFault(code=HubCode.SERVER_ERROR.wire_name, description="The server failed; its log has details.")
+            ended = self._ended(part, fault=fault)
+        else:
+            ended = self._ended(part, answer=answer)
+        await self._store.end_device(ended)
+
+    def _ended(self, part: DeviceJob, *, answer: JobAnswer | None = None, fault: JobFault | None = None) -> DeviceJob:
+        now = self._clock.now()
+        status = DeviceJobStatus.COMPLETED if fault is None else DeviceJobStatus.FAILED
+        return replace(part, status=status, ended_at=now, updated_at=now, answer=answer, fault=fault)
+
+    async def _save(self, job: Job) -> None:
+        if not await self._store.save(job, owner=self._owner):
+            raise _LeaseLostError
+
+    async def _finish(self, job: Job, status: JobStatus, failure: str | None) -> None:
+        ended = replace(job, status=status, failure=failure, ended_at=self._clock.now())
+        rest = OUT_OF_TIME if status is JobStatus.FAILED else None
+        if not await self._store.finish(ended, owner=self._owner, rest=rest):
+            raise _LeaseLostError
+
+    async def _expire(self) -> None:
+        while True:
+            try:
+                await self._store.expire(ended_before=self._clock.now() - HISTORY)
+            except Exception:
+                _log.exception("hub %s: old jobs could not be removed; trying again", self._hub)
+            await self._clock.sleep(_EXPIRE_SECONDS)
+
+
+class _LeaseLostError(Exception):
+    """The job was ended, or another runner has it."""

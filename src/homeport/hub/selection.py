@@ -1,0 +1,83 @@
+"""Finds the devices or modules that a condition selects, in order of their id (contract hub.md 8.2, 9.1, 11.1).
+
+Documents are judged one by one, with room for others in between; only devices that the condition names are read alone.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from homeport.hub import translate
+from homeport.hub.model import Device
+from homeport.hub.query import Source, holds, named_devices, parse_condition
+from homeport.hub.query.syntax import Expression
+from homeport.hub.registry import Registry
+
+_SCANNED = 500
+"""Devices read and judged before others get their turn."""
+_MAX_NAMED = 1000
+"""A condition that names more devices is answered by looking at all."""
+
+_FROM = re.compile(
+    r"\s*FROM\s+devices(?P<modules>\.modules)?(?:\s+WHERE\s+(?P<condition>.*)|\s*)", re.IGNORECASE | re.DOTALL
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is looked through, and what must hold; None selects everything."""
+
+    source: Source
+    condition: Expression | None
+
+
+def read_selection(text: str) -> Selection:
+    """Read a condition over devices, or `FROM devices.modules WHERE …` over modules. Raises QueryError."""
+    match = _FROM.fullmatch(text)
+    if match is None:
+        return Selection(Source.DEVICES, parse_condition(text))
+    source = Source.MODULES if match["modules"] else Source.DEVICES
+    return Selection(source, parse_condition(match["condition"] or "", source))
+
+
+def bare_condition(text: str) -> str:
+    """Return what can stand behind WHERE for a target condition: none selects nothing, `*` everything."""
+    match = _FROM.fullmatch(text)
+    condition = (text if match is None else match["condition"] or "*").strip()
+    return {"": "false", "*": "true"}.get(condition, condition)
+
+
+async def select(registry: Registry, selection: Selection, after: str) -> AsyncIterator[tuple[Device, dict[str, Any]]]:
+    """Yield what is selected behind the id `after`, each with the document it was judged by."""
+    modules = selection.source is Source.MODULES
+    # A module's device does not say which of its modules are meant.
+    named = None if modules else named_devices(selection.condition)
+    everything = named is None or len(named) > _MAX_NAMED
+    devices = _all(registry, after, modules=modules) if named is None or everything else _named(registry, named, after)
+    async for device in devices:
+        document = msgspec.to_builtins(translate.twin_document(device))
+        if holds(selection.condition, document):
+            yield device, document
+
+
+async def _all(registry: Registry, place: str, *, modules: bool) -> AsyncIterator[Device]:
+    after: str | None = place or None
+    while True:
+        page = await registry.page(after=after, limit=_SCANNED, modules=modules)
+        for device in page.items:
+            yield device
+        after = page.after
+        if after is None:
+            return
+        await asyncio.sleep(0)
+
+
+async def _named(registry: Registry, names: frozenset[str], place: str) -> AsyncIterator[Device]:
+    for name in sorted(name for name in names if name > place):
+        device = await registry.find(name)
+        if device is not None:
+            yield device
