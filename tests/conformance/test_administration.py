@@ -26,6 +26,7 @@ from homeport.client import (
 )
 from homeport.client import IndividualEnrollment as Enrollment
 from homeport.client import ProvisioningServiceClient as OurClient
+from tests.certificates import make_certificate
 from tests.conformance.conftest import Service
 from tests.conformance.test_node import run
 from tests.conformance.test_python_provisioning import symmetric_key, unique
@@ -33,6 +34,15 @@ from tests.conformance.test_python_provisioning import symmetric_key, unique
 pytestmark = pytest.mark.conformance
 
 PYTHON = "Python: azure-iothub-provisioningserviceclient"
+
+
+@pytest.fixture(scope="module")
+def authorities(service: Service) -> None:
+    """The CA certificates that groups refer to, `root-1` and `root-2`."""
+    text, ca_file = service.values["HOMEPORT_DPS_CONNECTION_STRING"], service.values["HOMEPORT_CA_FILE"]
+    with HomeportAdminClient.create_from_connection_string(text, ca_file=ca_file) as admin:
+        for name in ("root-1", "root-2"):
+            admin.upload_ca_certificate(name, make_certificate(name, ca=True).pem, verified=True)
 
 
 @pytest.fixture
@@ -111,6 +121,7 @@ def test_queries(operator: ProvisioningServiceClient) -> None:
         wrong.next()
 
 
+@pytest.mark.usefixtures("authorities")
 @pytest.mark.matrix(sdk=PYTHON, feature="groups by CA reference", transport="https")
 def test_groups_by_reference(operator: ProvisioningServiceClient) -> None:
     group_id = unique("ca")
@@ -141,6 +152,7 @@ def test_states(operator: ProvisioningServiceClient, fleet: tuple[str, list[str]
 
 
 @pytest.mark.node
+@pytest.mark.usefixtures("authorities")
 @pytest.mark.matrix(
     sdk="Node: azure-iot-provisioning-service",
     feature="bulk, queries that filter, CA references, registration states",
