@@ -7,17 +7,15 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from homeport.clock import Clock
-from homeport.net.listener import Spawn
+from homeport.net.conversations import ConversationServer
 from homeport.net.mqtt_outbox import Outbox
 from homeport.net.sites import MqttSession, Sites
 from homeport.net.stream import ByteStream, ConnectionClosedError, Peer
-from homeport.net.tls_stream import TlsStream
 from homeport.proto.mqtt import (
     DEFAULT_MAX_CONNECT_SIZE,
     DEFAULT_MAX_PACKET_SIZE,
@@ -63,45 +61,12 @@ class MqttLimits:
     """How long messages already received may still be handled after the end of the connection."""
 
 
-class MqttServer:
-    """Speaks MQTT 3.1.1 on any stream; a Service for a listener, and the protocol inside a WebSocket."""
+class MqttServer(ConversationServer):
+    """Speaks MQTT 3.1.1 on any stream."""
 
     def __init__(self, sites: Sites, clock: Clock, limits: MqttLimits | None = None) -> None:
-        self._sites = sites
-        self._clock = clock
-        self._limits = limits or MqttLimits()
-        self._conversations: set[_Conversation] = set()
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    def protocol(self, spawn: Spawn) -> asyncio.Protocol:
-        return TlsStream(lambda stream: spawn(self.serve(stream)))
-
-    async def serve(self, stream: ByteStream, host: str | None = None) -> None:
-        """Talk with one client to the end; `host` is the HTTP `Host` it came by, if any."""
-        conversation = _Conversation(stream, host, self._sites, self._clock, self._limits)
-        self._conversations.add(conversation)
-        self._idle.clear()
-        try:
-            await conversation.hold()
-        finally:
-            self._conversations.discard(conversation)
-            if not self._conversations:
-                self._idle.set()
-
-    def turn_out(self, allowed: Callable[[str], bool]) -> None:
-        """Close the connections of addresses that are not allowed any more."""
-        for conversation in tuple(self._conversations):
-            if not allowed(conversation.peer.remote.host):
-                conversation.close()
-
-    async def finish(self, grace: float) -> None:
-        """Close all connections: MQTT clients never finish by themselves, but they come back."""
-        for conversation in tuple(self._conversations):
-            conversation.close()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(grace):
-                await self._idle.wait()
+        allowed = limits or MqttLimits()
+        super().__init__(lambda stream, host: _Conversation(stream, host, sites, clock, allowed))
 
 
 class _Conversation:
@@ -330,6 +295,10 @@ class _Conversation:
         self._handler_done.set()
         if self._patience is not None and not self._patience.expired():
             self._patience.reschedule(self._loop.time())
+
+    def drain(self) -> None:
+        """MQTT 3.1.1 has no word for it: the connection ends."""
+        self.close()
 
     async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
         try:
