@@ -1,5 +1,6 @@
 """Cloud-to-device messages from the queue to a device over MQTT (contract hub.md 13.5, 13.10, 19)."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from homeport.hub.hubs import Hubs, ServedHub
 from homeport.hub.messages import MAX_BYTES, MAX_DELIVERIES, MAX_QUEUED
 from homeport.hub.model import CloudMessage, DeviceStatus, SasAuthentication
 from homeport.hub.registry import IdentityWrite
-from homeport.proto.mqtt import PubAck, Publish, Unsubscribe
+from homeport.proto.mqtt import Disconnect, PubAck, Publish, Unsubscribe
 from tests.unit.hub.clients import Device, RestClient, device_token, dialled
 from tests.unit.hub.conftest import Line, MakeHubs, ManualClock, running, settle, until
 
@@ -87,6 +88,28 @@ async def test_what_was_not_acknowledged_comes_again(device: Device, hub: Served
         assert [(m.payload, m.dup) for m in (first, second)] == [(b"again", True), (b"later", True)]
         back.say(PubAck(packet_id=first.packet_id), PubAck(packet_id=second.packet_id))
         await drained(hub)
+
+
+async def test_acknowledged_and_gone_at_once_is_done(
+    device: Device, hub: ServedHub, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of the connection interrupts the work beside it; what it had learnt must not be lost."""
+    whole, begun = hub.messages.settle, asyncio.Event()
+
+    async def interrupted(*arguments: Any) -> None:
+        monkeypatch.setattr(hub.messages, "settle", whole)
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(hub.messages, "settle", interrupted)
+    await device.connect("d1", TOKEN)
+    await device.subscribe(BOUND)
+    await send(hub, clock)
+    first = await device.expect(Publish)
+    device.say(PubAck(packet_id=first.packet_id))
+    await begun.wait()
+    device.say(Disconnect())
+    await drained(hub)
 
 
 async def test_a_new_connection_takes_over_what_the_old_one_held(

@@ -29,7 +29,8 @@ class Deliveries:
         self._qos: int | None = None
         self._wake = asyncio.Event()
         self._room = asyncio.Semaphore(MAX_UNACKNOWLEDGED)
-        self._held: set[str] = set()
+        self._held: dict[str, Awaitable[bool] | None] = {}
+        """What is being delivered, by the tokens of the locks, and what its acknowledgement comes by."""
         self._started = False
         self._woken = self._wake.set  # one bound method, so that it can be told from another session's
 
@@ -48,10 +49,11 @@ class Deliveries:
         self._messages.forget(self._target, self._woken)
 
     async def close(self) -> None:
-        """Give back what was not acknowledged: the connection has ended."""
+        """Settle what was acknowledged, and give back the rest: the connection has ended."""
         self.stop()
-        for token in tuple(self._held):
-            await self._settle(token, Settlement.ABANDON)
+        for token, sent in tuple(self._held.items()):
+            told = isinstance(sent, asyncio.Future) and sent.done() and not sent.cancelled() and sent.result()
+            await self._settle(token, Settlement.COMPLETE if told else Settlement.ABANDON)
 
     async def _run(self) -> None:
         await self._messages.take_over(self._target)
@@ -64,8 +66,8 @@ class Deliveries:
                 if delivery is None:
                     self._room.release()
                     break
-                self._held.add(delivery.token)
-                self._link.run(self._finish(delivery, self._send(delivery, self._qos)))
+                sent = self._held[delivery.token] = self._send(delivery, self._qos)
+                self._link.run(self._finish(delivery, sent))
 
     def _send(self, delivery: Delivery, qos: int) -> Awaitable[bool] | None:
         """Send a message in its turn; None if no topic can hold its properties."""
@@ -82,13 +84,13 @@ class Deliveries:
                 await self._settle(delivery.token, Settlement.REJECT)
             elif await sent:
                 await self._settle(delivery.token, Settlement.COMPLETE)
-            # Else the connection has ended, and `close` gives the message back.
+            # Else the connection has ended, and `close` sees to the message.
         finally:
             self._room.release()
 
     async def _settle(self, token: str, settlement: Settlement) -> None:
-        self._held.discard(token)
         try:
             await self._messages.settle(self._target, token, settlement)
         except HubError as error:
             _log.info("a message for %s was not settled: %s", quoted(self._target), error.message)
+        self._held.pop(token, None)  # not when it was interrupted: `close` sees to it then
