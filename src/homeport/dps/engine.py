@@ -66,8 +66,11 @@ from homeport.security.explain import quoted
 from homeport.security.x509_request import CertificateRequest
 from homeport.wire.versions import hears_assigning_first
 
-_ROUNDS = 8
-"""How often a record that keeps changing under us is read and decided anew before the device is sent away."""
+_ROUNDS = 16
+"""How often a record that keeps changing under us is read and decided anew before the device is sent away.
+
+A rival costs two: waiting for its turn to end, and finding that another one came first.
+"""
 _LATEST = 8
 
 
