@@ -72,6 +72,7 @@ _ROUNDS = 16
 A rival costs two: waiting for its turn to end, and finding that another one came first.
 """
 _LATEST = 8
+"""Attempts looked at to tell whether a poll has anything new to record; polls that came too soon stand among them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
