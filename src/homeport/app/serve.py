@@ -133,7 +133,11 @@ async def _serve(config: Config, announce: Callable[[Ready], None]) -> None:
 async def _listen(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[int, int, int]:
     guard = parts.protection
 
+    # A hub's services use the ports of its devices; which door is meant shows at each request and link.
+    devices, either = guard.ip_filter.open_to(Door.DEVICES), guard.ip_filter.open_to(Door.DEVICES, Door.SERVICE)
+
     def devices_only(address: str) -> bool:
+        # Counted here: nobody looks again later, as at the ports that serve both.
         return guard.ip_filter.allows(address, Door.DEVICES)
 
     def listener(service: Service, port: int, allows: Callable[[str], bool], *alpn: bytes) -> Listener:
@@ -152,14 +156,11 @@ async def _listen(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[
     web_mqtt, web_amqp = MqttServer(parts.sites, parts.clock), AmqpServer(parts.sites, parts.clock)
     web = HttpServer(parts.sites, web_mqtt, amqp=web_amqp)
     # HTTP/2 would lower-case header names, which the C SDK cannot take (contract hub.md 1.3).
-    https = listener(web, config.https_port, guard.ip_filter.open_to(Door.DEVICES, Door.SERVICE), b"http/1.1")
+    https = listener(web, config.https_port, either, b"http/1.1")
     mqtt = listener(MqttServer(parts.sites, parts.clock), config.mqtt_port, devices_only)
-    # A hub's services use the port of its devices; which door is meant shows at each link.
-    either = guard.ip_filter.open_to(Door.DEVICES, Door.SERVICE)
     amqp = listener(AmqpServer(parts.sites, parts.clock), config.amqp_port, either)
 
     def turn_out() -> None:
-        devices, either = guard.ip_filter.open_to(Door.DEVICES), guard.ip_filter.open_to(Door.DEVICES, Door.SERVICE)
         mqtt.turn_out(devices)
         web_mqtt.turn_out(devices)
         https.turn_out(either)
