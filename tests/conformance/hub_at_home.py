@@ -15,9 +15,10 @@ from homeport.app.hub_files import file_parts
 from homeport.bus import LocalBus
 from homeport.clock import SystemClock
 from homeport.hub.frontends.site import hub_site
-from homeport.hub.hubs import Hubs, ServedHub
+from homeport.hub.hubs import Hubs
 from homeport.hub.model import CloudMessage, DeviceStatus, SasAuthentication
 from homeport.hub.registry import IdentityWrite
+from homeport.hub.served_hub import ServedHub
 from homeport.net.amqp_server import AmqpServer
 from homeport.net.certificates import ServerCertificates
 from homeport.net.http_client import HttpClient

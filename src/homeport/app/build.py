@@ -33,8 +33,9 @@ from homeport.dps.signing_keys import SigningKeyService
 from homeport.errors import Code, HomeportError
 from homeport.hub.frontends.http_admin import TelemetryFrontEnd
 from homeport.hub.frontends.site import hub_site
-from homeport.hub.hubs import Hubs, ServedHub
+from homeport.hub.hubs import Hubs
 from homeport.hub.registry import Registry
+from homeport.hub.served_hub import ServedHub
 from homeport.hublinks.revocation_http import HttpRevocationFetcher
 from homeport.net.http_client import HttpClient
 from homeport.net.sites import Sites

@@ -1,6 +1,6 @@
 """The hubs this Homeport serves: created, found by host name, kept running (contract hub.md 1, 2.1).
 
-Each hub is put together here from its parts. Sockets, sites and certificates are the application's business.
+A hub's parts are put together in `served_hub.py`. Sockets, sites and certificates are the application's business.
 """
 
 import asyncio
@@ -10,25 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from homeport.bus import Bus, HubsChanged
 from homeport.clock import Clock
-from homeport.hub.authentication import Audience
-from homeport.hub.configurations import ConfigurationStore, Deployer
-from homeport.hub.device_files import DeviceFiles
-from homeport.hub.device_side import DeviceSide
+from homeport.hub.configurations import ConfigurationStore
 from homeport.hub.file_ports import FileParts
-from homeport.hub.files import Files
-from homeport.hub.jobs import JobRunner, JobStore, ScheduledJobs
-from homeport.hub.messages import Messages
-from homeport.hub.methods import Methods
+from homeport.hub.jobs import JobStore
 from homeport.hub.model import FeedbackRecord, Hub, Policy
-from homeport.hub.notices import FEEDBACK, Notices
 from homeport.hub.ports import DeviceStore, EventLog, HubStore, MessageStore, NoticeStore
-from homeport.hub.registry import Registry
-from homeport.hub.responder import DeviceResponder
-from homeport.hub.service import Service
-from homeport.hub.service_side import ServiceSide
-from homeport.hub.sessions import Sessions
-from homeport.hub.telemetry import TelemetryStream
-from homeport.hub.twins import Twins
+from homeport.hub.served_hub import ServedHub
 from homeport.security.policies import Random, default_hub_policies
 
 RELOAD_SECONDS = 2.0
@@ -38,121 +25,6 @@ _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,48}[A-Za-z0-9])?")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:]{2,45}")
 
 _log = logging.getLogger(__name__)
-
-
-class ServedHub:
-    """One hub with everything that answers for it."""
-
-    def __init__(
-        self,
-        hub: Hub,
-        *,
-        devices: DeviceStore,
-        messages: MessageStore,
-        jobs: JobStore,
-        configurations: ConfigurationStore,
-        feedback: NoticeStore[FeedbackRecord],
-        files: FileParts,
-        log: EventLog,
-        bus: Bus,
-        clock: Clock,
-        random: Random,
-    ) -> None:
-        self._hub = hub
-        self._audience = Audience.of(hub)
-        self.devices = devices
-        self.sessions = Sessions(hub=hub.name, store=devices, bus=bus, clock=clock)
-        self.telemetry = TelemetryStream(hub=hub.name, log=log, bus=bus, clock=clock)
-        self.registry = Registry(
-            hub=hub.name, store=devices, sessions=self.sessions, bus=bus, clock=clock, random=random
-        )
-        self.twins = Twins(store=devices, sessions=self.sessions, clock=clock)
-        self.methods = Methods()
-        self.messages = Messages(hub=hub.name, store=messages, devices=devices, bus=bus, clock=clock, random=random)
-        self.job_store = jobs
-        self.job_runner = JobRunner(
-            hub=hub.name,
-            store=jobs,
-            registry=self.registry,
-            twins=self.twins,
-            methods=self.methods,
-            clock=clock,
-            random=random,
-        )
-        self.deployer = Deployer(
-            hub=hub.name, store=configurations, registry=self.registry, twins=self.twins, bus=bus, clock=clock
-        )
-        self.feedback = Notices(hub=hub.name, store=feedback, pace=FEEDBACK, clock=clock, random=random)
-        self.files = Files(hub.name, files, clock, random)
-        self.service = Service.of(
-            registry=self.registry,
-            twins=self.twins,
-            methods=self.methods,
-            messages=self.messages,
-            sessions=self.sessions,
-            jobs=ScheduledJobs(store=jobs, runner=self.job_runner, clock=clock),
-            configurations=configurations,
-            deployer=self.deployer,
-            clock=clock,
-            feedback=self.feedback,
-            files=self.files,
-        )
-        self.responder = DeviceResponder(
-            hub=hub.name,
-            audience=self.audience,
-            store=devices,
-            sessions=self.sessions,
-            telemetry=self.telemetry,
-            twins=self.twins,
-            clock=clock,
-        )
-        self.device_side = DeviceSide(
-            hub=hub.name,
-            audience=self.audience,
-            responder=self.responder,
-            twins=self.twins,
-            methods=self.methods,
-            messages=self.messages,
-            files=DeviceFiles(self.files.uploads),
-            clock=clock,
-        )
-        self.service_side = ServiceSide(
-            hub=hub.name,
-            messages=self.messages,
-            feedback=self.feedback,
-            file_notifications=self.files.notifications,
-            clock=clock,
-        )
-
-    @property
-    def hub(self) -> Hub:
-        """Name, host names and policies as they are now."""
-        return self._hub
-
-    @property
-    def name(self) -> str:
-        return self._hub.name
-
-    def audience(self) -> Audience:
-        """Return what tokens for this hub are judged by, as it is now."""
-        return self._audience
-
-    def update(self, hub: Hub) -> None:
-        """Take over changed host names and policies."""
-        if hub != self._hub:
-            self._hub = hub
-            self._audience = Audience.of(hub)
-
-    async def run(self) -> None:
-        """Do what is done beside answering, until cancelled; then write what is pending."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.sessions.run())
-            tasks.create_task(self.telemetry.run())
-            tasks.create_task(self.messages.run())
-            tasks.create_task(self.job_runner.run())
-            tasks.create_task(self.deployer.run())
-            tasks.create_task(self.feedback.run())
-            tasks.create_task(self.files.run())
 
 
 class Hubs:

@@ -16,9 +16,10 @@ from homeport.clock import SystemClock
 from homeport.dps.model import DeviceSpec, SasCredential, ThumbprintCredential, TwinContent, TwinWrite
 from homeport.dps.ports import HubLink, HubRefusedError, HubUnavailableError
 from homeport.hub.frontends.site import hub_site
-from homeport.hub.hubs import Hubs, ServedHub
+from homeport.hub.hubs import Hubs
 from homeport.hub.model import ConnectionState, DeviceStatus, SasAuthentication, SelfSignedAuthentication
 from homeport.hub.registry import IdentityWrite
+from homeport.hub.served_hub import ServedHub
 from homeport.hublinks.registry_rest import HubConnection, RegistryLink
 from homeport.net.certificates import ServerCertificates
 from homeport.net.http_client import HttpClient

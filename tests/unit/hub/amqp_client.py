@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-from homeport.hub.hubs import ServedHub
 from homeport.hub.model import CloudMessage, SasAuthentication
+from homeport.hub.served_hub import ServedHub
 from homeport.proto.amqp import (
     AmqpValue,
     Attached,

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from homeport.hub.hubs import ServedHub
+from homeport.hub.served_hub import ServedHub
 from homeport.proto.mqtt import (
     ConnAck,
     Connect,

@@ -16,8 +16,9 @@ import pytest
 from homeport.app.hub_files import file_parts
 from homeport.bus import LocalBus
 from homeport.hub.frontends.site import hub_site
-from homeport.hub.hubs import Hubs, ServedHub
+from homeport.hub.hubs import Hubs
 from homeport.hub.ports import DeviceStore, EventLog
+from homeport.hub.served_hub import ServedHub
 from homeport.net.amqp_server import AmqpServer
 from homeport.net.certificates import ServerCertificates
 from homeport.net.http_client import HttpClient

@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from homeport.hub.hubs import ServedHub
 from homeport.hub.model import DeviceStatus, SasAuthentication
 from homeport.hub.registry import IdentityWrite
+from homeport.hub.served_hub import ServedHub
 from homeport.proto.amqp import (
     PLAIN,
     AmqpValue,

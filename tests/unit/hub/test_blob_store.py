@@ -16,7 +16,7 @@ from homeport.hub.blob_account import CONTAINER, built_in_account
 from homeport.hub.blob_errors import BlobError
 from homeport.hub.frontends.blobs import front_end
 from homeport.hub.frontends.blobs.documents import read_block_list
-from homeport.hub.hubs import ServedHub
+from homeport.hub.served_hub import ServedHub
 from homeport.security.blob_sas import sign
 from tests.unit.hub.clients import RestClient
 from tests.unit.hub.conftest import ManualClock

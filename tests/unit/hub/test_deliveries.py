@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from homeport.hub.errors import HubCode, HubError
-from homeport.hub.hubs import Hubs, ServedHub
+from homeport.hub.hubs import Hubs
 from homeport.hub.messages import MAX_BYTES, MAX_DELIVERIES, MAX_QUEUED
 from homeport.hub.model import CloudMessage, DeviceStatus, SasAuthentication
 from homeport.hub.registry import IdentityWrite
+from homeport.hub.served_hub import ServedHub
 from homeport.proto.mqtt import Disconnect, PubAck, Publish, Unsubscribe
 from tests.unit.hub.clients import Device, RestClient, device_token, dialled
 from tests.unit.hub.conftest import Line, MakeHubs, ManualClock, running, settle, until

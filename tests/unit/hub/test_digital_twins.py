@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from homeport.hub.hubs import ServedHub
 from homeport.hub.methods import MethodAnswer, MethodCall, MethodListener
 from homeport.hub.registry import IdentityWrite
+from homeport.hub.served_hub import ServedHub
 from tests.unit.hub.clients import RestClient
 
 NOW = "2024-06-01T12:00:00.0000000Z"

@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from homeport.hub.frontends.device_http.front_end import called_by
-from homeport.hub.hubs import ServedHub
 from homeport.hub.model import SasAuthentication
 from homeport.hub.registry import IdentityWrite
+from homeport.hub.served_hub import ServedHub
 from tests.unit.hub.clients import RestClient, device_token
 from tests.unit.hub.conftest import ManualClock
 

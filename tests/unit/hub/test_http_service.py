@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from homeport.hub.frontends.service import ServiceFrontEnd
-from homeport.hub.hubs import ServedHub
+from homeport.hub.served_hub import ServedHub
 from tests.unit.hub.clients import RestClient
 from tests.unit.hub.conftest import Calls, ManualClock
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from homeport.bus import HubsChanged, LocalBus
-from homeport.hub.hubs import RELOAD_SECONDS, Hubs, ServedHub
+from homeport.hub.hubs import RELOAD_SECONDS, Hubs
 from homeport.hub.model import ConnectionState
 from homeport.hub.registry import IdentityWrite
+from homeport.hub.served_hub import ServedHub
 from homeport.store import Stores
 from tests.unit.hub.conftest import MakeHubs, ManualClock, running, settle, until
 

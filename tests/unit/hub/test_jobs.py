@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from homeport.hub.hubs import ServedHub
 from homeport.hub.jobs.runner import LEASE
 from homeport.hub.methods import MethodAnswer, MethodCall, MethodListener
 from homeport.hub.model import DeviceStatus
 from homeport.hub.registry import IdentityWrite
+from homeport.hub.served_hub import ServedHub
 from tests.unit.hub.clients import RestClient
 from tests.unit.hub.conftest import MakeHubs, ManualClock, running, until
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from homeport.hub.errors import HubCode, HubError
-from homeport.hub.hubs import ServedHub
 from homeport.hub.methods import MAX_AT_ONCE, MethodAnswer, MethodCall, Methods
 from homeport.hub.model import DeviceStatus, SasAuthentication
 from homeport.hub.registry import IdentityWrite
+from homeport.hub.served_hub import ServedHub
 from homeport.proto.mqtt import Publish
 from tests.unit.hub.clients import Device, RestClient, device_token, dialled
 from tests.unit.hub.conftest import Line, until

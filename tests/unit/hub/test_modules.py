@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from homeport.hub.hubs import ServedHub
 from homeport.hub.model import CloudMessage, ConnectionState
+from homeport.hub.served_hub import ServedHub
 from homeport.proto.mqtt import Publish
 from homeport.security import sas
 from tests.unit.hub.clients import FOREVER, Device, RestClient, device_token, dialled

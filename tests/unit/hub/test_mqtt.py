@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from homeport.hub.frontends.mqtt import UserName
-from homeport.hub.hubs import ServedHub
 from homeport.hub.model import (
     CaAuthentication,
     ConnectionState,
@@ -18,6 +17,7 @@ from homeport.hub.model import (
     SelfSignedAuthentication,
 )
 from homeport.hub.registry import IdentityWrite
+from homeport.hub.served_hub import ServedHub
 from homeport.hub.telemetry import LIVE_BACKLOG
 from homeport.proto.mqtt import PubAck, Publish, Will
 from homeport.security.x509 import parse_der

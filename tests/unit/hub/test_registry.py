@@ -4,7 +4,6 @@ import pytest
 
 from homeport.bus import DeviceChanged, LocalBus
 from homeport.hub.errors import HubCode, HubError
-from homeport.hub.hubs import ServedHub
 from homeport.hub.model import (
     CaAuthentication,
     ConnectionState,
@@ -13,6 +12,7 @@ from homeport.hub.model import (
     SelfSignedAuthentication,
 )
 from homeport.hub.registry import IdentityWrite, InitialTwin, Registry
+from homeport.hub.served_hub import ServedHub
 from tests.unit.hub.conftest import Calls, ManualClock
 
 KEYS = SasAuthentication(primary_key=b"1" * 32, secondary_key=b"2" * 32)

@@ -19,9 +19,9 @@ from homeport.client.telemetry import ConnectionChange, HubEvent, TelemetryMessa
 from homeport.hub.frontends import http_admin
 from homeport.hub.frontends.http_admin import STREAM_LIFE, TelemetryFrontEnd
 from homeport.hub.frontends.site import hub_site
-from homeport.hub.hubs import ServedHub
 from homeport.hub.model import ConnectionState, StoredTelemetry, Telemetry
 from homeport.hub.registry import IdentityWrite
+from homeport.hub.served_hub import ServedHub
 from homeport.hub.telemetry import HINT_INTERVAL
 from homeport.net.http_server import HttpServer
 from homeport.net.mqtt_server import MqttServer

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from homeport.hub.errors import HubCode, HubError
-from homeport.hub.hubs import ServedHub
 from homeport.hub.model import JsonObject
 from homeport.hub.registry import IdentityWrite
+from homeport.hub.served_hub import ServedHub
 
 
 @pytest.fixture

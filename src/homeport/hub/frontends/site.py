@@ -6,7 +6,7 @@ from homeport.hub.frontends.blobs import BlobFrontEnd
 from homeport.hub.frontends.device_http import DeviceHttpFrontEnd
 from homeport.hub.frontends.mqtt import DeviceFrontEnd
 from homeport.hub.frontends.service import MAX_REQUEST_BODY, ServiceFrontEnd
-from homeport.hub.hubs import ServedHub
+from homeport.hub.served_hub import ServedHub
 from homeport.net.screening import Screen
 from homeport.net.sites import HttpFrontEnd, Site
 from homeport.security.ip_filter import Door

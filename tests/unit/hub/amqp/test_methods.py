@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from homeport.hub.errors import HubError
-from homeport.hub.hubs import ServedHub
+from homeport.hub.served_hub import ServedHub
 from homeport.proto.amqp import (
     Accepted,
     Delivery,

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from homeport.hub.hubs import ServedHub
 from homeport.hub.registry import IdentityWrite
+from homeport.hub.served_hub import ServedHub
 from homeport.proto.amqp import (
     BATCH_FORMAT,
     Accepted,

@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from homeport.hub.hubs import ServedHub
+from homeport.hub.served_hub import ServedHub
 from homeport.proto.amqp import (
     Condition,
     Delivery,
