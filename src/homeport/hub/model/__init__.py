@@ -53,6 +53,7 @@ from homeport.hub.model.job import (
     MethodRequest,
     TwinUpdate,
 )
+from homeport.hub.model.sought import Between, OneOf, Sought
 from homeport.hub.model.telemetry import StoredTelemetry, Telemetry
 from homeport.hub.model.twin import Device, Twin, TwinSection
 
@@ -60,6 +61,7 @@ __all__ = [
     "NEVER",
     "Acknowledgement",
     "Authentication",
+    "Between",
     "BlobProperties",
     "Block",
     "CaAuthentication",
@@ -93,12 +95,14 @@ __all__ = [
     "Lock",
     "MethodRequest",
     "NoAuthentication",
+    "OneOf",
     "Policy",
     "QueuedMessage",
     "RegistryStatistics",
     "SasAuthentication",
     "SelfSignedAuthentication",
     "Settings",
+    "Sought",
     "StoredBlob",
     "StoredTelemetry",
     "Telemetry",
