@@ -128,7 +128,7 @@ class Stores:
 
     def event_streams(self, hub: str) -> SqlEventStreamStore:
         """Return the settings of the streams of a hub's event log, and their consumer groups."""
-        return SqlEventStreamStore(self.database, hub)
+        return SqlEventStreamStore(self.database, self.journal, hub)
 
     async def close(self) -> None:
         """Write what was recorded, chain the journal, and close the database."""
