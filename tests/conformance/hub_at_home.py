@@ -96,6 +96,7 @@ async def running_home(folder: Path) -> AsyncIterator[Home]:
             feedback=stores.feedback,
             files=file_parts(stores, folder, http, clock=CLOCK, random=os.urandom),
             log=stores.events,
+            streams=stores.event_streams,
             bus=LocalBus(),
             clock=CLOCK,
             random=os.urandom,

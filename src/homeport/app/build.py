@@ -100,6 +100,7 @@ async def build(
             feedback=stores.feedback,
             files=file_parts(stores, directory.path / "blobs", storage_client, clock=clock, random=random),
             log=stores.events,
+            streams=stores.event_streams,
             bus=bus,
             clock=clock,
             random=random,

@@ -14,7 +14,7 @@ from homeport.hub.configurations import ConfigurationStore
 from homeport.hub.file_ports import FileParts
 from homeport.hub.jobs import JobStore
 from homeport.hub.model import FeedbackRecord, Hub, Policy
-from homeport.hub.ports import DeviceStore, EventLog, HubStore, MessageStore, NoticeStore
+from homeport.hub.ports import DeviceStore, EventStreamStore, HubStore, MessageStore, NoticeStore, OpenEventLog
 from homeport.hub.served_hub import ServedHub
 from homeport.security.policies import Random, default_hub_policies
 
@@ -40,7 +40,8 @@ class Hubs:
         configurations: Callable[[str], ConfigurationStore],
         feedback: Callable[[str], NoticeStore[FeedbackRecord]],
         files: Callable[[str], FileParts],
-        log: Callable[[str], EventLog],
+        log: OpenEventLog,
+        streams: Callable[[str], EventStreamStore],
         bus: Bus,
         clock: Clock,
         random: Random,
@@ -58,6 +59,7 @@ class Hubs:
         self._feedback = feedback
         self._files = files
         self._log = log
+        self._streams = streams
         self._bus = bus
         self._clock = clock
         self._random = random
@@ -138,7 +140,8 @@ class Hubs:
             configurations=self._configurations(hub.name),
             feedback=self._feedback(hub.name),
             files=self._files(hub.name),
-            log=self._log(hub.name),
+            log=self._log,
+            streams=self._streams(hub.name),
             bus=self._bus,
             clock=self._clock,
             random=self._random,

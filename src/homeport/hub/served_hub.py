@@ -11,6 +11,7 @@ from homeport.hub.authentication import Audience
 from homeport.hub.configurations import ConfigurationStore, Deployer
 from homeport.hub.device_files import DeviceFiles
 from homeport.hub.device_side import DeviceSide
+from homeport.hub.event_streams import EventStreams
 from homeport.hub.file_ports import FileParts
 from homeport.hub.files import Files
 from homeport.hub.jobs import JobRunner, JobStore, ScheduledJobs
@@ -18,13 +19,12 @@ from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
 from homeport.hub.model import FeedbackRecord, Hub
 from homeport.hub.notices import FEEDBACK, Notices
-from homeport.hub.ports import DeviceStore, EventLog, MessageStore, NoticeStore
+from homeport.hub.ports import DeviceStore, EventStreamStore, MessageStore, NoticeStore, OpenEventLog
 from homeport.hub.registry import Registry
 from homeport.hub.responder import DeviceResponder
 from homeport.hub.service import Service
 from homeport.hub.service_side import ServiceSide
 from homeport.hub.sessions import Sessions
-from homeport.hub.telemetry import TelemetryStream
 from homeport.hub.twins import Twins
 from homeport.security.policies import Random
 
@@ -42,7 +42,8 @@ class ServedHub:
         configurations: ConfigurationStore,
         feedback: NoticeStore[FeedbackRecord],
         files: FileParts,
-        log: EventLog,
+        log: OpenEventLog,
+        streams: EventStreamStore,
         bus: Bus,
         clock: Clock,
         random: Random,
@@ -51,7 +52,8 @@ class ServedHub:
         self._audience = Audience.of(hub)
         self.devices = devices
         self.sessions = Sessions(hub=hub.name, store=devices, bus=bus, clock=clock)
-        self.telemetry = TelemetryStream(hub=hub.name, log=log, bus=bus, clock=clock)
+        self.streams = EventStreams(hub=lambda: self._hub, store=streams, log=log, bus=bus, clock=clock)
+        self.telemetry = self.streams.built_in
         self.registry = Registry(
             hub=hub.name, store=devices, sessions=self.sessions, bus=bus, clock=clock, random=random
         )
@@ -136,7 +138,7 @@ class ServedHub:
         """Do what is done beside answering, until cancelled; then write what is pending."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.sessions.run())
-            tasks.create_task(self.telemetry.run())
+            tasks.create_task(self.streams.run())
             tasks.create_task(self.messages.run())
             tasks.create_task(self.job_runner.run())
             tasks.create_task(self.deployer.run())

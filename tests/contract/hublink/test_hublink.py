@@ -56,6 +56,7 @@ async def hub(tmp_path: Path) -> AsyncIterator[ServedHub]:
             feedback=stores.feedback,
             files=file_parts(stores, tmp_path, http, clock=SystemClock(), random=secrets.token_bytes),
             log=stores.events,
+            streams=stores.event_streams,
             bus=LocalBus(),
             clock=SystemClock(),
             random=secrets.token_bytes,

@@ -19,6 +19,14 @@ from homeport.hub.model.configuration import (
     Settings,
 )
 from homeport.hub.model.documents import NEVER, JsonObject, format_time
+from homeport.hub.model.event_stream import (
+    BUILT_IN,
+    PARTITIONS,
+    RETENTION,
+    ConsumerGroup,
+    EventStream,
+    PartitionState,
+)
 from homeport.hub.model.file_upload import (
     BlobProperties,
     Block,
@@ -58,7 +66,10 @@ from homeport.hub.model.telemetry import StoredTelemetry, Telemetry
 from homeport.hub.model.twin import Device, Twin, TwinSection
 
 __all__ = [
+    "BUILT_IN",
     "NEVER",
+    "PARTITIONS",
+    "RETENTION",
     "Acknowledgement",
     "Authentication",
     "Between",
@@ -72,11 +83,13 @@ __all__ = [
     "ConfigurationResults",
     "ConfigurationStatus",
     "ConnectionState",
+    "ConsumerGroup",
     "Device",
     "DeviceIdentity",
     "DeviceJob",
     "DeviceJobStatus",
     "DeviceStatus",
+    "EventStream",
     "Feedback",
     "FeedbackRecord",
     "FeedbackStatus",
@@ -96,6 +109,7 @@ __all__ = [
     "MethodRequest",
     "NoAuthentication",
     "OneOf",
+    "PartitionState",
     "Policy",
     "QueuedMessage",
     "RegistryStatistics",
