@@ -95,6 +95,8 @@ async def running_home(folder: Path) -> AsyncIterator[Home]:
             configurations=stores.configurations,
             feedback=stores.feedback,
             files=file_parts(stores, folder, http, clock=CLOCK, random=os.urandom),
+            authorities=stores.hub_authorities,
+            queues=stores.hub_queues,
             log=stores.events,
             bus=LocalBus(),
             clock=CLOCK,

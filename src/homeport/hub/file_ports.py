@@ -18,6 +18,7 @@ from homeport.hub.model import (
     UploadPlace,
 )
 from homeport.hub.ports import NoticeStore
+from homeport.security.callers import SYSTEM, Caller
 
 
 class FileUploadStore(Protocol):
@@ -27,8 +28,8 @@ class FileUploadStore(Protocol):
         """Return the settings; `initial` stands from the first call on until they are changed."""
         ...
 
-    async def configure(self, settings: FileUploadSettings) -> None:
-        """Replace the settings."""
+    async def configure(self, settings: FileUploadSettings, *, by: Caller = SYSTEM) -> None:
+        """Replace the settings; told in the journal."""
         ...
 
     async def begin(self, upload: FileUpload, *, limit: int, now: datetime) -> None:

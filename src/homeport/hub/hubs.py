@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 from homeport.bus import Bus, HubsChanged
 from homeport.clock import Clock
+from homeport.hub.authorities import AuthorityStore, RevocationCheck, never_revoked
 from homeport.hub.configurations import ConfigurationStore
 from homeport.hub.file_ports import FileParts
 from homeport.hub.jobs import JobStore
 from homeport.hub.model import FeedbackRecord, Hub, Policy
 from homeport.hub.ports import DeviceStore, EventLog, HubStore, MessageStore, NoticeStore
+from homeport.hub.queue_settings import QueueSettingsStore
 from homeport.hub.served_hub import ServedHub
 from homeport.security.policies import Random, default_hub_policies
 
@@ -40,10 +42,13 @@ class Hubs:
         configurations: Callable[[str], ConfigurationStore],
         feedback: Callable[[str], NoticeStore[FeedbackRecord]],
         files: Callable[[str], FileParts],
+        authorities: Callable[[str], AuthorityStore],
+        queues: Callable[[str], QueueSettingsStore],
         log: Callable[[str], EventLog],
         bus: Bus,
         clock: Clock,
         random: Random,
+        revoked: RevocationCheck = never_revoked,
         opened: Callable[[ServedHub], None] = lambda _: None,
     ) -> None:
         """Serve what `store` holds; `devices`, `messages` and the like open a hub's own stores.
@@ -57,6 +62,9 @@ class Hubs:
         self._configurations = configurations
         self._feedback = feedback
         self._files = files
+        self._authorities = authorities
+        self._queues = queues
+        self._revoked = revoked
         self._log = log
         self._bus = bus
         self._clock = clock
@@ -138,6 +146,9 @@ class Hubs:
             configurations=self._configurations(hub.name),
             feedback=self._feedback(hub.name),
             files=self._files(hub.name),
+            authorities=self._authorities(hub.name),
+            revoked=self._revoked,
+            queues=self._queues(hub.name),
             log=self._log(hub.name),
             bus=self._bus,
             clock=self._clock,

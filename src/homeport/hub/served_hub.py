@@ -8,6 +8,8 @@ import asyncio
 from homeport.bus import Bus
 from homeport.clock import Clock
 from homeport.hub.authentication import Audience
+from homeport.hub.authorities import AuthorityStore, HubAuthorities, RevocationCheck
+from homeport.hub.ca_certificates import HubCaCertificates
 from homeport.hub.configurations import ConfigurationStore, Deployer
 from homeport.hub.device_files import DeviceFiles
 from homeport.hub.device_side import DeviceSide
@@ -17,8 +19,9 @@ from homeport.hub.jobs import JobRunner, JobStore, ScheduledJobs
 from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
 from homeport.hub.model import FeedbackRecord, Hub
-from homeport.hub.notices import FEEDBACK, Notices
+from homeport.hub.notices import Notices, feedback_pace
 from homeport.hub.ports import DeviceStore, EventLog, MessageStore, NoticeStore
+from homeport.hub.queue_settings import HubQueues, QueueSettingsStore
 from homeport.hub.registry import Registry
 from homeport.hub.responder import DeviceResponder
 from homeport.hub.service import Service
@@ -42,6 +45,9 @@ class ServedHub:
         configurations: ConfigurationStore,
         feedback: NoticeStore[FeedbackRecord],
         files: FileParts,
+        authorities: AuthorityStore,
+        revoked: RevocationCheck,
+        queues: QueueSettingsStore,
         log: EventLog,
         bus: Bus,
         clock: Clock,
@@ -50,14 +56,19 @@ class ServedHub:
         self._hub = hub
         self._audience = Audience.of(hub)
         self.devices = devices
-        self.sessions = Sessions(hub=hub.name, store=devices, bus=bus, clock=clock)
+        self.authorities = HubAuthorities(hub=hub.name, store=authorities, revoked=revoked, bus=bus, clock=clock)
+        self.ca_certificates = HubCaCertificates(hub=hub.name, store=authorities, bus=bus, clock=clock, random=random)
+        self.sessions = Sessions(hub=hub.name, store=devices, bus=bus, clock=clock, trust=self.authorities.trust)
         self.telemetry = TelemetryStream(hub=hub.name, log=log, bus=bus, clock=clock)
         self.registry = Registry(
             hub=hub.name, store=devices, sessions=self.sessions, bus=bus, clock=clock, random=random
         )
         self.twins = Twins(store=devices, sessions=self.sessions, clock=clock)
         self.methods = Methods()
-        self.messages = Messages(hub=hub.name, store=messages, devices=devices, bus=bus, clock=clock, random=random)
+        self.queues = HubQueues(queues, random)
+        self.messages = Messages(
+            hub=hub.name, store=messages, devices=devices, settings=queues, bus=bus, clock=clock, random=random
+        )
         self.job_store = jobs
         self.job_runner = JobRunner(
             hub=hub.name,
@@ -71,7 +82,7 @@ class ServedHub:
         self.deployer = Deployer(
             hub=hub.name, store=configurations, registry=self.registry, twins=self.twins, bus=bus, clock=clock
         )
-        self.feedback = Notices(hub=hub.name, store=feedback, pace=FEEDBACK, clock=clock, random=random)
+        self.feedback = Notices(hub=hub.name, store=feedback, pace=feedback_pace(queues), clock=clock, random=random)
         self.files = Files(hub.name, files, clock, random)
         self.service = Service.of(
             registry=self.registry,
@@ -89,6 +100,7 @@ class ServedHub:
         self.responder = DeviceResponder(
             hub=hub.name,
             audience=self.audience,
+            authorities=self.authorities,
             store=devices,
             sessions=self.sessions,
             telemetry=self.telemetry,
@@ -136,6 +148,7 @@ class ServedHub:
         """Do what is done beside answering, until cancelled; then write what is pending."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.sessions.run())
+            tasks.create_task(self.authorities.run(self.sessions.authorities_changed))
             tasks.create_task(self.telemetry.run())
             tasks.create_task(self.messages.run())
             tasks.create_task(self.job_runner.run())

@@ -21,6 +21,8 @@ from homeport.store.dialect import Dialect
 from homeport.store.enrollments import SqlEnrollmentStore
 from homeport.store.event_log import SqlEventLog
 from homeport.store.file_uploads import SqlFileUploadStore, file_notification_store
+from homeport.store.hub_ca_certificates import SqlHubCaCertificates, SqlHubCaCertificateStore
+from homeport.store.hub_queue_settings import SqlHubQueueSettings, SqlQueueSettingsStore
 from homeport.store.hubs import SqlHubStore
 from homeport.store.ip_filter import SqlIpFilterStore
 from homeport.store.issued_certificates import SqlIssuedCertificateStore
@@ -54,6 +56,8 @@ class Stores:
     administrators: SqlAdministratorStore
     subscriptions: SqlSubscriptionStore
     hubs: SqlHubStore
+    hub_ca_certificates: SqlHubCaCertificates
+    hub_queue_settings: SqlHubQueueSettings
     ca_certificates: SqlCaCertificateStore
     crls: SqlCrlStore
     authorities: SqlAuthorityStore
@@ -80,6 +84,8 @@ class Stores:
             linked_hubs=SqlLinkedHubStore(database, journal),
             allocation=SqlAllocationSettingsStore(database, journal),
             hubs=SqlHubStore(database),
+            hub_ca_certificates=SqlHubCaCertificates(database, journal),
+            hub_queue_settings=SqlHubQueueSettings(database, journal),
             ca_certificates=SqlCaCertificateStore(database, journal),
             crls=SqlCrlStore(database, journal),
             authorities=SqlAuthorityStore(database, journal),
@@ -103,7 +109,7 @@ class Stores:
 
     def file_uploads(self, hub: str) -> SqlFileUploadStore:
         """Return the uploads that devices of this hub have begun, and the hub's settings for them."""
-        return SqlFileUploadStore(self.database, hub)
+        return SqlFileUploadStore(self.database, self.journal, hub)
 
     def file_notifications(self, hub: str) -> SqlNoticeStore[FileNotification]:
         """Return what services are to be told of this hub's files."""
@@ -112,6 +118,14 @@ class Stores:
     def blobs(self, hub: str) -> SqlBlobIndex:
         """Return the index of the blobs of this hub that the built-in store holds."""
         return SqlBlobIndex(self.database, hub)
+
+    def hub_authorities(self, hub: str) -> SqlHubCaCertificateStore:
+        """Return the CA certificates of the hub with this name."""
+        return self.hub_ca_certificates.of(hub)
+
+    def hub_queues(self, hub: str) -> SqlQueueSettingsStore:
+        """Return how the hub with this name keeps cloud-to-device messages."""
+        return self.hub_queue_settings.of(hub)
 
     def jobs(self, hub: str) -> SqlJobStore:
         """Return the scheduled jobs of the hub with this name."""

@@ -55,6 +55,8 @@ async def hub(tmp_path: Path) -> AsyncIterator[ServedHub]:
             configurations=stores.configurations,
             feedback=stores.feedback,
             files=file_parts(stores, tmp_path, http, clock=SystemClock(), random=secrets.token_bytes),
+            authorities=stores.hub_authorities,
+            queues=stores.hub_queues,
             log=stores.events,
             bus=LocalBus(),
             clock=SystemClock(),

@@ -130,6 +130,8 @@ def make_hubs(
                 "configurations": stores.configurations,
                 "feedback": stores.feedback,
                 "files": file_parts(stores, tmp_path / "blobs", http, clock=clock, random=os.urandom),
+                "authorities": stores.hub_authorities,
+                "queues": stores.hub_queues,
                 "log": lambda name: cast("EventLog", Recorded(stores.events(name), calls)),
                 "bus": bus,
                 "clock": clock,

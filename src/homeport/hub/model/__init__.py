@@ -1,5 +1,6 @@
 """The nouns of the hub as values. No serialization, no transport, no SQL (contract hub.md 4, 6, 17, 19, 21)."""
 
+from homeport.hub.model.ca_certificate import HubCaCertificate
 from homeport.hub.model.cloud_message import (
     Acknowledgement,
     Change,
@@ -53,6 +54,7 @@ from homeport.hub.model.job import (
     MethodRequest,
     TwinUpdate,
 )
+from homeport.hub.model.queue_settings import FeedbackSettings, QueueSettings
 from homeport.hub.model.telemetry import StoredTelemetry, Telemetry
 from homeport.hub.model.twin import Device, Twin, TwinSection
 
@@ -77,12 +79,14 @@ __all__ = [
     "DeviceStatus",
     "Feedback",
     "FeedbackRecord",
+    "FeedbackSettings",
     "FeedbackStatus",
     "FileNotification",
     "FileUpload",
     "FileUploadSettings",
     "FoundBlob",
     "Hub",
+    "HubCaCertificate",
     "Job",
     "JobAnswer",
     "JobFault",
@@ -94,6 +98,7 @@ __all__ = [
     "MethodRequest",
     "NoAuthentication",
     "Policy",
+    "QueueSettings",
     "QueuedMessage",
     "RegistryStatistics",
     "SasAuthentication",
