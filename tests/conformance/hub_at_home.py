@@ -97,6 +97,7 @@ async def running_home(folder: Path) -> AsyncIterator[Home]:
             files=file_parts(stores, folder, http, clock=CLOCK, random=os.urandom),
             authorities=stores.hub_authorities,
             queues=stores.hub_queues,
+            transfers=stores.transfers,
             log=stores.events,
             bus=LocalBus(),
             clock=CLOCK,

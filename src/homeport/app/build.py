@@ -107,6 +107,7 @@ async def build(
             files=file_parts(stores, directory.path / "blobs", storage_client, clock=clock, random=random),
             authorities=stores.hub_authorities,
             queues=stores.hub_queues,
+            transfers=stores.transfers,
             revoked=HubRevocation(trusted.revocation, stores.ca_certificates).check,
             log=stores.events,
             bus=bus,

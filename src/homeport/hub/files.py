@@ -16,6 +16,7 @@ class Files:
         self.clock = clock
         self.storage = parts.storage
         self.container = parts.container
+        self.transfer_container = parts.transfer_container
         self.uploads = FileUploads(hub=hub, store=parts.uploads, storage=parts.storage, clock=clock, random=random)
         self.notifications = Notices(hub=hub, store=parts.notifications, pace=file_pace, clock=clock, random=random)
 

@@ -18,6 +18,7 @@ from homeport.hub.model import FeedbackRecord, Hub, Policy
 from homeport.hub.ports import DeviceStore, EventLog, HubStore, MessageStore, NoticeStore
 from homeport.hub.queue_settings import QueueSettingsStore
 from homeport.hub.served_hub import ServedHub
+from homeport.hub.transfers import TransferStore
 from homeport.security.policies import Random, default_hub_policies
 
 RELOAD_SECONDS = 2.0
@@ -44,6 +45,7 @@ class Hubs:
         files: Callable[[str], FileParts],
         authorities: Callable[[str], AuthorityStore],
         queues: Callable[[str], QueueSettingsStore],
+        transfers: Callable[[str], TransferStore],
         log: Callable[[str], EventLog],
         bus: Bus,
         clock: Clock,
@@ -64,6 +66,7 @@ class Hubs:
         self._files = files
         self._authorities = authorities
         self._queues = queues
+        self._transfers = transfers
         self._revoked = revoked
         self._log = log
         self._bus = bus
@@ -99,6 +102,7 @@ class Hubs:
                 if served.name not in known:
                     await served.devices.disconnect_all(now=self._clock.now())
                     await served.job_store.release()
+                    await served.transfer_store.release()
 
     async def create(self, name: str, host_names: Sequence[str]) -> ServedHub:
         """Create a hub with the default policies and serve it. Raises ValueError with what is wrong."""
@@ -149,6 +153,7 @@ class Hubs:
             authorities=self._authorities(hub.name),
             revoked=self._revoked,
             queues=self._queues(hub.name),
+            transfers=self._transfers(hub.name),
             log=self._log(hub.name),
             bus=self._bus,
             clock=self._clock,

@@ -15,6 +15,7 @@ from homeport.hub.device_files import DeviceFiles
 from homeport.hub.device_side import DeviceSide
 from homeport.hub.file_ports import FileParts
 from homeport.hub.files import Files
+from homeport.hub.importing import Importer
 from homeport.hub.jobs import JobRunner, JobStore, ScheduledJobs
 from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
@@ -25,9 +26,11 @@ from homeport.hub.queue_settings import HubQueues, QueueSettingsStore
 from homeport.hub.registry import Registry
 from homeport.hub.responder import DeviceResponder
 from homeport.hub.service import Service
+from homeport.hub.service.configurations import ConfigurationsResponder
 from homeport.hub.service_side import ServiceSide
 from homeport.hub.sessions import Sessions
 from homeport.hub.telemetry import TelemetryStream
+from homeport.hub.transfers import TransferContainer, TransferRunner, Transfers, TransferStore
 from homeport.hub.twins import Twins
 from homeport.security.policies import Random
 
@@ -48,6 +51,7 @@ class ServedHub:
         authorities: AuthorityStore,
         revoked: RevocationCheck,
         queues: QueueSettingsStore,
+        transfers: TransferStore,
         log: EventLog,
         bus: Bus,
         clock: Clock,
@@ -84,6 +88,20 @@ class ServedHub:
         )
         self.feedback = Notices(hub=hub.name, store=feedback, pace=feedback_pace(queues), clock=clock, random=random)
         self.files = Files(hub.name, files, clock, random)
+        importer = Importer(self.registry, self.twins)
+        configurations_responder = ConfigurationsResponder(configurations, self.deployer, self.registry, clock)
+        self.transfer_store = transfers
+        self.transfer_runner = TransferRunner(
+            hub=hub.name,
+            store=transfers,
+            open_container=self._open_container,
+            registry=self.registry,
+            importer=importer,
+            configurations=configurations,
+            configuration_writer=configurations_responder,
+            clock=clock,
+            random=random,
+        )
         self.service = Service.of(
             registry=self.registry,
             twins=self.twins,
@@ -91,9 +109,17 @@ class ServedHub:
             messages=self.messages,
             sessions=self.sessions,
             jobs=ScheduledJobs(store=jobs, runner=self.job_runner, clock=clock),
-            configurations=configurations,
-            deployer=self.deployer,
+            configurations=configurations_responder,
+            importer=importer,
+            transfers=Transfers(
+                store=transfers,
+                open_container=self._open_container,
+                runner=self.transfer_runner,
+                clock=clock,
+                random=random,
+            ),
             clock=clock,
+            random=random,
             feedback=self.feedback,
             files=self.files,
         )
@@ -144,6 +170,10 @@ class ServedHub:
             self._hub = hub
             self._audience = Audience.of(hub)
 
+    async def _open_container(self, address: str) -> TransferContainer:
+        """Open a container for an import or export. Raises StorageFault."""
+        return self.files.transfer_container(address, self._hub.host_names, await self.files.uploads.settings())
+
     async def run(self) -> None:
         """Do what is done beside answering, until cancelled; then write what is pending."""
         async with asyncio.TaskGroup() as tasks:
@@ -152,6 +182,7 @@ class ServedHub:
             tasks.create_task(self.telemetry.run())
             tasks.create_task(self.messages.run())
             tasks.create_task(self.job_runner.run())
+            tasks.create_task(self.transfer_runner.run())
             tasks.create_task(self.deployer.run())
             tasks.create_task(self.feedback.run())
             tasks.create_task(self.files.run())

@@ -38,6 +38,7 @@ from homeport.store.registrations import SqlRegistrationStore
 from homeport.store.settings import SettingsStore
 from homeport.store.sqlite import SqliteDatabase
 from homeport.store.subscriptions import SqlSubscriptionStore
+from homeport.store.transfers import SqlTransferStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +131,10 @@ class Stores:
     def jobs(self, hub: str) -> SqlJobStore:
         """Return the scheduled jobs of the hub with this name."""
         return SqlJobStore(self.database, hub)
+
+    def transfers(self, hub: str) -> SqlTransferStore:
+        """Return the imports and exports of the hub with this name."""
+        return SqlTransferStore(self.database, hub)
 
     def configurations(self, hub: str) -> SqlConfigurationStore:
         """Return the configurations of the hub with this name."""

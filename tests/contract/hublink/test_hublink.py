@@ -57,6 +57,7 @@ async def hub(tmp_path: Path) -> AsyncIterator[ServedHub]:
             files=file_parts(stores, tmp_path, http, clock=SystemClock(), random=secrets.token_bytes),
             authorities=stores.hub_authorities,
             queues=stores.hub_queues,
+            transfers=stores.transfers,
             log=stores.events,
             bus=LocalBus(),
             clock=SystemClock(),

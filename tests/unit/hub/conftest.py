@@ -132,6 +132,7 @@ def make_hubs(
                 "files": file_parts(stores, tmp_path / "blobs", http, clock=clock, random=os.urandom),
                 "authorities": stores.hub_authorities,
                 "queues": stores.hub_queues,
+                "transfers": stores.transfers,
                 "log": lambda name: cast("EventLog", Recorded(stores.events(name), calls)),
                 "bus": bus,
                 "clock": clock,

@@ -56,6 +56,7 @@ from homeport.hub.model.job import (
 )
 from homeport.hub.model.queue_settings import FeedbackSettings, QueueSettings
 from homeport.hub.model.telemetry import StoredTelemetry, Telemetry
+from homeport.hub.model.transfer import Transfer, TransferKind, TransferPhase, TransferPlace, TransferStatus
 from homeport.hub.model.twin import Device, Twin, TwinSection
 
 __all__ = [
@@ -107,6 +108,11 @@ __all__ = [
     "StoredBlob",
     "StoredTelemetry",
     "Telemetry",
+    "Transfer",
+    "TransferKind",
+    "TransferPhase",
+    "TransferPlace",
+    "TransferStatus",
     "Twin",
     "TwinSection",
     "TwinUpdate",

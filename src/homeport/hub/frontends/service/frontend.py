@@ -21,6 +21,7 @@ from homeport.hub.frontends.service.jobs import JobsResource
 from homeport.hub.frontends.service.notices import NoticesResource
 from homeport.hub.frontends.service.resource import Call, Request, Resource, Target, is_of_devices
 from homeport.hub.frontends.service.statistics import StatisticsResource
+from homeport.hub.frontends.service.transfers import TransfersResource
 from homeport.hub.frontends.service.twins import TwinsResource
 from homeport.hub.reply import Reply, as_hub_error, error_reply
 from homeport.hub.service import Service
@@ -61,6 +62,7 @@ class ServiceFrontEnd:
             DevicesResource(service),
             TwinsResource(service),
             JobsResource(service.jobs),
+            TransfersResource(service.transfers),
             DigitalTwinsResource(service.digital_twins),
             ConfigurationsResource(service.configurations),
             StatisticsResource(service.statistics),
