@@ -80,6 +80,7 @@ class ServedHub:
             registry=self.registry,
             twins=self.twins,
             methods=self.methods,
+            messages=self.messages,
             clock=clock,
             random=random,
         )
