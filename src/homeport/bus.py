@@ -66,6 +66,13 @@ class MessageQueued:
     target: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubAuthoritiesChanged:
+    """The CA certificates of a hub changed; connections that came in by them must be looked at."""
+
+    hub: str
+
+
 Event = (
     RegistrationOpened
     | RegistrationFinished
@@ -74,6 +81,7 @@ Event = (
     | ConnectionChanged
     | TelemetryStored
     | MessageQueued
+    | HubAuthoritiesChanged
 )
 
 

@@ -8,8 +8,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from homeport.cli import hub_certificate
 from homeport.cli.console import DataOption, Output, OutputOption, admin, fail, out
 from homeport.cli.hub_files import files
+from homeport.cli.hub_queues import messages
 from homeport.client import LinkedHub
 
 app = typer.Typer(
@@ -169,6 +171,8 @@ def list_hubs(data: DataOption = None, output: OutputOption = Output.TABLE) -> N
 
 
 app.command("files")(files)
+app.command("messages")(messages)
+app.add_typer(hub_certificate.app, name="certificate")
 
 
 def _standing(hub: LinkedHub) -> str:

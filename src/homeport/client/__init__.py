@@ -59,6 +59,13 @@ from homeport.client.errors import (
     UnexpectedAnswerError,
     UntrustedServerError,
 )
+from homeport.client.hub_admin_models import (
+    CloudToDeviceChanges,
+    CloudToDeviceSettings,
+    FeedbackChanges,
+    FeedbackSettings,
+    HubCertificate,
+)
 from homeport.client.hub_models import (
     Device,
     RegistryStatistics,
@@ -135,6 +142,8 @@ __all__ = [
     "Check",
     "ClientError",
     "CloudEvent",
+    "CloudToDeviceChanges",
+    "CloudToDeviceSettings",
     "ComparisonTotals",
     "ConflictError",
     "ConnectionChange",
@@ -149,7 +158,10 @@ __all__ = [
     "EventSubscription",
     "ExpiringCertificate",
     "ExpiryReport",
+    "FeedbackChanges",
+    "FeedbackSettings",
     "HomeportAdminClient",
+    "HubCertificate",
     "HubEvent",
     "HubHealth",
     "HubRegistryClient",

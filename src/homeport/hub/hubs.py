@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 
 from homeport.bus import Bus, HubsChanged
 from homeport.clock import Clock
+from homeport.hub.authorities import AuthorityStore, RevocationCheck, never_revoked
 from homeport.hub.configurations import ConfigurationStore
 from homeport.hub.file_ports import FileParts
 from homeport.hub.jobs import JobStore
 from homeport.hub.model import FeedbackRecord, Hub, Policy
 from homeport.hub.ports import DeviceStore, EventStreamStore, HubStore, MessageStore, NoticeStore, OpenEventLog
+from homeport.hub.queue_settings import QueueSettingsStore
 from homeport.hub.served_hub import ServedHub
+from homeport.hub.transfers import TransferStore
 from homeport.security.policies import Random, default_hub_policies
 
 RELOAD_SECONDS = 2.0
@@ -42,9 +45,13 @@ class Hubs:
         files: Callable[[str], FileParts],
         log: OpenEventLog,
         streams: Callable[[str], EventStreamStore],
+        authorities: Callable[[str], AuthorityStore],
+        queues: Callable[[str], QueueSettingsStore],
+        transfers: Callable[[str], TransferStore],
         bus: Bus,
         clock: Clock,
         random: Random,
+        revoked: RevocationCheck = never_revoked,
         opened: Callable[[ServedHub], None] = lambda _: None,
     ) -> None:
         """Serve what `store` holds; `devices`, `messages` and the like open a hub's own stores.
@@ -58,6 +65,10 @@ class Hubs:
         self._configurations = configurations
         self._feedback = feedback
         self._files = files
+        self._authorities = authorities
+        self._queues = queues
+        self._transfers = transfers
+        self._revoked = revoked
         self._log = log
         self._streams = streams
         self._bus = bus
@@ -93,6 +104,7 @@ class Hubs:
                 if served.name not in known:
                     await served.devices.disconnect_all(now=self._clock.now())
                     await served.job_store.release()
+                    await served.transfer_store.release()
 
     async def create(self, name: str, host_names: Sequence[str]) -> ServedHub:
         """Create a hub with the default policies and serve it. Raises ValueError with what is wrong."""
@@ -142,6 +154,10 @@ class Hubs:
             files=self._files(hub.name),
             log=self._log,
             streams=self._streams(hub.name),
+            authorities=self._authorities(hub.name),
+            revoked=self._revoked,
+            queues=self._queues(hub.name),
+            transfers=self._transfers(hub.name),
             bus=self._bus,
             clock=self._clock,
             random=self._random,

@@ -309,7 +309,7 @@ class Registry:
         scope, parents = self._scopes(write, now, None)
         return DeviceIdentity(
             device_id=write.device_id,
-            generation_id=_ticks(now),
+            generation_id=ticks(now),
             etag=self._new_etag(),
             authentication=write.authentication or self._new_keys(),
             status=write.status,
@@ -352,7 +352,7 @@ class Registry:
         if not write.iot_edge:
             return write.device_scope, (write.device_scope,) if write.device_scope else ()
         if stored is None:
-            return f"{_SCOPE_PREFIX}{write.device_id}-{_ticks(now)}", write.parent_scopes
+            return f"{_SCOPE_PREFIX}{write.device_id}-{ticks(now)}", write.parent_scopes
         if stored.iot_edge:
             return stored.device_scope, write.parent_scopes
         return f"{_SCOPE_PREFIX}{write.device_id}", write.parent_scopes
@@ -376,6 +376,6 @@ def _reset(twin: Twin, wished: InitialTwin, now: datetime) -> Twin:
     return twin
 
 
-def _ticks(now: datetime) -> str:
+def ticks(now: datetime) -> str:
     """Count 100-nanosecond steps since the year 1, as .NET does: 18 digits until the year 3169."""
     return str((now - NEVER) // _TICK * 10)

@@ -8,23 +8,29 @@ import asyncio
 from homeport.bus import Bus
 from homeport.clock import Clock
 from homeport.hub.authentication import Audience
+from homeport.hub.authorities import AuthorityStore, HubAuthorities, RevocationCheck
+from homeport.hub.ca_certificates import HubCaCertificates
 from homeport.hub.configurations import ConfigurationStore, Deployer
 from homeport.hub.device_files import DeviceFiles
 from homeport.hub.device_side import DeviceSide
 from homeport.hub.event_streams import EventStreams
 from homeport.hub.file_ports import FileParts
 from homeport.hub.files import Files
+from homeport.hub.importing import Importer
 from homeport.hub.jobs import JobRunner, JobStore, ScheduledJobs
 from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
 from homeport.hub.model import FeedbackRecord, Hub
-from homeport.hub.notices import FEEDBACK, Notices
+from homeport.hub.notices import Notices, feedback_pace
 from homeport.hub.ports import DeviceStore, EventStreamStore, MessageStore, NoticeStore, OpenEventLog
+from homeport.hub.queue_settings import HubQueues, QueueSettingsStore
 from homeport.hub.registry import Registry
 from homeport.hub.responder import DeviceResponder
 from homeport.hub.service import Service
+from homeport.hub.service.configurations import ConfigurationsResponder
 from homeport.hub.service_side import ServiceSide
 from homeport.hub.sessions import Sessions
+from homeport.hub.transfers import TransferContainer, TransferRunner, Transfers, TransferStore
 from homeport.hub.twins import Twins
 from homeport.security.policies import Random
 
@@ -44,6 +50,10 @@ class ServedHub:
         files: FileParts,
         log: OpenEventLog,
         streams: EventStreamStore,
+        authorities: AuthorityStore,
+        revoked: RevocationCheck,
+        queues: QueueSettingsStore,
+        transfers: TransferStore,
         bus: Bus,
         clock: Clock,
         random: Random,
@@ -51,7 +61,9 @@ class ServedHub:
         self._hub = hub
         self._audience = Audience.of(hub)
         self.devices = devices
-        self.sessions = Sessions(hub=hub.name, store=devices, bus=bus, clock=clock)
+        self.authorities = HubAuthorities(hub=hub.name, store=authorities, revoked=revoked, bus=bus, clock=clock)
+        self.ca_certificates = HubCaCertificates(hub=hub.name, store=authorities, bus=bus, clock=clock, random=random)
+        self.sessions = Sessions(hub=hub.name, store=devices, bus=bus, clock=clock, trust=self.authorities.trust)
         self.streams = EventStreams(hub=lambda: self._hub, store=streams, log=log, bus=bus, clock=clock)
         self.telemetry = self.streams.built_in
         self.registry = Registry(
@@ -59,7 +71,10 @@ class ServedHub:
         )
         self.twins = Twins(store=devices, sessions=self.sessions, clock=clock)
         self.methods = Methods()
-        self.messages = Messages(hub=hub.name, store=messages, devices=devices, bus=bus, clock=clock, random=random)
+        self.queues = HubQueues(queues, random)
+        self.messages = Messages(
+            hub=hub.name, store=messages, devices=devices, settings=queues, bus=bus, clock=clock, random=random
+        )
         self.job_store = jobs
         self.job_runner = JobRunner(
             hub=hub.name,
@@ -67,14 +82,29 @@ class ServedHub:
             registry=self.registry,
             twins=self.twins,
             methods=self.methods,
+            messages=self.messages,
             clock=clock,
             random=random,
         )
         self.deployer = Deployer(
             hub=hub.name, store=configurations, registry=self.registry, twins=self.twins, bus=bus, clock=clock
         )
-        self.feedback = Notices(hub=hub.name, store=feedback, pace=FEEDBACK, clock=clock, random=random)
+        self.feedback = Notices(hub=hub.name, store=feedback, pace=feedback_pace(queues), clock=clock, random=random)
         self.files = Files(hub.name, files, clock, random)
+        importer = Importer(self.registry, self.twins)
+        configurations_responder = ConfigurationsResponder(configurations, self.deployer, self.registry, clock)
+        self.transfer_store = transfers
+        self.transfer_runner = TransferRunner(
+            hub=hub.name,
+            store=transfers,
+            open_container=self._open_container,
+            registry=self.registry,
+            importer=importer,
+            configurations=configurations,
+            configuration_writer=configurations_responder,
+            clock=clock,
+            random=random,
+        )
         self.service = Service.of(
             registry=self.registry,
             twins=self.twins,
@@ -82,15 +112,24 @@ class ServedHub:
             messages=self.messages,
             sessions=self.sessions,
             jobs=ScheduledJobs(store=jobs, runner=self.job_runner, clock=clock),
-            configurations=configurations,
-            deployer=self.deployer,
+            configurations=configurations_responder,
+            importer=importer,
+            transfers=Transfers(
+                store=transfers,
+                open_container=self._open_container,
+                runner=self.transfer_runner,
+                clock=clock,
+                random=random,
+            ),
             clock=clock,
+            random=random,
             feedback=self.feedback,
             files=self.files,
         )
         self.responder = DeviceResponder(
             hub=hub.name,
             audience=self.audience,
+            authorities=self.authorities,
             store=devices,
             sessions=self.sessions,
             telemetry=self.telemetry,
@@ -134,13 +173,19 @@ class ServedHub:
             self._hub = hub
             self._audience = Audience.of(hub)
 
+    async def _open_container(self, address: str) -> TransferContainer:
+        """Open a container for an import or export. Raises StorageFault."""
+        return self.files.transfer_container(address, self._hub.host_names, await self.files.uploads.settings())
+
     async def run(self) -> None:
         """Do what is done beside answering, until cancelled; then write what is pending."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.sessions.run())
             tasks.create_task(self.streams.run())
+            tasks.create_task(self.authorities.run(self.sessions.authorities_changed))
             tasks.create_task(self.messages.run())
             tasks.create_task(self.job_runner.run())
+            tasks.create_task(self.transfer_runner.run())
             tasks.create_task(self.deployer.run())
             tasks.create_task(self.feedback.run())
             tasks.create_task(self.files.run())
