@@ -19,6 +19,14 @@ from homeport.hub.model.configuration import (
     Settings,
 )
 from homeport.hub.model.documents import NEVER, JsonObject, format_time
+from homeport.hub.model.event_stream import (
+    BUILT_IN,
+    PARTITIONS,
+    RETENTION,
+    ConsumerGroup,
+    EventStream,
+    PartitionState,
+)
 from homeport.hub.model.file_upload import (
     BlobProperties,
     Block,
@@ -57,7 +65,10 @@ from homeport.hub.model.telemetry import StoredTelemetry, Telemetry
 from homeport.hub.model.twin import Device, Twin, TwinSection
 
 __all__ = [
+    "BUILT_IN",
     "NEVER",
+    "PARTITIONS",
+    "RETENTION",
     "Acknowledgement",
     "Authentication",
     "BlobProperties",
@@ -70,11 +81,13 @@ __all__ = [
     "ConfigurationResults",
     "ConfigurationStatus",
     "ConnectionState",
+    "ConsumerGroup",
     "Device",
     "DeviceIdentity",
     "DeviceJob",
     "DeviceJobStatus",
     "DeviceStatus",
+    "EventStream",
     "Feedback",
     "FeedbackRecord",
     "FeedbackStatus",
@@ -93,6 +106,7 @@ __all__ = [
     "Lock",
     "MethodRequest",
     "NoAuthentication",
+    "PartitionState",
     "Policy",
     "QueuedMessage",
     "RegistryStatistics",
