@@ -65,6 +65,14 @@ class MessageQueued:
     target: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwinChanged:
+    """The twin of a device or module has a new version."""
+
+    hub: str
+    device_id: str
+
+
 Event = (
     RegistrationOpened
     | RegistrationFinished
@@ -73,6 +81,7 @@ Event = (
     | ConnectionChanged
     | TelemetryStored
     | MessageQueued
+    | TwinChanged
 )
 
 

@@ -5,6 +5,7 @@ Everything here blocks; `homeport.client.aio` has the same clients for asyncio.
 
 from homeport.client._sync.admin import HomeportAdminClient
 from homeport.client._sync.device import ProvisioningDeviceClient
+from homeport.client._sync.hub_monitor import HubMonitorClient
 from homeport.client._sync.hub_registry import HubRegistryClient
 from homeport.client._sync.provisioning import ProvisioningServiceClient
 from homeport.client.admin_models import (
@@ -99,6 +100,7 @@ from homeport.client.models import (
     RegistrationState,
     ReprovisionPolicy,
 )
+from homeport.client.monitor_models import DeviceChange, Missed, MonitorEvent, TwinChange
 from homeport.client.policy_models import AccessPolicy, Counts
 from homeport.client.registration import RegistrationResult
 from homeport.client.retry import NO_RETRY, RetryPolicy
@@ -145,6 +147,7 @@ __all__ = [
     "DeadLetter",
     "Device",
     "DeviceCapabilities",
+    "DeviceChange",
     "EnrollmentGroup",
     "EventSubscription",
     "ExpiringCertificate",
@@ -152,6 +155,7 @@ __all__ = [
     "HomeportAdminClient",
     "HubEvent",
     "HubHealth",
+    "HubMonitorClient",
     "HubRegistryClient",
     "IndividualEnrollment",
     "InitialTwin",
@@ -162,6 +166,8 @@ __all__ = [
     "LinkedHub",
     "MasterKey",
     "Me",
+    "Missed",
+    "MonitorEvent",
     "NewToken",
     "NotFoundError",
     "Page",
@@ -194,6 +200,7 @@ __all__ = [
     "TpmUnavailableError",
     "TransportError",
     "Twin",
+    "TwinChange",
     "UnauthorizedError",
     "UnexpectedAnswerError",
     "UntrustedServerError",
