@@ -21,7 +21,7 @@ from homeport.cli.demo.software_tpm import SoftwareTpm
 from homeport.client import (
     AttestationMechanism,
     EnrollmentGroup,
-    HubRegistryClient,
+    HubClient,
     IndividualEnrollment,
     InitialTwin,
     ProvisioningDeviceClient,
@@ -160,7 +160,7 @@ class RegisteredDevice:
         return make_azure_iot_device_client(self.result, self.enrolled.provider, **options)
 
     @property
-    def hub(self) -> HubRegistryClient:
+    def hub(self) -> HubClient:
         """The service's side of the device's hub."""
         return self.enrolled.server.hub
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from homeport.client import HomeportAdminClient, HubRegistryClient, ProvisioningServiceClient
+    from homeport.client import HomeportAdminClient, HubClient, ProvisioningServiceClient
     from homeport.testing.connection import Connection
     from homeport.testing.devices import EnrolledDevice, Factory, RegisteredDevice
     from homeport.testing.server import HomeportServer
@@ -83,7 +83,7 @@ def homeport_provisioning(homeport_server: HomeportServer) -> ProvisioningServic
 
 
 @pytest.fixture
-def homeport_hub(homeport_server: HomeportServer) -> HubRegistryClient:
+def homeport_hub(homeport_server: HomeportServer) -> HubClient:
     """The hub's registry, twins and telemetry."""
     return homeport_server.hub
 

@@ -18,7 +18,7 @@ from homeport.testing.connection import Connection
 from homeport.testing.ports import AMQP, HTTPS, MQTT, free_place, redirected
 
 if TYPE_CHECKING:
-    from homeport.client import HomeportAdminClient, HubRegistryClient, ProvisioningServiceClient
+    from homeport.client import HomeportAdminClient, HubClient, ProvisioningServiceClient
 
 COMMAND_SECONDS = 60.0
 
@@ -149,15 +149,13 @@ class HomeportServer:
         )
 
     @cached_property
-    def hub(self) -> "HubRegistryClient":
+    def hub(self) -> "HubClient":
         """The hub's registry, twins and telemetry; closed with the server."""
-        from homeport.client import HubRegistryClient
+        from homeport.client import HubClient
 
         connection = self.connection
         return self._clients.enter_context(
-            HubRegistryClient.create_from_connection_string(
-                connection.hub_connection_string, ca_file=connection.ca_file
-            )
+            HubClient.create_from_connection_string(connection.hub_connection_string, ca_file=connection.ca_file)
         )
 
     def run(self, *arguments: str) -> str:

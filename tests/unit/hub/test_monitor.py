@@ -16,7 +16,6 @@ from homeport.client import (
     NO_RETRY,
     ConnectionChange,
     DeviceChange,
-    Missed,
     MonitorEvent,
     NotFoundError,
     TelemetryMessage,
