@@ -73,6 +73,14 @@ class HubAuthoritiesChanged:
     hub: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwinChanged:
+    """The twin of a device or module has a new version."""
+
+    hub: str
+    device_id: str
+
+
 Event = (
     RegistrationOpened
     | RegistrationFinished
@@ -82,6 +90,7 @@ Event = (
     | TelemetryStored
     | MessageQueued
     | HubAuthoritiesChanged
+    | TwinChanged
 )
 
 

@@ -34,6 +34,7 @@ from homeport.dps.policies import CurrentPolicies, seed_policies
 from homeport.dps.signing_keys import SigningKeyService
 from homeport.errors import Code, HomeportError
 from homeport.hub.frontends.http_admin import TelemetryFrontEnd
+from homeport.hub.frontends.http_monitor import MonitorFrontEnd
 from homeport.hub.frontends.site import hub_site
 from homeport.hub.hubs import Hubs
 from homeport.hub.registry import Registry
@@ -165,7 +166,16 @@ async def build(
                 bus=bus,
                 clock=clock,
             )
-            sites.add(hub_site(served, clock, http=(telemetry,), screen=guard.screen))
+            monitor = MonitorFrontEnd(
+                hub=served.name,
+                audience=served.audience,
+                telemetry=served.telemetry,
+                identity=served.registry.get,
+                twin=served.twins.get,
+                bus=bus,
+                clock=clock,
+            )
+            sites.add(hub_site(served, clock, http=(telemetry, monitor), screen=guard.screen))
             if presence is not None:
                 presence.refresh()
 

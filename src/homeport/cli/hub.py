@@ -11,8 +11,8 @@ from rich.table import Table
 from homeport.cli import hub_certificate
 from homeport.cli.console import DataOption, Output, OutputOption, admin, fail, out
 from homeport.cli.hub_files import files
-from homeport.cli.hub_queues import messages
 from homeport.cli.hub_query import query, statistics
+from homeport.cli.hub_queues import messages
 from homeport.client import LinkedHub
 
 app = typer.Typer(

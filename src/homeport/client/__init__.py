@@ -6,6 +6,7 @@ Everything here blocks; `homeport.client.aio` has the same clients for asyncio.
 from homeport.client._sync.admin import HomeportAdminClient
 from homeport.client._sync.device import ProvisioningDeviceClient
 from homeport.client._sync.hub import HubClient
+from homeport.client._sync.hub_monitor import HubMonitorClient
 from homeport.client._sync.hub_registry import HubRegistryClient
 from homeport.client._sync.message_sender import MessageSender
 from homeport.client._sync.provisioning import ProvisioningServiceClient
@@ -73,6 +74,7 @@ from homeport.client.hub_configuration_models import (
     ConfigurationContent,
     ConfigurationMetrics,
     ConfigurationTest,
+)
 from homeport.client.hub_job_models import DeviceJob, Job, JobStatistics, JobType
 from homeport.client.hub_message_models import (
     Acknowledgement,
@@ -81,6 +83,7 @@ from homeport.client.hub_message_models import (
     FeedbackRecord,
     FileNotification,
     FileNotificationDelivery,
+)
 from homeport.client.hub_models import (
     BulkDevice,
     BulkDeviceResult,
@@ -132,6 +135,7 @@ from homeport.client.models import (
     RegistrationState,
     ReprovisionPolicy,
 )
+from homeport.client.monitor_models import DeviceChange, Missed, MonitorEvent, TwinChange
 from homeport.client.policy_models import AccessPolicy, Counts
 from homeport.client.registration import RegistrationResult
 from homeport.client.retry import NO_RETRY, RetryPolicy
@@ -173,8 +177,8 @@ __all__ = [
     "ClientError",
     "CloudEvent",
     "CloudToDeviceChanges",
-    "CloudToDeviceSettings",
     "CloudToDeviceMessage",
+    "CloudToDeviceSettings",
     "ComparisonTotals",
     "Configuration",
     "ConfigurationContent",
@@ -190,16 +194,17 @@ __all__ = [
     "Device",
     "DeviceAuthentication",
     "DeviceCapabilities",
+    "DeviceChange",
     "DeviceJob",
     "DeviceSymmetricKey",
     "EnrollmentGroup",
     "EventSubscription",
     "ExpiringCertificate",
     "ExpiryReport",
-    "FeedbackChanges",
-    "FeedbackSettings",
     "FeedbackBatch",
+    "FeedbackChanges",
     "FeedbackRecord",
+    "FeedbackSettings",
     "FileNotification",
     "FileNotificationDelivery",
     "HomeportAdminClient",
@@ -207,6 +212,7 @@ __all__ = [
     "HubClient",
     "HubEvent",
     "HubHealth",
+    "HubMonitorClient",
     "HubRegistryClient",
     "ImportMode",
     "IndividualEnrollment",
@@ -224,7 +230,9 @@ __all__ = [
     "Me",
     "MessageSender",
     "MethodResult",
+    "Missed",
     "Module",
+    "MonitorEvent",
     "NewToken",
     "NotFoundError",
     "Page",
@@ -258,6 +266,7 @@ __all__ = [
     "TpmUnavailableError",
     "TransportError",
     "Twin",
+    "TwinChange",
     "UnauthorizedError",
     "UnexpectedAnswerError",
     "UntrustedServerError",

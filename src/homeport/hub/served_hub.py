@@ -69,7 +69,7 @@ class ServedHub:
         self.registry = Registry(
             hub=hub.name, store=devices, sessions=self.sessions, bus=bus, clock=clock, random=random
         )
-        self.twins = Twins(store=devices, sessions=self.sessions, clock=clock)
+        self.twins = Twins(hub=hub.name, store=devices, sessions=self.sessions, bus=bus, clock=clock)
         self.methods = Methods()
         self.queues = HubQueues(queues, random)
         self.messages = Messages(

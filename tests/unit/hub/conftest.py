@@ -73,6 +73,8 @@ class Recorded:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
+        if not callable(method):
+            return method
 
         async def call(*arguments: Any, **named: Any) -> Any:
             self._calls.append(name)
