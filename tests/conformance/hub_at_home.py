@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from homeport.app.hub_files import file_parts
+from homeport.app.hub_stores import hub_stores
 from homeport.bus import LocalBus
 from homeport.clock import SystemClock
 from homeport.hub.frontends.site import hub_site
@@ -89,17 +89,7 @@ async def running_home(folder: Path) -> AsyncIterator[Home]:
         http = await stack.enter_async_context(HttpClient())
         hubs = Hubs(
             store=stores.hubs,
-            devices=stores.devices,
-            messages=stores.messages,
-            jobs=stores.jobs,
-            configurations=stores.configurations,
-            feedback=stores.feedback,
-            files=file_parts(stores, folder, http, clock=CLOCK, random=os.urandom),
-            authorities=stores.hub_authorities,
-            queues=stores.hub_queues,
-            transfers=stores.transfers,
-            log=stores.events,
-            streams=stores.event_streams,
+            stores=hub_stores(stores, folder, http, clock=CLOCK, random=os.urandom),
             bus=LocalBus(),
             clock=CLOCK,
             random=os.urandom,

@@ -14,10 +14,10 @@ from homeport.app.config import Config
 from homeport.app.custom_allocators import custom_allocators
 from homeport.app.directory import DataDirectory
 from homeport.app.hub_administration import LocalHubAdministration
-from homeport.app.hub_files import file_parts
 from homeport.app.hub_links import HubLinkDirectory
 from homeport.app.hub_resources import HubPartsResource
 from homeport.app.hub_revocation import HubRevocation
+from homeport.app.hub_stores import hub_stores
 from homeport.app.identity import ServiceIdentity, load_or_create
 from homeport.app.issuing import make_issuing, open_custody, warn_of_authorities
 from homeport.app.journal import journal_parts
@@ -100,18 +100,8 @@ async def build(
         storage_client = await stack.enter_async_context(HttpClient())
         hubs = Hubs(
             store=stores.hubs,
-            devices=stores.devices,
-            messages=stores.messages,
-            jobs=stores.jobs,
-            configurations=stores.configurations,
-            feedback=stores.feedback,
-            files=file_parts(stores, directory.path / "blobs", storage_client, clock=clock, random=random),
-            authorities=stores.hub_authorities,
-            queues=stores.hub_queues,
-            transfers=stores.transfers,
+            stores=hub_stores(stores, directory.path / "blobs", storage_client, clock=clock, random=random),
             revoked=HubRevocation(trusted.revocation, stores.ca_certificates).check,
-            log=stores.events,
-            streams=stores.event_streams,
             bus=bus,
             clock=clock,
             random=random,
