@@ -27,7 +27,8 @@ from tests.transports.serving import Answer, Server, serving
 from tests.unit.security.certificates import Issued, issue
 from tests.unit.security.test_crl import crl
 
-FRONTENDS = Path(__file__).parents[2] / "src" / "homeport" / "dps" / "frontends"
+SOURCE = Path(__file__).parents[2] / "src" / "homeport"
+FRONTENDS = SOURCE / "dps" / "frontends"
 CHANGING = {"PUT", "POST", "PATCH", "DELETE"}
 VERSION = "?api-version=2021-10-01"
 
@@ -88,7 +89,38 @@ ISSUED = (
     ("PUT", "/enrollments/dev-1?api-version=2026-11-01", {**ENROLLMENT, "certificateAuthorityName": "plant"}),
     ISSUE,
 )
+
+
+def hub_proof(answer: Answer) -> dict[str, str]:
+    return proof(Answer(answer.status, answer.headers, json.dumps(answer.document["properties"]).encode()))
+
+
+HUB = "/homeport/hubs/hub1"
+HUB_CERTIFICATE = f"{HUB}/certificates/root"
+MAKE_HUB_CERTIFICATE = ("PUT", HUB_CERTIFICATE, {"properties": {"certificate": pem(ROOT)}})
+MAKE_HUB_CODE = ("POST", f"{HUB_CERTIFICATE}/generateVerificationCode", None)
 CHANGES = {
+    "hub_resources PUT [name]": Change(
+        path=HUB_CERTIFICATE, body=MAKE_HUB_CERTIFICATE[2], kind="hubCaCertificate.uploaded"
+    ),
+    "hub_resources DELETE [name]": Change(
+        path=HUB_CERTIFICATE, kind="hubCaCertificate.deleted", first=(MAKE_HUB_CERTIFICATE,)
+    ),
+    "hub_resources POST [name, 'generateverificationcode']": Change(
+        path=MAKE_HUB_CODE[1], kind="hubCaCertificate.updated", first=(MAKE_HUB_CERTIFICATE,)
+    ),
+    "hub_resources POST [name, 'verify']": Change(
+        path=f"{HUB_CERTIFICATE}/verify",
+        body=hub_proof,
+        kind="hubCaCertificate.verified",
+        first=(MAKE_HUB_CERTIFICATE, MAKE_HUB_CODE),
+    ),
+    "hub_resources PUT [hub, 'cloudtodevice']": Change(
+        path=f"{HUB}/cloudToDevice", body={"maxDeliveryCount": 3}, kind="hubQueues.updated"
+    ),
+    "hub_resources PUT [hub, 'fileupload']": Change(
+        path=f"{HUB}/fileUpload", body={"notifications": False}, kind="hubFiles.updated"
+    ),
     "http_service PUT ['enrollments', name]": Change(
         path=MAKE_ENROLLMENT[1], body=ENROLLMENT, kind="enrollment.created"
     ),
@@ -240,7 +272,8 @@ def offered() -> set[str]:
         for comparison in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Compare)):
             words = {str(word.value) for word in comparison.comparators if isinstance(word, ast.Constant)}
             found |= {f"{file.stem} {method} {ast.unparse(comparison.left)}" for method in words & CHANGING}
-    for file in [FRONTENDS / "http_service.py", *(FRONTENDS / "admin").glob("*.py")]:
+    tables = [FRONTENDS / "http_service.py", *(FRONTENDS / "admin").glob("*.py"), SOURCE / "app" / "hub_resources.py"]
+    for file in tables:
         for case in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.match_case)):
             for table in (node for part in case.body for node in ast.walk(part) if isinstance(node, ast.Dict)):
                 methods = {str(key.value) for key in table.keys if isinstance(key, ast.Constant)}
@@ -376,6 +409,13 @@ async def test_roles_may_what_they_may(operator: Operator) -> None:
         ("PUT", "/homeport/certificates/of-owner/crl", MAKE_CRL[2], owner),
         ("GET", "/homeport/certificates/of-owner", None, everybody),
         ("GET", "/homeport/expiring", None, everybody),
+        ("PUT", f"{HUB}/certificates/of-ROLE", MAKE_HUB_CERTIFICATE[2], owner),
+        ("GET", f"{HUB}/certificates/of-owner", None, everybody),
+        ("GET", f"{HUB}/certificates", None, everybody),
+        ("GET", f"{HUB}/cloudToDevice", None, everybody),
+        ("PUT", f"{HUB}/cloudToDevice", {"maxDeliveryCount": 4}, owner),
+        ("GET", f"{HUB}/fileUpload", None, owner),
+        ("GET", f"{HUB}/fileUpload/writable", None, owner),
     ]
     for method, path, body, roles in allowed:
         for role, token in tokens.items():

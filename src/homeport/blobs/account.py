@@ -27,9 +27,10 @@ class AccountStorage:
     def kind(self) -> str:
         return f"{self._account.endpoint}/{self._container}"
 
-    def reading_url(self, *, host: str, start: datetime, end: datetime) -> str:
+    def container_url(self, *, host: str, start: datetime, end: datetime, writable: bool = False) -> str:
         del host
-        return f"{self.kind}?{sign(self._account, self._container, None, permissions='rdl', start=start, end=end)}"
+        letters = "rcwdl" if writable else "rdl"
+        return f"{self.kind}?{sign(self._account, self._container, None, permissions=letters, start=start, end=end)}"
 
     def place(self, blob_name: str, *, host: str, start: datetime, end: datetime) -> UploadPlace:
         del host

@@ -20,9 +20,9 @@ class BuiltInStorage:
     def kind(self) -> str:
         return "built-in"
 
-    def reading_url(self, *, host: str, start: datetime, end: datetime) -> str:
+    def container_url(self, *, host: str, start: datetime, end: datetime, writable: bool = False) -> str:
         account = built_in_account(self._hub, self._settings, host)
-        token = sign(account, CONTAINER, None, permissions="rdl", start=start, end=end)
+        token = sign(account, CONTAINER, None, permissions="rcwdl" if writable else "rdl", start=start, end=end)
         return f"{account.endpoint}/{CONTAINER}?{token}"
 
     def place(self, blob_name: str, *, host: str, start: datetime, end: datetime) -> UploadPlace:

@@ -58,8 +58,8 @@ class BlobStorage(Protocol):
         """What it is, for administrators; names no secret."""
         ...
 
-    def reading_url(self, *, host: str, start: datetime, end: datetime) -> str:
-        """Return the address of all files, with the right to read, list and delete them."""
+    def container_url(self, *, host: str, start: datetime, end: datetime, writable: bool = False) -> str:
+        """Return the address of all files, with the right to read, list and delete them, and to write them if told."""
         ...
 
     def place(self, blob_name: str, *, host: str, start: datetime, end: datetime) -> UploadPlace:

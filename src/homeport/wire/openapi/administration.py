@@ -121,6 +121,8 @@ _HUB_PARTS = (
         hub_administration.CloudToDevice, body=hub_administration.CloudToDevice, if_match=True),
     at(_FILES, "get", "HubFiles_Get", "Where a hub keeps files of devices, and how to read them for an hour.",
         hub_files.Settings),
+    at(f"{_FILES}/writable", "get", "HubFiles_GetWritable", "The same, with an address for an hour that writes, too.",
+        hub_files.Settings),
     at(_FILES, "put", "HubFiles_Put", "Change it; members that are left out stay.", hub_files.Settings,
         body=hub_files.SettingsWrite),
 )  # fmt: skip
