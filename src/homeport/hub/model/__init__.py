@@ -53,10 +53,22 @@ from homeport.hub.model.job import (
     MethodRequest,
     TwinUpdate,
 )
-from homeport.hub.model.telemetry import StoredTelemetry, Telemetry
+from homeport.hub.model.routing import (
+    BUILT_IN,
+    Endpoint,
+    Enrichment,
+    EventStreamEndpoint,
+    MessageSource,
+    Route,
+    Routing,
+    StorageEndpoint,
+    WebhookEndpoint,
+)
+from homeport.hub.model.telemetry import Outgoing, StoredTelemetry, Telemetry
 from homeport.hub.model.twin import Device, Twin, TwinSection
 
 __all__ = [
+    "BUILT_IN",
     "NEVER",
     "Acknowledgement",
     "Authentication",
@@ -75,6 +87,9 @@ __all__ = [
     "DeviceJob",
     "DeviceJobStatus",
     "DeviceStatus",
+    "Endpoint",
+    "Enrichment",
+    "EventStreamEndpoint",
     "Feedback",
     "FeedbackRecord",
     "FeedbackStatus",
@@ -91,14 +106,19 @@ __all__ = [
     "JobType",
     "JsonObject",
     "Lock",
+    "MessageSource",
     "MethodRequest",
     "NoAuthentication",
+    "Outgoing",
     "Policy",
     "QueuedMessage",
     "RegistryStatistics",
+    "Route",
+    "Routing",
     "SasAuthentication",
     "SelfSignedAuthentication",
     "Settings",
+    "StorageEndpoint",
     "StoredBlob",
     "StoredTelemetry",
     "Telemetry",
@@ -107,5 +127,6 @@ __all__ = [
     "TwinUpdate",
     "UploadPlace",
     "Waiting",
+    "WebhookEndpoint",
     "format_time",
 ]

@@ -29,3 +29,11 @@ class StoredTelemetry:
     offset: int
     """Also the sequence number: positions in a partition start at 0 and have no gaps."""
     telemetry: Telemetry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """A message on its way to an endpoint: a stream of the hub's event log."""
+
+    endpoint: str
+    message: Telemetry

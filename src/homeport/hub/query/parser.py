@@ -252,7 +252,8 @@ class _Parser:
 
     def _attribute(self) -> Attribute:
         token = self._next()
-        if token.kind is not Kind.WORD or token.text.upper() in _KEY_WORDS:
+        braced = token.kind is Kind.BRACED and self._source is None and token.text != ""
+        if not braced and (token.kind is not Kind.WORD or token.text.upper() in _KEY_WORDS):
             raise self._unexpected(token, "an attribute")
         path = [token.text, *self._members()]
         return Attribute(tuple(path) if self._source is None else spelt(self._source, path, token.place))
@@ -268,6 +269,10 @@ class _Parser:
             elif self._peek().kind is Kind.NAME:
                 members.append(self._next().text)
             elif self._peek().is_sign("[") and self._peek(1).kind is Kind.TEXT:
+                self._next()
+                members.append(self._next().text)
+                self._demand_sign("]")
+            elif self._source is None and self._peek().is_sign("[") and self._peek(1).text.isdecimal():
                 self._next()
                 members.append(self._next().text)
                 self._demand_sign("]")
