@@ -19,6 +19,14 @@ from homeport.hub.model.configuration import (
     Settings,
 )
 from homeport.hub.model.documents import NEVER, JsonObject, format_time
+from homeport.hub.model.event_stream import (
+    BUILT_IN,
+    PARTITIONS,
+    RETENTION,
+    ConsumerGroup,
+    EventStream,
+    PartitionState,
+)
 from homeport.hub.model.file_upload import (
     BlobProperties,
     Block,
@@ -54,7 +62,6 @@ from homeport.hub.model.job import (
     TwinUpdate,
 )
 from homeport.hub.model.routing import (
-    BUILT_IN,
     Endpoint,
     Enrichment,
     EventStreamEndpoint,
@@ -70,6 +77,8 @@ from homeport.hub.model.twin import Device, Twin, TwinSection
 __all__ = [
     "BUILT_IN",
     "NEVER",
+    "PARTITIONS",
+    "RETENTION",
     "Acknowledgement",
     "Authentication",
     "BlobProperties",
@@ -82,6 +91,7 @@ __all__ = [
     "ConfigurationResults",
     "ConfigurationStatus",
     "ConnectionState",
+    "ConsumerGroup",
     "Device",
     "DeviceIdentity",
     "DeviceJob",
@@ -90,6 +100,7 @@ __all__ = [
     "Endpoint",
     "Enrichment",
     "EventStreamEndpoint",
+    "EventStream",
     "Feedback",
     "FeedbackRecord",
     "FeedbackStatus",
@@ -110,6 +121,7 @@ __all__ = [
     "MethodRequest",
     "NoAuthentication",
     "Outgoing",
+    "PartitionState",
     "Policy",
     "QueuedMessage",
     "RegistryStatistics",

@@ -3,9 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-BUILT_IN = "events"
-"""The endpoint every hub has: what services read through its Event Hubs-compatible name."""
-
+from homeport.hub.model.event_stream import PARTITIONS
 
 class MessageSource(StrEnum):
     """What a route takes messages from, as Azure's route documents spell it."""
@@ -49,6 +47,7 @@ class EventStreamEndpoint:
     """A stream of the event log, read through the Event Hubs-compatible endpoint under its name."""
 
     name: str
+    partitions: int = PARTITIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +55,7 @@ class WebhookEndpoint:
     """An address that is sent each message, in the order of its device."""
 
     name: str
+    partitions: int = PARTITIONS
     url: str
     """https, or http on the loopback."""
     secret: str | None = field(default=None, repr=False)
@@ -69,6 +69,7 @@ class StorageEndpoint:
     """Blobs of JSON lines, one for each batch of a partition."""
 
     name: str
+    partitions: int = PARTITIONS
     file_name_format: str = "{iothub}/{partition}/{YYYY}/{MM}/{DD}/{HH}/{mm}"
     batch_seconds: int = 300
     max_chunk_bytes: int = 300 * 1024 * 1024
@@ -88,3 +89,7 @@ class Routing:
     endpoints: tuple[Endpoint, ...] = ()
     enrichments: tuple[Enrichment, ...] = ()
     fallback: bool = True
+
+    def endpoint(self, name: str) -> Endpoint | None:
+        """Return the endpoint of this name, in any letter case; the built-in one is not among them."""
+        return next((each for each in self.endpoints if each.name.lower() == name.lower()), None)

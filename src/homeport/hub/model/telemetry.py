@@ -33,7 +33,8 @@ class StoredTelemetry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """A message on its way to an endpoint: a stream of the hub's event log."""
+    """A message on its way to an endpoint: a stream of the hub's event log, with its number of partitions."""
 
     endpoint: str
+    partitions: int
     message: Telemetry
