@@ -17,6 +17,7 @@ from homeport.hub.model import (
     DeviceIdentity,
     EventStream,
     Hub,
+    Outgoing,
     PartitionState,
     QueuedMessage,
     RegistryStatistics,
@@ -188,6 +189,10 @@ class EventLog(Protocol):
         The partition is chosen by device id. Calls made in one order from one task, or started in one order,
         are stored in that order for each device.
         """
+        ...
+
+    async def append_all(self, messages: Sequence[Outgoing]) -> Sequence[StoredTelemetry]:
+        """Store messages in this and other streams of the hub, all of them or none; the order is that of `append`."""
         ...
 
     async def read(self, partition: int, *, offset: int, limit: int) -> Sequence[StoredTelemetry]:

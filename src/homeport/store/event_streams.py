@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from homeport.hub.model import ConsumerGroup, EventStream
 from homeport.store.database import Database, Transaction
-from homeport.store.event_log import SPAN
+from homeport.store.log_writing import SPAN
 from homeport.store.rows import Codec, key_of
 
 _ALL = "SELECT data FROM event_streams WHERE hub = :hub ORDER BY stream"

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from homeport.hub.model.event_stream import PARTITIONS
 
+
 class MessageSource(StrEnum):
     """What a route takes messages from, as Azure's route documents spell it."""
 
@@ -89,6 +90,7 @@ class Routing:
     endpoints: tuple[Endpoint, ...] = ()
     enrichments: tuple[Enrichment, ...] = ()
     fallback: bool = True
+    built_in_partitions: int = PARTITIONS
 
     def endpoint(self, name: str) -> Endpoint | None:
         """Return the endpoint of this name, in any letter case; the built-in one is not among them."""

@@ -268,11 +268,7 @@ class _Parser:
                 members.append(token.text)
             elif self._peek().kind is Kind.NAME:
                 members.append(self._next().text)
-            elif self._peek().is_sign("[") and self._peek(1).kind is Kind.TEXT:
-                self._next()
-                members.append(self._next().text)
-                self._demand_sign("]")
-            elif self._source is None and self._peek().is_sign("[") and self._peek(1).text.isdecimal():
+            elif (self._peek().is_sign("[") and self._peek(1).kind is Kind.TEXT) or (self._source is None and self._peek().is_sign("[") and self._peek(1).text.isdecimal()):
                 self._next()
                 members.append(self._next().text)
                 self._demand_sign("]")

@@ -72,9 +72,7 @@ class Happenings:
         """Tell that tags and desired properties were replaced."""
         told: list[Outgoing] = []
         if self.wanted(MessageSource.TWIN_CHANGES):
-            message = self._made.twin_replaced(
-                after, now=self._clock.now(), correlation_id=self._correlation_id()
-            )
+            message = self._made.twin_replaced(after, now=self._clock.now(), correlation_id=self._correlation_id())
             told += self._routed(MessageSource.TWIN_CHANGES, message, after.twin)
         return [*told, *self._digital_twin(before, after)]
 

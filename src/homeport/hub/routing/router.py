@@ -39,9 +39,13 @@ class Router:
     """One hub's routing, ready to decide."""
 
     def __init__(self, routing: Routing, hub: str) -> None:
-        """Read the conditions. A route whose condition cannot be read, which none is that was taken, matches nothing."""
+        """Read the conditions; a route whose condition cannot be read (none was taken like that) matches nothing."""
         self.routing = routing
-        self._routes: defaultdict[MessageSource, list[tuple[Route, Condition]]] = defaultdict(list)
+        self._partitions = {
+            BUILT_IN: routing.built_in_partitions,
+            **{endpoint.name: endpoint.partitions for endpoint in routing.endpoints},
+        }
+        self._routes: dict[MessageSource, list[tuple[Route, Condition]]] = {source: [] for source in MessageSource}
         for route in routing.routes:
             if route.enabled:
                 try:
@@ -55,7 +59,7 @@ class Router:
                 self._additions[endpoint].append(addition)
         self._needs_twin = {source: self._looks_at_twin(source) for source in MessageSource}
         self.plain = (
-            routing.fallback and not self._routes[MessageSource.DEVICE_MESSAGES] and not self._additions[BUILT_IN]
+            routing.fallback and not self._routes[MessageSource.DEVICE_MESSAGES] and BUILT_IN not in self._additions
         )
         """Whether device messages go to the built-in endpoint as they are: then nobody need ask."""
 
@@ -85,8 +89,13 @@ class Router:
             endpoints[BUILT_IN] = None
         enriched = source is not MessageSource.DIGITAL_TWIN_CHANGES
         return [
-            Outgoing(endpoint=name, message=self._enriched(message, name, twin) if enriched else message)
+            Outgoing(
+                endpoint=name,
+                partitions=self._partitions[name],
+                message=self._enriched(message, name, twin) if enriched else message,
+            )
             for name in endpoints
+            if name in self._partitions
         ]
 
     def matches(self, source: MessageSource, message: Telemetry, twin: Twin | None) -> Sequence[Match]:
@@ -99,7 +108,7 @@ class Router:
         if source is MessageSource.DEVICE_MESSAGES and self.routing.fallback:
             reached.add(BUILT_IN)
         return any(condition.needs_twin for _, condition in self._routes[source]) or any(
-            addition.path is not None for name in reached for addition in self._additions[name]
+            addition.path is not None for name in reached for addition in self._additions.get(name, ())
         )
 
     def _enriched(self, message: Telemetry, endpoint: str, twin: Twin | None) -> Telemetry:
