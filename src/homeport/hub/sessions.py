@@ -13,8 +13,9 @@ from homeport.bus import Bus, ConnectionChanged, DeviceChanged
 from homeport.clock import Clock
 from homeport.hub.authentication import Accepted, Proof, still_holds
 from homeport.hub.identifiers import device_of, module_of
-from homeport.hub.model import ConnectionState, DeviceIdentity
-from homeport.hub.ports import DeviceStore
+from homeport.hub.model import ConnectionState, DeviceIdentity, MessageSource
+from homeport.hub.ports import DeviceStore, TellConnection
+from homeport.hub.routing.happenings import Happenings
 
 STATE_DELAY = 0.2
 """Seconds between a changed connection state and its transaction: a storm of reconnects shares one."""
@@ -48,8 +49,17 @@ class Sessions:
     Connection states and activities reach the store in batches; `overlay` shows them before they are written.
     """
 
-    def __init__(self, *, hub: str, store: DeviceStore, bus: Bus, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        hub: str,
+        store: DeviceStore,
+        happenings: Happenings,
+        bus: Bus,
+        clock: Clock,
+    ) -> None:
         self._hub = hub
+        self._happenings = happenings
         self._store = store
         self._bus = bus
         self._clock = clock
@@ -153,6 +163,11 @@ class Sessions:
             identity = replace(identity, last_activity_at=activity)
         return identity
 
+    @property
+    def tell(self) -> TellConnection | None:
+        """What is told of new connection states; None if nobody wants to know."""
+        return self._happenings.connection if self._happenings.wanted(MessageSource.CONNECTION_STATE) else None
+
     async def run(self) -> None:
         """Keep the registry informed and look after changed identities, until cancelled; then write what is left."""
         try:
@@ -196,11 +211,13 @@ class Sessions:
                 self._writing_activity, self._activity = self._activity, {}
             try:
                 if self._writing_states or self._writing_activity:
-                    await self._store.touch(
+                    told = await self._store.touch(
                         states={device_id: state for device_id, (state, _) in self._writing_states.items()},
                         activity=self._writing_activity,
                         now=max((at for _, at in self._writing_states.values()), default=self._clock.now()),
+                        tell=self.tell,
                     )
+                    self._happenings.stored(told)
             except Exception:
                 _log.exception("hub %s: connection states could not be written; trying again", self._hub)
                 self._states = self._writing_states | self._states

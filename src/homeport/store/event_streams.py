@@ -11,6 +11,7 @@ from homeport.store.log_writing import SPAN
 from homeport.store.rows import Codec, key_of
 
 _ALL = "SELECT data FROM event_streams WHERE hub = :hub ORDER BY stream"
+_ONE = "SELECT data FROM event_streams WHERE hub = :hub AND stream = :stream"
 _CREATE = """
     INSERT INTO event_streams (hub, stream, data) VALUES (:hub, :stream, :data) ON CONFLICT (hub, stream) DO NOTHING"""
 _SAVE = """
@@ -59,22 +60,13 @@ class SqlEventStreamStore:
         return [_stream(data) for (data,) in await self._database.fetch_all(_ALL, {"hub": self._hub})]
 
     async def create(self, stream: EventStream) -> None:
-        if not await self._database.execute(_CREATE, {**self._of(stream.name), "data": _data(stream)}):
-            raise ValueError(f"There is an endpoint {stream.name} already.")
+        await self._database.write(lambda transaction: create_stream(transaction, self._hub, stream))
 
     async def save(self, stream: EventStream) -> None:
         await self._database.execute(_SAVE, {**self._of(stream.name), "data": _data(stream)})
 
     async def remove(self, name: str) -> None:
-        where = self._of(name)
-
-        async def work(transaction: Transaction) -> None:
-            if not await transaction.execute(_REMOVE, where):
-                raise KeyError(name)
-            await transaction.execute(_REMOVE_GROUPS, where)
-            await transaction.execute(_SET_ASIDE, where)
-
-        await self._database.write(work)
+        await self._database.write(lambda transaction: remove_stream(transaction, self._hub, name))
 
     async def sweep(self, *, limit: int) -> int:
         # Most of the time there is nothing, and looking is no write.
@@ -114,6 +106,28 @@ class SqlEventStreamStore:
 
     def _of(self, stream: str) -> dict[str, str]:
         return {"hub": self._hub, "stream": key_of(stream)}
+
+
+async def create_stream(transaction: Transaction, hub: str, stream: EventStream) -> None:
+    """Make a stream of a hub (its key) within somebody's transaction. Raises ValueError if there is one already."""
+    values = {"hub": hub, "stream": key_of(stream.name), "data": _data(stream)}
+    if not await transaction.execute(_CREATE, values):
+        raise ValueError(f"There is an endpoint {stream.name} already.")
+
+
+async def remove_stream(transaction: Transaction, hub: str, name: str) -> None:
+    """Remove a stream with its groups and events within somebody's transaction. Raises KeyError if there is none."""
+    where = {"hub": hub, "stream": key_of(name)}
+    if not await transaction.execute(_REMOVE, where):
+        raise KeyError(name)
+    await transaction.execute(_REMOVE_GROUPS, where)
+    await transaction.execute(_SET_ASIDE, where)
+
+
+async def partitions_of(transaction: Transaction, hub: str, name: str) -> int | None:
+    """Return how many partitions a stream has; None if nothing is known of it."""
+    row = await transaction.fetch_one(_ONE, {"hub": hub, "stream": key_of(name)})
+    return None if row is None else _stream(row[0]).partitions
 
 
 def _data(stream: EventStream) -> str:

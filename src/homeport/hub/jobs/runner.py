@@ -22,10 +22,12 @@ from homeport.hub.model import (
     JobAnswer,
     JobFault,
     JobStatus,
+    MessageSource,
     MethodRequest,
     TwinUpdate,
 )
 from homeport.hub.registry import Registry
+from homeport.hub.routing.happenings import Happenings
 from homeport.hub.selection import read_selection, select
 from homeport.hub.twins import Twins
 from homeport.security.policies import Random
@@ -61,6 +63,7 @@ class JobRunner:
         registry: Registry,
         twins: Twins,
         methods: Methods,
+        happenings: Happenings,
         clock: Clock,
         random: Random,
     ) -> None:
@@ -69,6 +72,7 @@ class JobRunner:
         self._registry = registry
         self._twins = twins
         self._methods = methods
+        self._happenings = happenings
         self._clock = clock
         self._owner = random(16).hex()
         self._wake = asyncio.Event()
@@ -185,7 +189,7 @@ class JobRunner:
             if isinstance(job.task, TwinUpdate):
                 await self._do(job, part)
             else:
-                await self._store.end_device(self._ended(part, fault=INTERRUPTED))
+                await self._end(self._ended(part, fault=INTERRUPTED))
         async with asyncio.TaskGroup() as tasks:
             for _ in range(DEVICES_AT_ONCE):
                 tasks.create_task(self._do_some(job))
@@ -212,7 +216,15 @@ class JobRunner:
             ended = self._ended(part, fault=fault)
         else:
             ended = self._ended(part, answer=answer)
-        await self._store.end_device(ended)
+        await self._end(ended)
+
+    async def _end(self, part: DeviceJob) -> None:
+        """Note what came of a part, and tell whoever wants to know."""
+        happenings, twin = self._happenings, None
+        if happenings.needs_twin(MessageSource.JOB_LIFECYCLE):
+            device = await self._registry.find(part.device_id)
+            twin = None if device is None else device.twin
+        self._happenings.stored(await self._store.end_device(part, told=happenings.job_ended(part, twin)))
 
     def _ended(self, part: DeviceJob, *, answer: JobAnswer | None = None, fault: JobFault | None = None) -> DeviceJob:
         now = self._clock.now()

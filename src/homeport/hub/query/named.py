@@ -62,7 +62,7 @@ def attributes_of(condition: Expression | None) -> frozenset[tuple[str, ...]]:
 
 
 def renamed(expression: Expression, rename: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Expression:
-    """Return the expression with every attribute's path passed through `rename`; what that raises reaches the caller."""
+    """Return the expression with the path of every attribute passed through `rename`; it may raise."""
 
     def again(inner: Expression) -> Expression:
         return renamed(inner, rename)

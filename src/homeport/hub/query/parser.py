@@ -268,12 +268,16 @@ class _Parser:
                 members.append(token.text)
             elif self._peek().kind is Kind.NAME:
                 members.append(self._next().text)
-            elif (self._peek().is_sign("[") and self._peek(1).kind is Kind.TEXT) or (self._source is None and self._peek().is_sign("[") and self._peek(1).text.isdecimal()):
+            elif self._peek().is_sign("[") and self._is_member(self._peek(1)):
                 self._next()
                 members.append(self._next().text)
                 self._demand_sign("]")
             else:
                 return members
+
+    def _is_member(self, token: Token) -> bool:
+        """Tell whether this names a member between brackets; messages, unlike twins, are asked by place, too."""
+        return token.kind is Kind.TEXT or (self._source is None and token.text.isdecimal())
 
     def _is_constant(self, token: Token) -> bool:
         if token.kind in {Kind.TEXT, Kind.NUMBER}:

@@ -14,6 +14,7 @@ from homeport.hub.model import (
     JsonObject,
     MessageSource,
     Outgoing,
+    StoredTelemetry,
     Telemetry,
     Twin,
 )
@@ -27,7 +28,17 @@ _CORRELATION_BYTES = 8
 class Happenings:
     """What is told of one hub. `router` is asked each time: routes may change."""
 
-    def __init__(self, *, hub: str, router: Callable[[], Router], clock: Clock, random: Random) -> None:
+    def __init__(
+        self,
+        *,
+        hub: str,
+        router: Callable[[], Router],
+        stored: Callable[[Sequence[StoredTelemetry]], None],
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        """Route by what `router` returns; `stored` lets those know who read the log."""
+        self.stored = stored
         self._made = HubMade(hub)
         self._router = router
         self._clock = clock
