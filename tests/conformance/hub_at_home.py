@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from homeport.app.hub_files import file_parts
+from homeport.app.hub_routing import routing_parts
 from homeport.bus import LocalBus
 from homeport.clock import SystemClock
 from homeport.hub.frontends.site import hub_site
@@ -87,6 +88,8 @@ async def running_home(folder: Path) -> AsyncIterator[Home]:
     async with AsyncExitStack() as stack:
         stores = await stack.enter_async_context(open_stores(":memory:"))
         http = await stack.enter_async_context(HttpClient())
+        files = file_parts(stores, folder, http, clock=CLOCK, random=os.urandom)
+        routing = await stack.enter_async_context(routing_parts(stores, files, http, CLOCK))
         hubs = Hubs(
             store=stores.hubs,
             devices=stores.devices,
@@ -94,8 +97,10 @@ async def running_home(folder: Path) -> AsyncIterator[Home]:
             jobs=stores.jobs,
             configurations=stores.configurations,
             feedback=stores.feedback,
-            files=file_parts(stores, folder, http, clock=CLOCK, random=os.urandom),
+            files=files,
             log=stores.events,
+            streams=stores.event_streams,
+            routing=routing,
             bus=LocalBus(),
             clock=CLOCK,
             random=os.urandom,

@@ -16,6 +16,7 @@ from homeport.app.directory import DataDirectory
 from homeport.app.hub_administration import LocalHubAdministration
 from homeport.app.hub_files import file_parts
 from homeport.app.hub_links import HubLinkDirectory
+from homeport.app.hub_routing import routing_parts
 from homeport.app.identity import ServiceIdentity, load_or_create
 from homeport.app.issuing import make_issuing, open_custody, warn_of_authorities
 from homeport.app.journal import journal_parts
@@ -91,6 +92,8 @@ async def build(
         await policies.refresh()
         bus = LocalBus()
         storage_client = await stack.enter_async_context(HttpClient())
+        files = file_parts(stores, directory.path / "blobs", storage_client, clock=clock, random=random)
+        routing = await stack.enter_async_context(routing_parts(stores, files, storage_client, clock))
         hubs = Hubs(
             store=stores.hubs,
             devices=stores.devices,
@@ -98,8 +101,10 @@ async def build(
             jobs=stores.jobs,
             configurations=stores.configurations,
             feedback=stores.feedback,
-            files=file_parts(stores, directory.path / "blobs", storage_client, clock=clock, random=random),
+            files=files,
             log=stores.events,
+            streams=stores.event_streams,
+            routing=routing,
             bus=bus,
             clock=clock,
             random=random,

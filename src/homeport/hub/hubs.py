@@ -14,7 +14,8 @@ from homeport.hub.configurations import ConfigurationStore
 from homeport.hub.file_ports import FileParts
 from homeport.hub.jobs import JobStore
 from homeport.hub.model import FeedbackRecord, Hub, Policy
-from homeport.hub.ports import DeviceStore, EventLog, HubStore, MessageStore, NoticeStore
+from homeport.hub.ports import DeviceStore, EventStreamStore, HubStore, MessageStore, NoticeStore, OpenEventLog
+from homeport.hub.routing import RoutingParts
 from homeport.hub.served_hub import ServedHub
 from homeport.security.policies import Random, default_hub_policies
 
@@ -40,7 +41,9 @@ class Hubs:
         configurations: Callable[[str], ConfigurationStore],
         feedback: Callable[[str], NoticeStore[FeedbackRecord]],
         files: Callable[[str], FileParts],
-        log: Callable[[str], EventLog],
+        log: OpenEventLog,
+        streams: Callable[[str], EventStreamStore],
+        routing: Callable[[str], RoutingParts],
         bus: Bus,
         clock: Clock,
         random: Random,
@@ -58,6 +61,8 @@ class Hubs:
         self._feedback = feedback
         self._files = files
         self._log = log
+        self._streams = streams
+        self._routing = routing
         self._bus = bus
         self._clock = clock
         self._random = random
@@ -89,8 +94,9 @@ class Hubs:
         if alone:
             for served in self:
                 if served.name not in known:
-                    await served.devices.disconnect_all(now=self._clock.now())
+                    await served.devices.disconnect_all(now=self._clock.now(), tell=served.sessions.tell)
                     await served.job_store.release()
+                    await served.routing.release()
 
     async def create(self, name: str, host_names: Sequence[str]) -> ServedHub:
         """Create a hub with the default policies and serve it. Raises ValueError with what is wrong."""
@@ -112,7 +118,7 @@ class Hubs:
         )
         hub = Hub(name=name, host_names=tuple(host_names), policies=policies, created_at=self._clock.now())
         await self._store.create(hub)
-        served = self._open(hub)
+        served = await self._open(hub)
         await self._bus.publish(HubsChanged(name=name))
         return served
 
@@ -125,7 +131,7 @@ class Hubs:
             tasks.create_task(self._watch())
             tasks.create_task(self._poll())
 
-    def _open(self, hub: Hub) -> ServedHub:
+    async def _open(self, hub: Hub) -> ServedHub:
         known = self._served.get(hub.name)
         if known is not None:
             known.update(hub)
@@ -138,12 +144,18 @@ class Hubs:
             configurations=self._configurations(hub.name),
             feedback=self._feedback(hub.name),
             files=self._files(hub.name),
-            log=self._log(hub.name),
+            log=self._log,
+            streams=self._streams(hub.name),
+            routing=self._routing(hub.name),
             bus=self._bus,
             clock=self._clock,
             random=self._random,
         )
-        self._served[hub.name] = served
+        # Before the first message: it goes where the routes say.
+        await served.routing.refresh()
+        known = self._served.setdefault(hub.name, served)
+        if known is not served:
+            return known
         if self._tasks is not None:
             self._tasks.create_task(served.run())
         self._opened(served)
@@ -151,7 +163,7 @@ class Hubs:
 
     async def _reload(self) -> None:
         for hub in await self._store.all():
-            self._open(hub)
+            await self._open(hub)
 
     async def _watch(self) -> None:
         async with self._bus.subscribe(HubsChanged) as events:

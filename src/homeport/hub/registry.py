@@ -25,8 +25,8 @@ from homeport.hub.model import (
     Twin,
 )
 from homeport.hub.ports import DeviceStore
-from homeport.hub.routing.happenings import Happenings
 from homeport.hub.sessions import Sessions
+from homeport.hub.telling import Telling
 from homeport.hub.thumbprints import without_thumbprint
 from homeport.hub.twin_patch import new_twin, replace_section, replace_twin
 from homeport.paging import Page
@@ -79,13 +79,13 @@ class Registry:
         hub: str,
         store: DeviceStore,
         sessions: Sessions,
-        happenings: Happenings,
+        telling: Telling,
         bus: Bus,
         clock: Clock,
         random: Random,
     ) -> None:
         self._hub = hub
-        self._happenings = happenings
+        self._telling = telling
         self._store = store
         self._sessions = sessions
         self._bus = bus
@@ -141,8 +141,8 @@ class Registry:
             identity=identity,
             twin=new_twin(write.device_id, now, tags=start.tags, desired=start.desired, reported=start.reported),
         )
-        told = self._happenings.created(device)
-        self._happenings.stored(await self._store.create(device, durable=durable, told=told))
+        told = self._telling.created(device)
+        self._telling.stored(await self._store.create(device, durable=durable, told=told))
         await self._changed(write.device_id)
         if write.iot_edge:
             await self._add_system_modules(write.device_id)
@@ -209,8 +209,8 @@ class Registry:
 
     async def delete(self, device_id: str, *, expected_etag: str | None) -> None:
         """Delete identity and twin; None expects any. Raises DEVICE_NOT_FOUND or PRECONDITION_FAILED."""
-        tell = self._happenings.deleted if self._happenings.wanted(MessageSource.DEVICE_LIFECYCLE) else None
-        self._happenings.stored(await self._store.delete(device_id, expected_etag=expected_etag, tell=tell))
+        tell = self._telling.deleted if self._telling.wanted(MessageSource.DEVICE_LIFECYCLE) else None
+        self._telling.stored(await self._store.delete(device_id, expected_etag=expected_etag, tell=tell))
         await self._changed(device_id)
 
     # ------------------------------------------------------------ for a provisioning service in this process
@@ -310,8 +310,8 @@ class Registry:
             await self._store.replace_identity(changed, expected_etag=stored.etag)
         else:
             after = Device(identity=changed, twin=new)
-            told = self._happenings.twin_replaced(device, after)
-            self._happenings.stored(await self._store.replace(after, expected_etag=stored.etag, told=told))
+            told = self._telling.twin_replaced(device, after)
+            self._telling.stored(await self._store.replace(after, expected_etag=stored.etag, told=told))
         await self._changed(write.device_id)
         return True
 

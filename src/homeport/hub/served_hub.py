@@ -11,6 +11,7 @@ from homeport.hub.authentication import Audience
 from homeport.hub.configurations import ConfigurationStore, Deployer
 from homeport.hub.device_files import DeviceFiles
 from homeport.hub.device_side import DeviceSide
+from homeport.hub.event_streams import EventStreams
 from homeport.hub.file_ports import FileParts
 from homeport.hub.files import Files
 from homeport.hub.jobs import JobRunner, JobStore, ScheduledJobs
@@ -18,13 +19,13 @@ from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
 from homeport.hub.model import FeedbackRecord, Hub
 from homeport.hub.notices import FEEDBACK, Notices
-from homeport.hub.ports import DeviceStore, EventLog, MessageStore, NoticeStore
+from homeport.hub.ports import DeviceStore, EventStreamStore, MessageStore, NoticeStore, OpenEventLog
 from homeport.hub.registry import Registry
 from homeport.hub.responder import DeviceResponder
+from homeport.hub.routing import HubRouting, RoutingParts
 from homeport.hub.service import Service
 from homeport.hub.service_side import ServiceSide
 from homeport.hub.sessions import Sessions
-from homeport.hub.telemetry import TelemetryStream
 from homeport.hub.twins import Twins
 from homeport.security.policies import Random
 
@@ -42,7 +43,9 @@ class ServedHub:
         configurations: ConfigurationStore,
         feedback: NoticeStore[FeedbackRecord],
         files: FileParts,
-        log: EventLog,
+        log: OpenEventLog,
+        streams: EventStreamStore,
+        routing: RoutingParts,
         bus: Bus,
         clock: Clock,
         random: Random,
@@ -50,12 +53,24 @@ class ServedHub:
         self._hub = hub
         self._audience = Audience.of(hub)
         self.devices = devices
-        self.sessions = Sessions(hub=hub.name, store=devices, bus=bus, clock=clock)
-        self.telemetry = TelemetryStream(hub=hub.name, log=log, bus=bus, clock=clock)
-        self.registry = Registry(
-            hub=hub.name, store=devices, sessions=self.sessions, bus=bus, clock=clock, random=random
+        self.streams = EventStreams(hub=lambda: self._hub, store=streams, log=log, bus=bus, clock=clock)
+        self.telemetry = self.streams.built_in
+        self.routing = HubRouting(
+            hub=hub.name, parts=routing, streams=self.streams, devices=devices, clock=clock, random=random
         )
-        self.twins = Twins(store=devices, sessions=self.sessions, clock=clock)
+        telling = self.routing.happenings
+        self.sessions = Sessions(hub=hub.name, store=devices, telling=telling, bus=bus, clock=clock)
+        self.registry = Registry(
+            hub=hub.name,
+            store=devices,
+            sessions=self.sessions,
+            telling=telling,
+            bus=bus,
+            clock=clock,
+            random=random,
+        )
+        self.twins = Twins(store=devices, sessions=self.sessions, telling=telling, clock=clock)
+        self.twins.watch(self.routing.device_messages.forget)
         self.methods = Methods()
         self.messages = Messages(hub=hub.name, store=messages, devices=devices, bus=bus, clock=clock, random=random)
         self.job_store = jobs
@@ -65,6 +80,7 @@ class ServedHub:
             registry=self.registry,
             twins=self.twins,
             methods=self.methods,
+            telling=telling,
             clock=clock,
             random=random,
         )
@@ -91,7 +107,7 @@ class ServedHub:
             audience=self.audience,
             store=devices,
             sessions=self.sessions,
-            telemetry=self.telemetry,
+            send=self.routing.device_messages.send,
             twins=self.twins,
             clock=clock,
         )
@@ -136,7 +152,8 @@ class ServedHub:
         """Do what is done beside answering, until cancelled; then write what is pending."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.sessions.run())
-            tasks.create_task(self.telemetry.run())
+            tasks.create_task(self.streams.run())
+            tasks.create_task(self.routing.run())
             tasks.create_task(self.messages.run())
             tasks.create_task(self.job_runner.run())
             tasks.create_task(self.deployer.run())

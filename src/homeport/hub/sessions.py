@@ -15,7 +15,7 @@ from homeport.hub.authentication import Accepted, Proof, still_holds
 from homeport.hub.identifiers import device_of, module_of
 from homeport.hub.model import ConnectionState, DeviceIdentity, MessageSource
 from homeport.hub.ports import DeviceStore, TellConnection
-from homeport.hub.routing.happenings import Happenings
+from homeport.hub.telling import Telling
 
 STATE_DELAY = 0.2
 """Seconds between a changed connection state and its transaction: a storm of reconnects shares one."""
@@ -54,12 +54,12 @@ class Sessions:
         *,
         hub: str,
         store: DeviceStore,
-        happenings: Happenings,
+        telling: Telling,
         bus: Bus,
         clock: Clock,
     ) -> None:
         self._hub = hub
-        self._happenings = happenings
+        self._telling = telling
         self._store = store
         self._bus = bus
         self._clock = clock
@@ -166,7 +166,7 @@ class Sessions:
     @property
     def tell(self) -> TellConnection | None:
         """What is told of new connection states; None if nobody wants to know."""
-        return self._happenings.connection if self._happenings.wanted(MessageSource.CONNECTION_STATE) else None
+        return self._telling.connection if self._telling.wanted(MessageSource.CONNECTION_STATE) else None
 
     async def run(self) -> None:
         """Keep the registry informed and look after changed identities, until cancelled; then write what is left."""
@@ -217,7 +217,7 @@ class Sessions:
                         now=max((at for _, at in self._writing_states.values()), default=self._clock.now()),
                         tell=self.tell,
                     )
-                    self._happenings.stored(told)
+                    self._telling.stored(told)
             except Exception:
                 _log.exception("hub %s: connection states could not be written; trying again", self._hub)
                 self._states = self._writing_states | self._states

@@ -11,8 +11,8 @@ from homeport.hub.errors import HubCode, HubError
 from homeport.hub.model import Device, JsonObject, Outgoing, Twin
 from homeport.hub.ports import DeviceStore
 from homeport.hub.registry import ROUNDS, stale
-from homeport.hub.routing.happenings import Happenings
 from homeport.hub.sessions import Sessions
+from homeport.hub.telling import Telling
 from homeport.hub.twin_patch import patch_twin, replace_twin, report
 
 DesiredListener = Callable[[JsonObject, int], None]
@@ -33,11 +33,11 @@ class Twins:
         *,
         store: DeviceStore,
         sessions: Sessions,
-        happenings: Happenings,
+        telling: Telling,
         clock: Clock,
     ) -> None:
         self._store = store
-        self._happenings = happenings
+        self._telling = telling
         self._sessions = sessions
         self._clock = clock
         self._listeners: dict[str, DesiredListener] = {}
@@ -59,7 +59,7 @@ class Twins:
             device_id,
             lambda twin: patch_twin(twin, self._clock.now(), tags=tags, desired=desired),
             expected_version,
-            lambda before, after: self._happenings.twin_patched(before, after, tags=tags, desired=desired),
+            lambda before, after: self._telling.twin_patched(before, after, tags=tags, desired=desired),
         )
         if desired:
             self._tell(device_id, desired, device.twin.desired.version)
@@ -73,7 +73,7 @@ class Twins:
             device_id,
             lambda twin: replace_twin(twin, self._clock.now(), tags=tags, desired=desired),
             expected_version,
-            self._happenings.twin_replaced,
+            self._telling.twin_replaced,
         )
         self._tell(device_id, device.twin.desired.content, device.twin.desired.version)
         return device
@@ -88,7 +88,7 @@ class Twins:
             changed = report(twin, patch, self._clock.now())
             if changed.reported is twin.reported:
                 return twin
-            told = self._happenings.twin_patched(device, replace(device, twin=changed), reported=patch)
+            told = self._telling.twin_patched(device, replace(device, twin=changed), reported=patch)
             try:
                 stored = await self._store.replace_twin(
                     changed, expected_version=twin.reported.version, reported_only=True, told=told
@@ -97,7 +97,7 @@ class Twins:
                 if error.code is not HubCode.PRECONDITION_FAILED or expected_version is not None:
                     raise
             else:
-                self._happenings.stored(stored)
+                self._telling.stored(stored)
                 self._changed(device_id)
                 return changed
         raise stale(device_id)
@@ -170,7 +170,7 @@ class Twins:
                 if error.code is not HubCode.PRECONDITION_FAILED or expected_version is not None:
                     raise
             else:
-                self._happenings.stored(stored)
+                self._telling.stored(stored)
                 self._changed(device_id)
                 return after
         raise stale(device_id)

@@ -5,13 +5,16 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from homeport.dps.model import Kind, change
 from homeport.hub.model import ConsumerGroup, EventStream
+from homeport.security.callers import SYSTEM, Caller
+from homeport.store.cached import changed
 from homeport.store.database import Database, Transaction
+from homeport.store.journal import SqlJournal
 from homeport.store.log_writing import SPAN
 from homeport.store.rows import Codec, key_of
 
 _ALL = "SELECT data FROM event_streams WHERE hub = :hub ORDER BY stream"
-_ONE = "SELECT data FROM event_streams WHERE hub = :hub AND stream = :stream"
 _CREATE = """
     INSERT INTO event_streams (hub, stream, data) VALUES (:hub, :stream, :data) ON CONFLICT (hub, stream) DO NOTHING"""
 _SAVE = """
@@ -52,21 +55,37 @@ _group_codec = Codec(ConsumerGroup)
 class SqlEventStreamStore:
     """EventStreamStore of one hub over a Database."""
 
-    def __init__(self, database: Database, hub: str) -> None:
+    def __init__(self, database: Database, journal: SqlJournal, hub: str) -> None:
         self._database = database
+        self._journal = journal
         self._hub = key_of(hub)
 
     async def all(self) -> Sequence[EventStream]:
         return [_stream(data) for (data,) in await self._database.fetch_all(_ALL, {"hub": self._hub})]
 
-    async def create(self, stream: EventStream) -> None:
-        await self._database.write(lambda transaction: create_stream(transaction, self._hub, stream))
+    async def create(self, stream: EventStream, *, by: Caller = SYSTEM) -> None:
+        async def work(transaction: Transaction) -> None:
+            await create_stream(transaction, self._hub, stream)
+            await self._journal.append(
+                transaction, change(Kind.EVENT_STREAM_CREATED, self._subject(stream.name), by, after=stream)
+            )
 
-    async def save(self, stream: EventStream) -> None:
-        await self._database.execute(_SAVE, {**self._of(stream.name), "data": _data(stream)})
+        await self._database.write(work)
 
-    async def remove(self, name: str) -> None:
-        await self._database.write(lambda transaction: remove_stream(transaction, self._hub, name))
+    async def save(self, stream: EventStream, *, before: EventStream | None = None, by: Caller = SYSTEM) -> None:
+        async def work(transaction: Transaction) -> None:
+            await transaction.execute(_SAVE, {**self._of(stream.name), "data": _data(stream)})
+            entry = change(Kind.EVENT_STREAM_UPDATED, self._subject(stream.name), by, before=before, after=stream)
+            await self._journal.append(transaction, entry)
+
+        await self._database.write(work)
+
+    async def remove(self, name: str, *, by: Caller = SYSTEM) -> None:
+        async def work(transaction: Transaction) -> None:
+            await remove_stream(transaction, self._hub, name)
+            await self._journal.append(transaction, change(Kind.EVENT_STREAM_DELETED, self._subject(name), by))
+
+        await self._database.write(work)
 
     async def sweep(self, *, limit: int) -> int:
         # Most of the time there is nothing, and looking is no write.
@@ -87,8 +106,9 @@ class SqlEventStreamStore:
     async def groups(self, stream: str) -> Sequence[ConsumerGroup]:
         return [_group_codec.decode(data) for (data,) in await self._database.fetch_all(_GROUPS, self._of(stream))]
 
-    async def create_group(self, stream: str, group: ConsumerGroup, *, limit: int) -> None:
+    async def create_group(self, stream: str, group: ConsumerGroup, *, limit: int, by: Caller = SYSTEM) -> None:
         where = self._of(stream)
+        subject = f"{self._subject(stream)}/consumerGroups/{group.name}"
 
         async def work(transaction: Transaction) -> None:
             added = {**where, "group_key": key_of(group.name), "data": _group_codec.encode(group)}
@@ -97,12 +117,23 @@ class SqlEventStreamStore:
             count = await transaction.fetch_one(_COUNT, where)
             if count is not None and count[0] > limit:
                 raise OverflowError(f"An endpoint has at most {limit} consumer groups besides $Default.")
+            await self._journal.append(transaction, change(Kind.CONSUMER_GROUP_CREATED, subject, by, after=group))
 
         await self._database.write(work)
 
-    async def remove_group(self, stream: str, name: str) -> None:
-        if not await self._database.execute(_REMOVE_GROUP, {**self._of(stream), "group_key": key_of(name)}):
-            raise KeyError(name)
+    async def remove_group(self, stream: str, name: str, *, by: Caller = SYSTEM) -> None:
+        where = {**self._of(stream), "group_key": key_of(name)}
+        subject = f"{self._subject(stream)}/consumerGroups/{name}"
+
+        async def work(transaction: Transaction) -> None:
+            if not await transaction.execute(_REMOVE_GROUP, where):
+                raise KeyError(name)
+            await self._journal.append(transaction, change(Kind.CONSUMER_GROUP_DELETED, subject, by))
+
+        await self._database.write(work)
+
+    def _subject(self, stream: str) -> str:
+        return f"hubs/{self._hub}/endpoints/{stream}"
 
     def _of(self, stream: str) -> dict[str, str]:
         return {"hub": self._hub, "stream": key_of(stream)}
@@ -111,6 +142,7 @@ class SqlEventStreamStore:
 async def create_stream(transaction: Transaction, hub: str, stream: EventStream) -> None:
     """Make a stream of a hub (its key) within somebody's transaction. Raises ValueError if there is one already."""
     values = {"hub": hub, "stream": key_of(stream.name), "data": _data(stream)}
+    await changed(transaction, "hub_routing")
     if not await transaction.execute(_CREATE, values):
         raise ValueError(f"There is an endpoint {stream.name} already.")
 
@@ -118,16 +150,16 @@ async def create_stream(transaction: Transaction, hub: str, stream: EventStream)
 async def remove_stream(transaction: Transaction, hub: str, name: str) -> None:
     """Remove a stream with its groups and events within somebody's transaction. Raises KeyError if there is none."""
     where = {"hub": hub, "stream": key_of(name)}
+    await changed(transaction, "hub_routing")
     if not await transaction.execute(_REMOVE, where):
         raise KeyError(name)
     await transaction.execute(_REMOVE_GROUPS, where)
     await transaction.execute(_SET_ASIDE, where)
 
 
-async def partitions_of(transaction: Transaction, hub: str, name: str) -> int | None:
-    """Return how many partitions a stream has; None if nothing is known of it."""
-    row = await transaction.fetch_one(_ONE, {"hub": hub, "stream": key_of(name)})
-    return None if row is None else _stream(row[0]).partitions
+async def streams_of(transaction: Transaction, hub: str) -> Sequence[EventStream]:
+    """Return a hub's streams in order of their names; the built-in one only if its settings were saved."""
+    return [_stream(data) for (data,) in await transaction.fetch_all(_ALL, {"hub": hub})]
 
 
 def _data(stream: EventStream) -> str:

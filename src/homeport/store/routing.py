@@ -22,7 +22,7 @@ from homeport.hub.routing.ports import RoutingChange, Standing
 from homeport.security.callers import Caller
 from homeport.store.cached import CachedTable
 from homeport.store.database import Database, Parameters, Transaction
-from homeport.store.event_streams import create_stream, partitions_of, remove_stream
+from homeport.store.event_streams import create_stream, remove_stream, streams_of
 from homeport.store.journal import SqlJournal
 from homeport.store.rows import Codec, from_micros, key_of, to_micros
 
@@ -56,7 +56,6 @@ _RELEASE_ALL = "UPDATE endpoint_deliveries SET lease_owner = NULL, lease_until =
 class RoutingRow(Struct, kw_only=True, omit_defaults=True):
     routes: list[Route] = []
     enrichments: list[Enrichment] = []
-    streams: list[EventStreamEndpoint] = []
     webhooks: list[WebhookEndpoint] = []
     storages: list[StorageEndpoint] = []
     fallback: bool = True
@@ -125,14 +124,22 @@ class SqlRoutingStore:
     async def _load(self, transaction: Transaction) -> Sequence[Routing]:
         row = await transaction.fetch_one(_GET, {"hub": self._hub})
         stored = RoutingRow() if row is None else _codec.decode(row[0])
-        endpoints: list[Endpoint] = [*stored.streams, *stored.webhooks, *stored.storages]
+        streams = {key_of(each.name): each for each in await streams_of(transaction, self._hub)}
+        built_in = streams.pop(BUILT_IN, None)
+        endpoints: list[Endpoint] = [*stored.webhooks, *stored.storages]
+        carried = {key_of(each.name) for each in endpoints}
+        endpoints += [
+            EventStreamEndpoint(name=each.name, partitions=each.partitions)
+            for key, each in streams.items()
+            if key not in carried
+        ]
         return [
             Routing(
                 routes=tuple(stored.routes),
                 enrichments=tuple(stored.enrichments),
                 endpoints=tuple(sorted(endpoints, key=lambda each: key_of(each.name))),
                 fallback=stored.fallback,
-                built_in_partitions=await partitions_of(transaction, self._hub, BUILT_IN) or PARTITIONS,
+                built_in_partitions=PARTITIONS if built_in is None else built_in.partitions,
             )
         ]
 
@@ -198,7 +205,7 @@ def _data(routing: Routing) -> str:
     for endpoint in routing.endpoints:
         match endpoint:
             case EventStreamEndpoint():
-                row.streams.append(endpoint)
+                pass  # it is its stream
             case WebhookEndpoint():
                 row.webhooks.append(endpoint)
             case StorageEndpoint():

@@ -129,7 +129,7 @@ class Stores:
 
     def event_streams(self, hub: str) -> SqlEventStreamStore:
         """Return the settings of the streams of a hub's event log, and their consumer groups."""
-        return SqlEventStreamStore(self.database, hub)
+        return SqlEventStreamStore(self.database, self.journal, hub)
 
     def routing(self, hub: str) -> SqlRoutingStore:
         """Return where the messages of this hub go."""

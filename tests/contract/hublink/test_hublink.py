@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import pytest
 
 from homeport.app.hub_files import file_parts
 from homeport.app.hub_links import LocalHubLink
+from homeport.app.hub_routing import routing_parts
 from homeport.app.pki import create_root_ca, issue_server_certificate
 from homeport.bus import LocalBus
 from homeport.clock import SystemClock
@@ -46,7 +47,9 @@ class Place:
 
 @pytest.fixture
 async def hub(tmp_path: Path) -> AsyncIterator[ServedHub]:
-    async with open_stores(":memory:") as stores, HttpClient() as http:
+    async with AsyncExitStack() as stack, open_stores(":memory:") as stores, HttpClient() as http:
+        files = file_parts(stores, tmp_path, http, clock=SystemClock(), random=secrets.token_bytes)
+        routing = await stack.enter_async_context(routing_parts(stores, files, http, SystemClock()))
         hubs = Hubs(
             store=stores.hubs,
             devices=stores.devices,
@@ -54,8 +57,10 @@ async def hub(tmp_path: Path) -> AsyncIterator[ServedHub]:
             jobs=stores.jobs,
             configurations=stores.configurations,
             feedback=stores.feedback,
-            files=file_parts(stores, tmp_path, http, clock=SystemClock(), random=secrets.token_bytes),
+            files=files,
             log=stores.events,
+            streams=stores.event_streams,
+            routing=routing,
             bus=LocalBus(),
             clock=SystemClock(),
             random=secrets.token_bytes,

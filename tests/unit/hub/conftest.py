@@ -14,10 +14,13 @@ import httpx
 import pytest
 
 from homeport.app.hub_files import file_parts
+from homeport.app.hub_routing import routing_parts
 from homeport.bus import LocalBus
+from homeport.hub.file_ports import FileParts
 from homeport.hub.frontends.site import hub_site
 from homeport.hub.hubs import Hubs
 from homeport.hub.ports import DeviceStore, EventLog
+from homeport.hub.routing import RoutingParts
 from homeport.hub.served_hub import ServedHub
 from homeport.net.amqp_server import AmqpServer
 from homeport.net.certificates import ServerCertificates
@@ -115,8 +118,26 @@ MakeHubs = Callable[..., Hubs]
 
 
 @pytest.fixture
+def files(stores: Stores, clock: ManualClock, tmp_path: Path, http: HttpClient) -> Callable[[str], FileParts]:
+    return file_parts(stores, tmp_path / "blobs", http, clock=clock, random=os.urandom)
+
+
+@pytest.fixture
+async def routing(
+    stores: Stores, files: Callable[[str], FileParts], clock: ManualClock, http: HttpClient
+) -> AsyncIterator[Callable[[str], RoutingParts]]:
+    async with routing_parts(stores, files, http, clock) as parts:
+        yield parts
+
+
+@pytest.fixture
 def make_hubs(
-    stores: Stores, clock: ManualClock, bus: LocalBus, calls: Calls, tmp_path: Path, http: HttpClient
+    stores: Stores,
+    clock: ManualClock,
+    bus: LocalBus,
+    calls: Calls,
+    files: Callable[[str], FileParts],
+    routing: Callable[[str], RoutingParts],
 ) -> MakeHubs:
     """Make what one process has of the hubs; all share the store and, unless told otherwise, the bus."""
 
@@ -129,8 +150,10 @@ def make_hubs(
                 "jobs": stores.jobs,
                 "configurations": stores.configurations,
                 "feedback": stores.feedback,
-                "files": file_parts(stores, tmp_path / "blobs", http, clock=clock, random=os.urandom),
-                "log": lambda name: cast("EventLog", Recorded(stores.events(name), calls)),
+                "files": files,
+                "log": lambda name, **stream: cast("EventLog", Recorded(stores.events(name, **stream), calls)),
+                "streams": stores.event_streams,
+                "routing": routing,
                 "bus": bus,
                 "clock": clock,
                 "random": os.urandom,

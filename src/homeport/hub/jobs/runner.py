@@ -7,12 +7,14 @@ it had called is not called again: its part fails, and says that nobody knows wh
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from homeport.clock import Clock
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.invocation import invoke
+from homeport.hub.jobs.part_document import device_job_document
 from homeport.hub.jobs.ports import JobStore
 from homeport.hub.methods import Methods
 from homeport.hub.model import (
@@ -24,13 +26,15 @@ from homeport.hub.model import (
     JobStatus,
     MessageSource,
     MethodRequest,
+    Outgoing,
     TwinUpdate,
 )
 from homeport.hub.registry import Registry
-from homeport.hub.routing.happenings import Happenings
 from homeport.hub.selection import read_selection, select
+from homeport.hub.telling import Telling
 from homeport.hub.twins import Twins
 from homeport.security.policies import Random
+from homeport.wire import encode
 
 JOBS_AT_ONCE = 10
 """Jobs that one process runs at a time; others wait (contract hub.md 23)."""
@@ -63,7 +67,7 @@ class JobRunner:
         registry: Registry,
         twins: Twins,
         methods: Methods,
-        happenings: Happenings,
+        telling: Telling,
         clock: Clock,
         random: Random,
     ) -> None:
@@ -72,7 +76,7 @@ class JobRunner:
         self._registry = registry
         self._twins = twins
         self._methods = methods
-        self._happenings = happenings
+        self._telling = telling
         self._clock = clock
         self._owner = random(16).hex()
         self._wake = asyncio.Event()
@@ -220,11 +224,19 @@ class JobRunner:
 
     async def _end(self, part: DeviceJob) -> None:
         """Note what came of a part, and tell whoever wants to know."""
-        happenings, twin = self._happenings, None
-        if happenings.needs_twin(MessageSource.JOB_LIFECYCLE):
-            device = await self._registry.find(part.device_id)
-            twin = None if device is None else device.twin
-        self._happenings.stored(await self._store.end_device(part, told=happenings.job_ended(part, twin)))
+        telling = self._telling
+        told: Sequence[Outgoing] = ()
+        if telling.wanted(MessageSource.JOB_LIFECYCLE):
+            device = None
+            if telling.needs_twin(MessageSource.JOB_LIFECYCLE):
+                device = await self._registry.find(part.device_id)
+            told = telling.job_ended(
+                part.device_id,
+                part.job_type.value,
+                encode(device_job_document(part)),
+                None if device is None else device.twin,
+            )
+        telling.stored(await self._store.end_device(part, told=told))
 
     def _ended(self, part: DeviceJob, *, answer: JobAnswer | None = None, fault: JobFault | None = None) -> DeviceJob:
         now = self._clock.now()

@@ -73,7 +73,7 @@ class StorageEndpoint:
     partitions: int = PARTITIONS
     file_name_format: str = "{iothub}/{partition}/{YYYY}/{MM}/{DD}/{HH}/{mm}"
     batch_seconds: int = 300
-    max_chunk_bytes: int = 300 * 1024 * 1024
+    max_chunk_bytes: int = 16 * 1024 * 1024
     connection_string: str | None = field(default=None, repr=False)
     """Of a storage account; None: the hub's built-in store."""
     container: str | None = None

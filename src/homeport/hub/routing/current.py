@@ -49,4 +49,3 @@ class CurrentRouting:
                 await self.refresh()
             except Exception:
                 _log.exception("hub %s: its routes could not be read; the ones known stay", self._hub)
-

@@ -11,7 +11,7 @@ from typing import Protocol
 from weakref import WeakValueDictionary
 
 from homeport.clock import Clock
-from homeport.hub.model import MessageSource, Outgoing, StoredTelemetry, Telemetry, Twin
+from homeport.hub.model import MessageSource, Outgoing, Telemetry, Twin
 from homeport.hub.ports import DeviceStore
 from homeport.hub.routing.router import Router
 
@@ -23,11 +23,15 @@ _SOURCE = MessageSource.DEVICE_MESSAGES
 
 
 class Appends(Protocol):
-    """The built-in endpoint's stream, and through it the others of the hub."""
+    """The streams of the hub's event log."""
 
-    async def append(self, message: Telemetry) -> StoredTelemetry: ...
+    async def append(self, message: Telemetry) -> None:
+        """Store a message in the built-in one."""
+        ...
 
-    async def append_all(self, messages: Sequence[Outgoing]) -> Sequence[StoredTelemetry]: ...
+    async def append_all(self, messages: Sequence[Outgoing]) -> None:
+        """Store messages where they go, all of them or none."""
+        ...
 
 
 Send = Callable[[str, Telemetry], Awaitable[None]]

@@ -1,8 +1,4 @@
-"""What happens at a hub, told where routes want it: messages that the store writes together with the change itself.
-
-Each method answers with what must be appended to the log in the change's own transaction, so that a change and what
-is told of it stand or fall together. It is nothing, and costs nothing, as long as no route takes the source.
-"""
+"""Tells what happens at a hub where routes want it: `telling.py`, by the routes there are now."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,7 +6,6 @@ from homeport.clock import Clock
 from homeport.hub.model import (
     ConnectionState,
     Device,
-    DeviceJob,
     JsonObject,
     MessageSource,
     Outgoing,
@@ -96,11 +91,11 @@ class Happenings:
         )
         return self._routed(MessageSource.CONNECTION_STATE, message, device.twin)
 
-    def job_ended(self, part: DeviceJob, twin: Twin | None) -> Sequence[Outgoing]:
-        """Tell what came of a scheduled job for one device."""
-        if not self.wanted(MessageSource.JOB_LIFECYCLE):
-            return ()
-        message = self._made.job_ended(part, now=self._clock.now(), correlation_id=self._correlation_id())
+    def job_ended(self, identity: str, job_type: str, body: bytes, twin: Twin | None) -> Sequence[Outgoing]:
+        """Tell what came of a scheduled job for one device; `body` is its row of `devices.jobs`."""
+        message = self._made.job_ended(
+            identity, job_type, body, now=self._clock.now(), correlation_id=self._correlation_id()
+        )
         return self._routed(MessageSource.JOB_LIFECYCLE, message, twin)
 
     def needs_twin(self, source: MessageSource) -> bool:

@@ -10,11 +10,9 @@ from typing import Any
 from homeport.hub import translate
 from homeport.hub.digital_twin import digital_twin
 from homeport.hub.identifiers import device_of, module_of
-from homeport.hub.jobs.translate import device_job_document
 from homeport.hub.model import (
     ConnectionState,
     Device,
-    DeviceJob,
     JsonObject,
     MessageSource,
     Telemetry,
@@ -119,13 +117,13 @@ class HubMade:
             correlation_id=correlation_id,
         )
 
-    def job_ended(self, part: DeviceJob, *, now: datetime, correlation_id: str) -> Telemetry:
-        """Tell what came of a scheduled job for one device."""
+    def job_ended(self, identity: str, job_type: str, body: bytes, *, now: datetime, correlation_id: str) -> Telemetry:
+        """Tell what came of a scheduled job for one device; the body is its row of `devices.jobs`."""
         return self._message(
             MessageSource.JOB_LIFECYCLE,
-            part.device_id,
-            body=encode(device_job_document(part)),
-            operation=part.job_type.value,
+            identity,
+            body=body,
+            operation=job_type,
             schema="jobLifecycleNotification",
             model_id=None,
             now=now,
