@@ -74,6 +74,7 @@ class SqlEventStreamStore:
 
     async def save(self, stream: EventStream, *, before: EventStream | None = None, by: Caller = SYSTEM) -> None:
         async def work(transaction: Transaction) -> None:
+            await changed(transaction, "hub_routing")
             await transaction.execute(_SAVE, {**self._of(stream.name), "data": _data(stream)})
             entry = change(Kind.EVENT_STREAM_UPDATED, self._subject(stream.name), by, before=before, after=stream)
             await self._journal.append(transaction, entry)
