@@ -2,7 +2,7 @@
 
 from homeport.hub.event_streams.positions import Position, first_offset, read_selector
 from homeport.hub.event_streams.receivers import Crowded, Receiver, Receivers, Stolen
-from homeport.hub.event_streams.streams import DEFAULT_GROUP, EventStreams
+from homeport.hub.event_streams.streams import DEFAULT_GROUP, EventStreams, event_hub_name
 
 __all__ = [
     "DEFAULT_GROUP",
@@ -12,6 +12,7 @@ __all__ = [
     "Receiver",
     "Receivers",
     "Stolen",
+    "event_hub_name",
     "first_offset",
     "read_selector",
 ]

@@ -42,6 +42,11 @@ _NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,48}[A-Za-z0-9])?")
 _log = logging.getLogger(__name__)
 
 
+def event_hub_name(hub: Hub) -> str:
+    """Return what a hub's built-in endpoint is called: the hub's name, unless that begins another address."""
+    return f"{hub.name}-{BUILT_IN}" if hub.name.lower() in _RESERVED else hub.name
+
+
 class EventStreams:
     """A hub's endpoints. All methods with a name take it in any letter case and raise HubError."""
 
@@ -64,9 +69,8 @@ class EventStreams:
 
     @property
     def event_hub_name(self) -> str:
-        """What the built-in endpoint is called in addresses: the hub's name, unless that begins another address."""
-        name = self._hub().name
-        return f"{name}-{BUILT_IN}" if name.lower() in _RESERVED else name
+        """What the built-in endpoint is called in addresses."""
+        return event_hub_name(self._hub())
 
     async def all(self) -> Sequence[EventStream]:
         """Return the endpoints, the built-in one first."""
