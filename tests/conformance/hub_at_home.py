@@ -111,7 +111,11 @@ async def running_home(folder: Path) -> AsyncIterator[Home]:
         running = tasks.create_task(hubs.run())
         stack.callback(running.cancel)
         web = HttpServer(sites, MqttServer(sites, CLOCK), amqp=AmqpServer(sites, CLOCK))
-        for service, port, alpn in ((AmqpServer(sites, CLOCK), 5671, ()), (web, 443, (b"http/1.1",))):
+        for service, port, alpn in (
+            (MqttServer(sites, CLOCK), 8883, ()),
+            (AmqpServer(sites, CLOCK), 5671, ()),
+            (web, 443, (b"http/1.1",)),
+        ):
             listener = Listener(service, certificates, port=port, addresses=["127.0.0.1"], alpn=alpn, grace=1)
             await stack.enter_async_context(listener)
         yield Home(hub, str(ca_file))

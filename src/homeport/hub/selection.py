@@ -1,19 +1,20 @@
 """Finds the devices or modules that a condition selects, in order of their id (contract hub.md 8.2, 9.1, 11.1).
 
-Documents are judged one by one, with room for others in between; only devices that the condition names are read alone.
+Documents are judged one by one, with room for others in between; only devices that the condition names are read alone,
+and the store leaves out what it can tell.
 """
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from homeport.hub import translate
-from homeport.hub.model import Device
-from homeport.hub.query import Source, holds, named_devices, parse_condition
+from homeport.hub.model import Device, Sought
+from homeport.hub.query import Source, holds, named_devices, necessary, parse_condition
 from homeport.hub.query.syntax import Expression
 from homeport.hub.registry import Registry
 
@@ -57,17 +58,20 @@ async def select(registry: Registry, selection: Selection, after: str) -> AsyncI
     # A module's device does not say which of its modules are meant.
     named = None if modules else named_devices(selection.condition)
     everything = named is None or len(named) > _MAX_NAMED
-    devices = _all(registry, after, modules=modules) if named is None or everything else _named(registry, named, after)
+    if named is None or everything:
+        devices = _all(registry, after, modules=modules, sought=necessary(selection.condition))
+    else:
+        devices = _named(registry, named, after)
     async for device in devices:
         document = msgspec.to_builtins(translate.twin_document(device))
         if holds(selection.condition, document):
             yield device, document
 
 
-async def _all(registry: Registry, place: str, *, modules: bool) -> AsyncIterator[Device]:
+async def _all(registry: Registry, place: str, *, modules: bool, sought: Sequence[Sought]) -> AsyncIterator[Device]:
     after: str | None = place or None
     while True:
-        page = await registry.page(after=after, limit=_SCANNED, modules=modules)
+        page = await registry.page(after=after, limit=_SCANNED, modules=modules, sought=sought)
         for device in page.items:
             yield device
         after = page.after

@@ -71,6 +71,7 @@ from homeport.hub.model.routing import (
     StorageEndpoint,
     WebhookEndpoint,
 )
+from homeport.hub.model.sought import Between, OneOf, Sought
 from homeport.hub.model.telemetry import Outgoing, StoredTelemetry, Telemetry
 from homeport.hub.model.twin import Device, Twin, TwinSection
 
@@ -81,6 +82,7 @@ __all__ = [
     "RETENTION",
     "Acknowledgement",
     "Authentication",
+    "Between",
     "BlobProperties",
     "Block",
     "CaAuthentication",
@@ -120,6 +122,7 @@ __all__ = [
     "MessageSource",
     "MethodRequest",
     "NoAuthentication",
+    "OneOf",
     "Outgoing",
     "PartitionState",
     "Policy",
@@ -130,6 +133,7 @@ __all__ = [
     "SasAuthentication",
     "SelfSignedAuthentication",
     "Settings",
+    "Sought",
     "StorageEndpoint",
     "StoredBlob",
     "StoredTelemetry",

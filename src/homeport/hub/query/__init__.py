@@ -7,6 +7,7 @@ from homeport.hub.query.errors import QueryError
 from homeport.hub.query.evaluate import holds, value_of
 from homeport.hub.query.functions import ROUTE_FUNCTIONS
 from homeport.hub.query.named import attributes_of, named_devices, named_values, renamed
+from homeport.hub.query.necessary import necessary
 from homeport.hub.query.parser import parse, parse_condition
 from homeport.hub.query.rows import Aggregation, project
 from homeport.hub.query.syntax import Query, Source
@@ -23,6 +24,7 @@ __all__ = [
     "holds",
     "named_devices",
     "named_values",
+    "necessary",
     "parse",
     "parse_condition",
     "project",
