@@ -17,6 +17,7 @@ from homeport.app.hub_administration import LocalHubAdministration
 from homeport.app.hub_files import file_parts
 from homeport.app.hub_links import HubLinkDirectory
 from homeport.app.hub_routing import routing_parts
+from homeport.app.hub_routing_admin import routing_resources
 from homeport.app.identity import ServiceIdentity, load_or_create
 from homeport.app.issuing import make_issuing, open_custody, warn_of_authorities
 from homeport.app.journal import journal_parts
@@ -190,6 +191,7 @@ async def build(
             guard,
             trusted,
             journal,
+            hub_parts=routing_resources(hubs, clock, random),
             policies=policies,
             signing_keys=signing_keys,
             bus=bus,

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from homeport.cli.console import DataOption, Output, OutputOption, admin, fail, out
 from homeport.cli.hub_files import files
+from homeport.cli.hub_routing import endpoints, enrichments, routes
 from homeport.client import LinkedHub
 
 app = typer.Typer(
@@ -169,6 +170,9 @@ def list_hubs(data: DataOption = None, output: OutputOption = Output.TABLE) -> N
 
 
 app.command("files")(files)
+app.add_typer(routes, name="route")
+app.add_typer(endpoints, name="endpoint")
+app.add_typer(enrichments, name="enrichment")
 
 
 def _standing(hub: LinkedHub) -> str:

@@ -102,6 +102,15 @@ from homeport.client.models import (
 from homeport.client.policy_models import AccessPolicy, Counts
 from homeport.client.registration import RegistrationResult
 from homeport.client.retry import NO_RETRY, RetryPolicy
+from homeport.client.routing_models import (
+    HubEndpoint,
+    HubEnrichment,
+    HubRoute,
+    RouteDelivery,
+    RouteResult,
+    RouteTestResult,
+    RouteTrial,
+)
 from homeport.client.security import (
     SecurityProviderError,
     SymmetricKeySecurityProvider,
@@ -150,9 +159,12 @@ __all__ = [
     "ExpiringCertificate",
     "ExpiryReport",
     "HomeportAdminClient",
+    "HubEndpoint",
+    "HubEnrichment",
     "HubEvent",
     "HubHealth",
     "HubRegistryClient",
+    "HubRoute",
     "IndividualEnrollment",
     "InitialTwin",
     "IpFilter",
@@ -182,6 +194,10 @@ __all__ = [
     "RetryPolicy",
     "RevocationList",
     "RevocationSettings",
+    "RouteDelivery",
+    "RouteResult",
+    "RouteTestResult",
+    "RouteTrial",
     "SecurityProviderError",
     "ServiceStatistics",
     "SymmetricKeySecurityProvider",

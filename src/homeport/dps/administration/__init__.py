@@ -11,6 +11,12 @@ from homeport.dps.administration.authorities import AuthoritiesResponder, Certif
 from homeport.dps.administration.certificates import CertificatesResponder
 from homeport.dps.administration.counts import CountsResponder
 from homeport.dps.administration.export import ExportResponder
+from homeport.dps.administration.hub_routing import (
+    EndpointsResponder,
+    EnrichmentsResponder,
+    RoutesResponder,
+    RoutingAdministration,
+)
 from homeport.dps.administration.hubs import HubsResponder
 from homeport.dps.administration.ip_filter import IpFilterResponder, IpFilterStore
 from homeport.dps.administration.issued_certificates import IssuedCertificatesResponder
@@ -27,6 +33,8 @@ __all__ = [
     "CertificatePoliciesResponder",
     "CertificatesResponder",
     "CountsResponder",
+    "EndpointsResponder",
+    "EnrichmentsResponder",
     "ExportResponder",
     "HubsResponder",
     "IpFilterResponder",
@@ -34,5 +42,7 @@ __all__ = [
     "IssuedCertificatesResponder",
     "PoliciesResponder",
     "RegistrationsResponder",
+    "RoutesResponder",
+    "RoutingAdministration",
     "SubscriptionsResponder",
 ]

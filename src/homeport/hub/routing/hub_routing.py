@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from homeport.clock import Clock
 from homeport.hub.event_streams import EventStreams
+from homeport.hub.model import Endpoint
 from homeport.hub.ports import DeviceStore
 from homeport.hub.routing.couriers import Couriers
 from homeport.hub.routing.current import CurrentRouting
 from homeport.hub.routing.delivery import Carrier, Tools
 from homeport.hub.routing.device_messages import DeviceMessages
 from homeport.hub.routing.happenings import Happenings
-from homeport.hub.routing.ports import DeliveryStore, RoutingStore
+from homeport.hub.routing.ports import DeliveryStore, RoutingStore, Standing
 from homeport.hub.routing.settings import RoutingSettings
 from homeport.security.policies import Random
 
@@ -38,7 +39,8 @@ class HubRouting:
         clock: Clock,
         random: Random,
     ) -> None:
-        self._deliveries = parts.deliveries
+        self._streams = streams
+        self.deliveries = parts.deliveries
         self.current = CurrentRouting(hub=hub, store=parts.store, clock=clock)
         self.carrier = Carrier(
             Tools(
@@ -71,9 +73,18 @@ class HubRouting:
         """Take over what is stored."""
         await self.current.refresh()
 
+    async def waiting(self, endpoint: Endpoint, standing: Standing) -> int:
+        """Count the messages that have not been carried to an endpoint yet."""
+        log = (await self._streams.open(endpoint.name)).log
+        waiting = 0
+        for partition in range(endpoint.partitions):
+            held = await log.state(partition)
+            waiting += held.end - max(held.begin, standing.positions.get(partition, 0))
+        return waiting
+
     async def release(self) -> None:
         """Void the leases of those who carried before. Only for the sole process of a database."""
-        await self._deliveries.release_all()
+        await self.deliveries.release_all()
 
     async def run(self) -> None:
         """Look for changes and carry messages, until cancelled."""
