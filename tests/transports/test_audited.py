@@ -58,6 +58,7 @@ GROUP = {"enrollmentGroupId": "line", "attestation": {"type": "symmetricKey"}}
 MAKE_ENROLLMENT = ("PUT", f"/enrollments/dev-1{VERSION}", ENROLLMENT)
 MAKE_GROUP = ("PUT", f"/enrollmentGroups/line{VERSION}", GROUP)
 MAKE_HUB = ("PUT", "/homeport/hubs/two", {"hostNames": ["127.0.0.9"]})
+GROUP_OF_READERS = "/homeport/hubs/hub1/eventHubs/events/consumerGroups/billing"
 MAKE_ADMINISTRATOR = ("PUT", "/homeport/administrators/anna", {"role": "reader"})
 MAKE_POLICY = ("PUT", "/homeport/policies/ci", {"rights": ["RegistrationStatusRead"]})
 BULK = {"mode": "create", "enrollments": [ENROLLMENT]}
@@ -115,6 +116,13 @@ CHANGES = {
         path="/homeport/hubs/two", body={"allocationWeight": 3}, kind="hub.updated", first=(MAKE_HUB,)
     ),
     "hubs DELETE ['hubs', name]": Change(path="/homeport/hubs/two", kind="hub.unlinked", first=(MAKE_HUB,)),
+    "event_hubs PATCH [endpoint]": Change(
+        path="/homeport/hubs/hub1/eventHubs/events", body={"retentionDays": 3}, kind="eventStream.updated"
+    ),
+    "event_hubs PUT [endpoint, 'consumergroups', group]": Change(path=GROUP_OF_READERS, kind="consumerGroup.created"),
+    "event_hubs DELETE [endpoint, 'consumergroups', group]": Change(
+        path=GROUP_OF_READERS, kind="consumerGroup.deleted", first=(("PUT", GROUP_OF_READERS, None),)
+    ),
     "ip_filter PUT [_]": Change(path="/homeport/ipFilter", body={"rules": []}, kind="ipFilter.updated"),
     "certificates PUT ['certificates', name]": Change(
         path=CERTIFICATE, body=MAKE_CERTIFICATE[2], kind="caCertificate.uploaded"

@@ -9,6 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from homeport.cli.console import DataOption, Output, OutputOption, admin, fail, out
+from homeport.cli.consumer_group import app as consumer_groups
+from homeport.cli.hub_events import events
 from homeport.cli.hub_files import files
 from homeport.client import LinkedHub
 
@@ -169,6 +171,8 @@ def list_hubs(data: DataOption = None, output: OutputOption = Output.TABLE) -> N
 
 
 app.command("files")(files)
+app.command("events")(events)
+app.add_typer(consumer_groups, name="consumer-group")
 
 
 def _standing(hub: LinkedHub) -> str:

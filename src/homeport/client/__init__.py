@@ -59,6 +59,7 @@ from homeport.client.errors import (
     UnexpectedAnswerError,
     UntrustedServerError,
 )
+from homeport.client.event_hub_models import ConsumerGroup, EventHub
 from homeport.client.hub_models import (
     Device,
     RegistryStatistics,
@@ -139,6 +140,7 @@ __all__ = [
     "ConflictError",
     "ConnectionChange",
     "ConnectionStringError",
+    "ConsumerGroup",
     "Counts",
     "CrlInformation",
     "CustomAllocationDefinition",
@@ -146,6 +148,7 @@ __all__ = [
     "Device",
     "DeviceCapabilities",
     "EnrollmentGroup",
+    "EventHub",
     "EventSubscription",
     "ExpiringCertificate",
     "ExpiryReport",

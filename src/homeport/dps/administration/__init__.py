@@ -10,6 +10,7 @@ from homeport.dps.administration.audit import AuditResponder
 from homeport.dps.administration.authorities import AuthoritiesResponder, CertificatePoliciesResponder
 from homeport.dps.administration.certificates import CertificatesResponder
 from homeport.dps.administration.counts import CountsResponder
+from homeport.dps.administration.event_hubs import EventHubAdministration, EventHubsResponder
 from homeport.dps.administration.export import ExportResponder
 from homeport.dps.administration.hubs import HubsResponder
 from homeport.dps.administration.ip_filter import IpFilterResponder, IpFilterStore
@@ -27,6 +28,8 @@ __all__ = [
     "CertificatePoliciesResponder",
     "CertificatesResponder",
     "CountsResponder",
+    "EventHubAdministration",
+    "EventHubsResponder",
     "ExportResponder",
     "HubsResponder",
     "IpFilterResponder",
