@@ -65,6 +65,7 @@ MAKE_ENRICHMENT: tuple[str, str, Any] = (
     "/homeport/hubs/hub1/enrichments/site",
     {"value": "A", "endpointNames": ["events"]},
 )
+GROUP_OF_READERS = "/homeport/hubs/hub1/eventHubs/events/consumerGroups/billing"
 MAKE_ADMINISTRATOR = ("PUT", "/homeport/administrators/anna", {"role": "reader"})
 MAKE_POLICY = ("PUT", "/homeport/policies/ci", {"rights": ["RegistrationStatusRead"]})
 BULK = {"mode": "create", "enrollments": [ENROLLMENT]}
@@ -128,6 +129,13 @@ CHANGES = {
     "hub_routing DELETE [endpoint]": Change(path=MAKE_ENDPOINT[1], kind="hubRouting.updated", first=(MAKE_ENDPOINT,)),
     "hub_routing PUT [key]": Change(path=MAKE_ENRICHMENT[1], body=MAKE_ENRICHMENT[2], kind="hubRouting.updated"),
     "hub_routing DELETE [key]": Change(path=MAKE_ENRICHMENT[1], kind="hubRouting.updated", first=(MAKE_ENRICHMENT,)),
+    "event_hubs PATCH [endpoint]": Change(
+        path="/homeport/hubs/hub1/eventHubs/events", body={"retentionDays": 3}, kind="eventStream.updated"
+    ),
+    "event_hubs PUT [endpoint, 'consumergroups', group]": Change(path=GROUP_OF_READERS, kind="consumerGroup.created"),
+    "event_hubs DELETE [endpoint, 'consumergroups', group]": Change(
+        path=GROUP_OF_READERS, kind="consumerGroup.deleted", first=(("PUT", GROUP_OF_READERS, None),)
+    ),
     "ip_filter PUT [_]": Change(path="/homeport/ipFilter", body={"rules": []}, kind="ipFilter.updated"),
     "certificates PUT ['certificates', name]": Change(
         path=CERTIFICATE, body=MAKE_CERTIFICATE[2], kind="caCertificate.uploaded"

@@ -14,6 +14,7 @@ from homeport.app.config import Config
 from homeport.app.custom_allocators import custom_allocators
 from homeport.app.directory import DataDirectory
 from homeport.app.hub_administration import LocalHubAdministration
+from homeport.app.hub_event_hubs import LocalEventHubs
 from homeport.app.hub_files import file_parts
 from homeport.app.hub_links import HubLinkDirectory
 from homeport.app.hub_routing import routing_parts
@@ -27,7 +28,9 @@ from homeport.app.protection import Protection, protection
 from homeport.app.provisioning import provisioning
 from homeport.bus import LocalBus
 from homeport.clock import Clock, SystemClock
+from homeport.dps.administration import EventHubsResponder
 from homeport.dps.assigner import Assigner
+from homeport.dps.frontends.admin import EventHubsResource
 from homeport.dps.hub_health import HubHealthMonitor
 from homeport.dps.hubs import HubService, Share
 from homeport.dps.policies import CurrentPolicies, seed_policies
@@ -191,7 +194,10 @@ async def build(
             guard,
             trusted,
             journal,
-            hub_parts=routing_resources(hubs, clock, random),
+            hub_parts=(
+                EventHubsResource(EventHubsResponder(LocalEventHubs(hubs))),
+                *routing_resources(hubs, clock, random),
+            ),
             policies=policies,
             signing_keys=signing_keys,
             bus=bus,

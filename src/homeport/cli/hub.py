@@ -9,6 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from homeport.cli.console import DataOption, Output, OutputOption, admin, fail, out
+from homeport.cli.consumer_group import app as consumer_groups
+from homeport.cli.hub_events import events
 from homeport.cli.hub_files import files
 from homeport.cli.hub_routing import endpoints, enrichments, routes
 from homeport.client import LinkedHub
@@ -173,6 +175,8 @@ app.command("files")(files)
 app.add_typer(routes, name="route")
 app.add_typer(endpoints, name="endpoint")
 app.add_typer(enrichments, name="enrichment")
+app.command("events")(events)
+app.add_typer(consumer_groups, name="consumer-group")
 
 
 def _standing(hub: LinkedHub) -> str:

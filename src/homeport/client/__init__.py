@@ -59,6 +59,7 @@ from homeport.client.errors import (
     UnexpectedAnswerError,
     UntrustedServerError,
 )
+from homeport.client.event_hub_models import ConsumerGroup, EventHub
 from homeport.client.hub_models import (
     Device,
     RegistryStatistics,
@@ -148,6 +149,7 @@ __all__ = [
     "ConflictError",
     "ConnectionChange",
     "ConnectionStringError",
+    "ConsumerGroup",
     "Counts",
     "CrlInformation",
     "CustomAllocationDefinition",
@@ -155,6 +157,7 @@ __all__ = [
     "Device",
     "DeviceCapabilities",
     "EnrollmentGroup",
+    "EventHub",
     "EventSubscription",
     "ExpiringCertificate",
     "ExpiryReport",

@@ -10,6 +10,7 @@ from homeport.dps.administration.audit import AuditResponder
 from homeport.dps.administration.authorities import AuthoritiesResponder, CertificatePoliciesResponder
 from homeport.dps.administration.certificates import CertificatesResponder
 from homeport.dps.administration.counts import CountsResponder
+from homeport.dps.administration.event_hubs import EventHubAdministration, EventHubsResponder
 from homeport.dps.administration.export import ExportResponder
 from homeport.dps.administration.hub_routing import (
     EndpointsResponder,
@@ -35,6 +36,8 @@ __all__ = [
     "CountsResponder",
     "EndpointsResponder",
     "EnrichmentsResponder",
+    "EventHubAdministration",
+    "EventHubsResponder",
     "ExportResponder",
     "HubsResponder",
     "IpFilterResponder",

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from homeport.wire import dps_admin, dps_allocation, dps_journal, hub_routing, ip_filter
+from homeport.wire import dps_admin, dps_allocation, dps_journal, hub_event_hubs, hub_routing, ip_filter
 from homeport.wire.openapi.operations import HOMEPORT, Operation
 
 
@@ -125,6 +125,21 @@ _ROUTING = (
     at(_ENRICHMENT, "delete", "HubEnrichments_Delete", "Remove an enrichment.", None),
 )  # fmt: skip
 
+_EVENT_HUB = "hubs/{name}/eventHubs/{endpoint}"
+_EVENT_HUBS = (
+    at("hubs/{name}/eventHubs", "get", "EventHubs_List", "The Event Hubs-compatible endpoints of a hub.",
+        list[hub_event_hubs.EventHub], right=_READ),
+    at(_EVENT_HUB, "get", "EventHubs_Get", "An endpoint; the built-in one is `events`.", hub_event_hubs.EventHub,
+        right=_READ),
+    at(_EVENT_HUB, "patch", "EventHubs_Update", "Change how long an endpoint keeps events, and how much.",
+        hub_event_hubs.EventHub, body=hub_event_hubs.EventHubChange),
+    at(f"{_EVENT_HUB}/consumerGroups", "get", "ConsumerGroups_List", "The consumer groups of an endpoint.",
+        list[hub_event_hubs.ConsumerGroup], right=_READ),
+    at(f"{_EVENT_HUB}/consumerGroups/{{group}}", "put", "ConsumerGroups_Create", "Make a consumer group.",
+        hub_event_hubs.ConsumerGroup),
+    at(f"{_EVENT_HUB}/consumerGroups/{{group}}", "delete", "ConsumerGroups_Delete", "Remove a consumer group.", None),
+)  # fmt: skip
+
 ADMINISTRATION: tuple[Operation, ...] = (
-    *_ALLOCATION, *_ADMINISTRATORS, *_AUDIT, *_EVENTS, *_IP_FILTER, *_ROUTING
+    *_ALLOCATION, *_ADMINISTRATORS, *_AUDIT, *_EVENTS, *_IP_FILTER, *_ROUTING, *_EVENT_HUBS
 )  # fmt: skip

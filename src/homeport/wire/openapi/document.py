@@ -33,6 +33,8 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "until": {"type": "string", "format": "date-time"},
     "order": {"type": "string", "enum": ["asc", "desc"]},
     "force": {"type": "boolean"},
+    "endpoint": {"type": "string", "pattern": r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,48}[A-Za-z0-9])?$"},
+    "group": {"type": "string", "pattern": r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,48}[A-Za-z0-9])?|\$Default)$"},
     "version": {"type": "integer", "minimum": 1, "maximum": 1000},
     "serialNumber": {"type": "string", "pattern": "^[0-9a-fA-F]{1,40}$"},
     "certificateAuthorityName": {"type": "string", "maxLength": 63},

@@ -7,6 +7,7 @@ from homeport.dps.frontends.admin.audit import AuditResource
 from homeport.dps.frontends.admin.authorities import AuthoritiesResource, CertificatePoliciesResource
 from homeport.dps.frontends.admin.certificates import CertificatesResource
 from homeport.dps.frontends.admin.counts import CountsResource
+from homeport.dps.frontends.admin.event_hubs import EventHubsResource
 from homeport.dps.frontends.admin.export import ExportResource
 from homeport.dps.frontends.admin.frontend import AdminFrontEnd
 from homeport.dps.frontends.admin.hub_routing import (
@@ -38,6 +39,7 @@ __all__ = [
     "CountsResource",
     "EndpointsResource",
     "EnrichmentsResource",
+    "EventHubsResource",
     "ExportResource",
     "HubPart",
     "HubsResource",
