@@ -116,11 +116,13 @@ CHANGES = {
         path="/homeport/hubs/two", body={"allocationWeight": 3}, kind="hub.updated", first=(MAKE_HUB,)
     ),
     "hubs DELETE ['hubs', name]": Change(path="/homeport/hubs/two", kind="hub.unlinked", first=(MAKE_HUB,)),
-    "event_hubs PATCH [endpoint]": Change(
+    "event_hubs PATCH [hub, 'eventhubs', endpoint]": Change(
         path="/homeport/hubs/hub1/eventHubs/events", body={"retentionDays": 3}, kind="eventStream.updated"
     ),
-    "event_hubs PUT [endpoint, 'consumergroups', group]": Change(path=GROUP_OF_READERS, kind="consumerGroup.created"),
-    "event_hubs DELETE [endpoint, 'consumergroups', group]": Change(
+    "event_hubs PUT [hub, 'eventhubs', endpoint, 'consumergroups', group]": Change(
+        path=GROUP_OF_READERS, kind="consumerGroup.created"
+    ),
+    "event_hubs DELETE [hub, 'eventhubs', endpoint, 'consumergroups', group]": Change(
         path=GROUP_OF_READERS, kind="consumerGroup.deleted", first=(("PUT", GROUP_OF_READERS, None),)
     ),
     "ip_filter PUT [_]": Change(path="/homeport/ipFilter", body={"rules": []}, kind="ipFilter.updated"),

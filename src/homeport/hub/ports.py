@@ -20,6 +20,7 @@ from homeport.hub.model import (
     PartitionState,
     QueuedMessage,
     RegistryStatistics,
+    Sought,
     StoredTelemetry,
     Telemetry,
     Twin,
@@ -97,8 +98,14 @@ class DeviceStore(Protocol):
         """Return a device's modules in order of their id."""
         ...
 
-    async def page(self, *, after: str | None, limit: int, modules: bool = False) -> Page[Device]:
-        """Return devices, or else modules, in order of their id, behind the id `after`."""
+    async def page(
+        self, *, after: str | None, limit: int, modules: bool = False, sought: Sequence[Sought] = ()
+    ) -> Page[Device]:
+        """Return devices, or else modules, in order of their id, behind the id `after`.
+
+        Those that do not meet all that is `sought` may be left out; some that do not may be among them. Then a page
+        may also be short, or empty, and not the last: what counts is `after`.
+        """
         ...
 
     async def statistics(self) -> RegistryStatistics: ...

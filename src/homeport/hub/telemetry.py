@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from homeport.bus import Bus, TelemetryStored
 from homeport.clock import Clock
-from homeport.hub.authentication import Accepted, ClientCertificate, DeviceKey, PolicyKey
+from homeport.hub.authentication import Accepted, CertificatePath, ClientCertificate, DeviceKey, PolicyKey
 from homeport.hub.identifiers import device_of, module_of
 from homeport.hub.model import BUILT_IN, DeviceIdentity, StoredTelemetry, Telemetry
 from homeport.hub.partition_tail import PartitionTail
@@ -80,7 +80,7 @@ def connection_annotations(identity: DeviceIdentity, accepted: Accepted, model_i
             scope, kind = own, "sas"
         case PolicyKey():
             scope, kind = "hub", "sas"
-        case ClientCertificate():
+        case ClientCertificate() | CertificatePath():
             scope, kind = own, "x509"
         case _:
             assert_never(accepted.proof)

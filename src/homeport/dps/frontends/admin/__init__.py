@@ -10,7 +10,7 @@ from homeport.dps.frontends.admin.counts import CountsResource
 from homeport.dps.frontends.admin.event_hubs import EventHubsResource
 from homeport.dps.frontends.admin.export import ExportResource
 from homeport.dps.frontends.admin.frontend import AdminFrontEnd
-from homeport.dps.frontends.admin.hubs import HubPart, HubsResource
+from homeport.dps.frontends.admin.hubs import HubParts, HubsResource
 from homeport.dps.frontends.admin.ip_filter import IpFilterResource
 from homeport.dps.frontends.admin.issued_certificates import IssuedCertificatesResource
 from homeport.dps.frontends.admin.policies import PoliciesResource
@@ -33,7 +33,7 @@ __all__ = [
     "CountsResource",
     "EventHubsResource",
     "ExportResource",
-    "HubPart",
+    "HubParts",
     "HubsResource",
     "IpFilterResource",
     "IssuedCertificatesResource",
