@@ -103,7 +103,7 @@ class Report:
 
 def measure(service: Service, pid: int, endpoint: str, plan: Plan, say: Callable[[str], None]) -> Report:
     """`endpoint` is the connection string for Event Hubs clients."""
-    names, tokens = registered(service, plan.tls, plan.devices)
+    names, tokens = registered(service, plan.tls, plan.devices, prefix="events")
     context = client_context(plan.tls)
     cells = []
     for readers in plan.readers:

@@ -92,10 +92,12 @@ def measure(service: Service, server_pid: int, plan: Plan, say: Callable[[str], 
     )
 
 
-def registered(service: Service, tls: str, count: int) -> tuple[list[str], list[str | None]]:
+def registered(
+    service: Service, tls: str, count: int, *, prefix: str = "telemetry"
+) -> tuple[list[str], list[str | None]]:
     """Provision devices and return their names and tokens for the hub."""
-    group = KeyGroup(service, "bench-telemetry", tls=tls)
-    devices = group.devices("telemetry", count)
+    group = KeyGroup(service, f"bench-{prefix}", tls=tls)
+    devices = group.devices(prefix, count)
     conversations = (
         Conversation(link, register_https(link, device, service.id_scope, service.address))
         for device in devices
