@@ -6,6 +6,7 @@ Everything here blocks; `homeport.client.aio` has the same clients for asyncio.
 from homeport.client._sync.admin import HomeportAdminClient
 from homeport.client._sync.device import ProvisioningDeviceClient
 from homeport.client._sync.hub import HubClient
+from homeport.client._sync.hub_monitor import HubMonitorClient
 from homeport.client._sync.hub_registry import HubRegistryClient
 from homeport.client._sync.message_sender import MessageSender
 from homeport.client._sync.provisioning import ProvisioningServiceClient
@@ -60,6 +61,13 @@ from homeport.client.errors import (
     UnauthorizedError,
     UnexpectedAnswerError,
     UntrustedServerError,
+)
+from homeport.client.hub_admin_models import (
+    CloudToDeviceChanges,
+    CloudToDeviceSettings,
+    FeedbackChanges,
+    FeedbackSettings,
+    HubCertificate,
 )
 from homeport.client.hub_configuration_models import (
     Configuration,
@@ -127,6 +135,7 @@ from homeport.client.models import (
     RegistrationState,
     ReprovisionPolicy,
 )
+from homeport.client.monitor_models import DeviceChange, Missed, MonitorEvent, TwinChange
 from homeport.client.policy_models import AccessPolicy, Counts
 from homeport.client.registration import RegistrationResult
 from homeport.client.retry import NO_RETRY, RetryPolicy
@@ -167,7 +176,9 @@ __all__ = [
     "Check",
     "ClientError",
     "CloudEvent",
+    "CloudToDeviceChanges",
     "CloudToDeviceMessage",
+    "CloudToDeviceSettings",
     "ComparisonTotals",
     "Configuration",
     "ConfigurationContent",
@@ -183,6 +194,7 @@ __all__ = [
     "Device",
     "DeviceAuthentication",
     "DeviceCapabilities",
+    "DeviceChange",
     "DeviceJob",
     "DeviceSymmetricKey",
     "EnrollmentGroup",
@@ -190,13 +202,17 @@ __all__ = [
     "ExpiringCertificate",
     "ExpiryReport",
     "FeedbackBatch",
+    "FeedbackChanges",
     "FeedbackRecord",
+    "FeedbackSettings",
     "FileNotification",
     "FileNotificationDelivery",
     "HomeportAdminClient",
+    "HubCertificate",
     "HubClient",
     "HubEvent",
     "HubHealth",
+    "HubMonitorClient",
     "HubRegistryClient",
     "ImportMode",
     "IndividualEnrollment",
@@ -214,7 +230,9 @@ __all__ = [
     "Me",
     "MessageSender",
     "MethodResult",
+    "Missed",
     "Module",
+    "MonitorEvent",
     "NewToken",
     "NotFoundError",
     "Page",
@@ -248,6 +266,7 @@ __all__ = [
     "TpmUnavailableError",
     "TransportError",
     "Twin",
+    "TwinChange",
     "UnauthorizedError",
     "UnexpectedAnswerError",
     "UntrustedServerError",

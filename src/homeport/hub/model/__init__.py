@@ -1,5 +1,6 @@
 """The nouns of the hub as values. No serialization, no transport, no SQL (contract hub.md 4, 6, 17, 19, 21)."""
 
+from homeport.hub.model.ca_certificate import HubCaCertificate
 from homeport.hub.model.cloud_message import (
     Acknowledgement,
     Change,
@@ -19,6 +20,14 @@ from homeport.hub.model.configuration import (
     Settings,
 )
 from homeport.hub.model.documents import NEVER, JsonObject, format_time
+from homeport.hub.model.event_stream import (
+    BUILT_IN,
+    PARTITIONS,
+    RETENTION,
+    ConsumerGroup,
+    EventStream,
+    PartitionState,
+)
 from homeport.hub.model.file_upload import (
     BlobProperties,
     Block,
@@ -53,13 +62,20 @@ from homeport.hub.model.job import (
     MethodRequest,
     TwinUpdate,
 )
+from homeport.hub.model.queue_settings import FeedbackSettings, QueueSettings
+from homeport.hub.model.sought import Between, OneOf, Sought
 from homeport.hub.model.telemetry import StoredTelemetry, Telemetry
+from homeport.hub.model.transfer import Transfer, TransferKind, TransferPhase, TransferPlace, TransferStatus
 from homeport.hub.model.twin import Device, Twin, TwinSection
 
 __all__ = [
+    "BUILT_IN",
     "NEVER",
+    "PARTITIONS",
+    "RETENTION",
     "Acknowledgement",
     "Authentication",
+    "Between",
     "BlobProperties",
     "Block",
     "CaAuthentication",
@@ -70,19 +86,23 @@ __all__ = [
     "ConfigurationResults",
     "ConfigurationStatus",
     "ConnectionState",
+    "ConsumerGroup",
     "Device",
     "DeviceIdentity",
     "DeviceJob",
     "DeviceJobStatus",
     "DeviceStatus",
+    "EventStream",
     "Feedback",
     "FeedbackRecord",
+    "FeedbackSettings",
     "FeedbackStatus",
     "FileNotification",
     "FileUpload",
     "FileUploadSettings",
     "FoundBlob",
     "Hub",
+    "HubCaCertificate",
     "Job",
     "JobAnswer",
     "JobFault",
@@ -93,15 +113,24 @@ __all__ = [
     "Lock",
     "MethodRequest",
     "NoAuthentication",
+    "OneOf",
+    "PartitionState",
     "Policy",
+    "QueueSettings",
     "QueuedMessage",
     "RegistryStatistics",
     "SasAuthentication",
     "SelfSignedAuthentication",
     "Settings",
+    "Sought",
     "StoredBlob",
     "StoredTelemetry",
     "Telemetry",
+    "Transfer",
+    "TransferKind",
+    "TransferPhase",
+    "TransferPlace",
+    "TransferStatus",
     "Twin",
     "TwinSection",
     "TwinUpdate",
