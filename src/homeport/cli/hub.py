@@ -13,6 +13,7 @@ from homeport.cli.console import DataOption, Output, OutputOption, admin, fail, 
 from homeport.cli.hub_files import files
 from homeport.cli.hub_query import query, statistics
 from homeport.cli.hub_queues import messages
+from homeport.cli.hub_transfers import export_devices, import_devices
 from homeport.client import LinkedHub
 
 app = typer.Typer(
@@ -176,6 +177,8 @@ app.command("messages")(messages)
 app.add_typer(hub_certificate.app, name="certificate")
 app.command("query")(query)
 app.command("statistics")(statistics)
+app.command("export")(export_devices)
+app.command("import")(import_devices)
 
 
 def _standing(hub: LinkedHub) -> str:

@@ -101,6 +101,7 @@ from homeport.client.hub_models import (
     Twin,
     X509Thumbprint,
 )
+from homeport.client.hub_transfer_models import TransferJob
 from homeport.client.issuing_models import (
     CertificateAuthority,
     CertificatePolicy,
@@ -264,6 +265,7 @@ __all__ = [
     "TpmSasTokenProvider",
     "TpmSecurityProvider",
     "TpmUnavailableError",
+    "TransferJob",
     "TransportError",
     "Twin",
     "TwinChange",

@@ -16,7 +16,7 @@ from homeport.portal.rendering import segment
 
 routes = web.RouteTableDef()
 
-MAX_JOBS = 1000
+MAX_JOBS = 500
 """Read at most so many, so that the newest can stand first; hubs list jobs by their ids."""
 STATES = ("scheduled", "running", "completed", "failed", "cancelled")
 PART_STATES = ("pending", "running", "completed", "failed", "canceled")
