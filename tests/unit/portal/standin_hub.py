@@ -23,6 +23,10 @@ class HubMemory:
     answer: Json | None = None
     """What devices answer to methods; None: none is connected."""
     purged: int = 0
+    asked: list[str] = field(default_factory=list)
+    """Queries with a condition."""
+    found: list[Json] = field(default_factory=list)
+    """What they find."""
 
     def respond(self, request: httpx.Request, parts: list[str]) -> httpx.Response | None:
         """Answer what is about these nouns, None for anything else."""
@@ -46,6 +50,8 @@ class HubMemory:
                 return self._jobs(request, rest)
             case "POST", ["devices", "query"] if b"devices.jobs" in request.content:
                 return self._parts(request)
+            case "POST", ["devices", "query"] if b"WHERE" in request.content:
+                return self._search(request)
             case "GET", ["configurations"]:
                 return _json(list(self.configurations.values()))
             case "GET", ["configurations", name]:
@@ -137,6 +143,13 @@ class HubMemory:
                     self.jobs[job_id]["status"] = "cancelled"
                 return _json(self.jobs[job_id])
         return _refused(404, "Unknown", "no such call")
+
+    def _search(self, request: httpx.Request) -> httpx.Response:
+        query = json.loads(request.content)["query"]
+        self.asked.append(query)
+        if "==" in query:
+            return _refused(400, "ArgumentInvalid", "'=' at character <34>")
+        return _json(self.found)
 
     def _parts(self, request: httpx.Request) -> httpx.Response:
         query = json.loads(request.content)["query"]

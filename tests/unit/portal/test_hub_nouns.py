@@ -164,6 +164,23 @@ async def test_configurations_and_their_metrics(hub: Standin, admin: Visitor) ->
     await admin.read("/configurations/hub1/nothing", status=404)
 
 
+# ---------------------------------------------------------------- many devices
+
+
+async def test_devices_are_found_by_a_condition(hub: Standin, admin: Visitor) -> None:
+    hub.hub.found = [{"deviceId": "press-1", "connectionState": "Connected"}]
+    text = await admin.read("/devices/hub1?q=tags.site='north'")
+    assert hub.hub.asked == ["SELECT * FROM devices WHERE tags.site='north'"]
+    assert "press-1" in text
+    assert 'href="/new/jobs/hub1?where=tags.site%3D%27north%27"' in text
+    assert "tags.site=&#39;north&#39;" in await admin.read("/new/jobs/hub1?where=tags.site%3D%27north%27")
+    hub.hub.found = []
+    assert "No device of hub1 satisfies" in await admin.read("/devices/hub1?q=tags.site='west'")
+    assert "character &lt;34&gt;" in await admin.read("/devices/hub1?q=tags.site == 1")
+    # What can be the beginning of an id is looked for as one, in either letter case.
+    assert "press-1" in await admin.read("/devices/hub1?q=PRE")
+
+
 # ---------------------------------------------------------------- one device
 
 

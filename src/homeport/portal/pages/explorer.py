@@ -11,7 +11,7 @@ from homeport.client import ClientError, NotFoundError
 from homeport.portal.context import page, portal, see
 from homeport.portal.hub_pages import served_hub
 from homeport.portal.live import REPLAYED, message_document
-from homeport.portal.paging import listing
+from homeport.portal.paging import is_condition, listing, searching
 from homeport.portal.rendering import as_mapping, segment
 
 routes = web.RouteTableDef()
@@ -33,12 +33,28 @@ async def hubs(request: web.Request) -> web.Response:
 @routes.get("/devices/{hub}")
 async def index(request: web.Request) -> web.Response:
     name, client = await served_hub(request)
-    found = await listing(
+    if is_condition(request.query.get("q", "").strip()):
+        found = await searching(
+            request,
+            lambda query, size, after: client.page_twins(query, page_size=size, continuation=after),
+            "deviceId",
+            source="devices",
+        )
+    else:
+        found = await listing(
+            request,
+            lambda size, after: client.page_twins(page_size=size, continuation=after),
+            lambda twin: twin.device_id,
+        )
+    conditional = is_condition(found.prefix)
+    return page(
         request,
-        lambda size, after: client.page_twins(page_size=size, continuation=after),
-        lambda twin: twin.device_id,
+        "devices.html",
+        hub=name,
+        hubs=list(portal(request).api.hubs()),
+        found=found,
+        conditional=conditional,
     )
-    return page(request, "devices.html", hub=name, hubs=list(portal(request).api.hubs()), found=found)
 
 
 @routes.get("/devices/{hub}/{device}")
