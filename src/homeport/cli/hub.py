@@ -10,6 +10,7 @@ from rich.table import Table
 
 from homeport.cli.console import DataOption, Output, OutputOption, admin, fail, out
 from homeport.cli.hub_files import files
+from homeport.cli.hub_query import query, statistics
 from homeport.client import LinkedHub
 
 app = typer.Typer(
@@ -169,6 +170,8 @@ def list_hubs(data: DataOption = None, output: OutputOption = Output.TABLE) -> N
 
 
 app.command("files")(files)
+app.command("query")(query)
+app.command("statistics")(statistics)
 
 
 def _standing(hub: LinkedHub) -> str:

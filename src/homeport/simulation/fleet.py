@@ -64,7 +64,7 @@ class Fleet:
         self._profile = profile
         self._place = place
         self._seed = seed
-        self._prefix = prefix
+        self.prefix = prefix
         self._devices: list[SimulatedDevice] = []
 
     async def run(
@@ -82,7 +82,7 @@ class Fleet:
         `hubs` are services' clients by host name, for commands and for cleaning up; what is missing is left alone.
         Raises ClientError if the devices cannot be enrolled.
         """
-        factory = Factory(service, folder, prefix=self._prefix, now=SystemClock().now(), tags=self._profile.tags)
+        factory = Factory(service, folder, prefix=self.prefix, now=SystemClock().now(), tags=self._profile.tags)
 
         def one_more() -> None:
             self.enrolled += 1
