@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from math import inf
 from typing import Any
 
 import msgspec
@@ -39,6 +40,9 @@ REGISTER_SECONDS = 120.0
 TRIES = 5
 """Attempts to come back to the hub, one after another, before a device has failed."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0
+_GLANCE = 1.0
+"""How soon a device notices that the end of its run is known."""
+_TOKEN_MARGIN = timedelta(hours=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,37 +72,47 @@ class Identity:
     dice: random.Random = field(repr=False)
 
 
+@dataclass(slots=True)
+class Run:
+    """When it is over, on the steady clock; that is known when every device has registered, or has failed to."""
+
+    ends: float = inf
+
+
 class SimulatedDevice:
     """Lives until its run ends; `measures` hears of everything."""
 
     def __init__(
-        self, identity: Identity, provider: Provider, place: Place, profile: Profile, measures: Measures, *, ends: float
+        self, identity: Identity, provider: Provider, place: Place, profile: Profile, measures: Measures, run: Run
     ) -> None:
-        """Make a device that is off; `ends` is when the run is over, on the steady clock."""
+        """Make a device that is off."""
         self.identity = identity
         self.result: RegistrationResult | None = None
+        self.has_tried = asyncio.Event()
+        """Set when it has registered, or failed to."""
         self.reachable = False
         """Whether the hub can call a method now."""
         self._provider = provider
         self._place = place
         self._profile = profile
         self._measures = measures
-        self._ends = ends
+        self._run = run
         self._sent = 0
         self._desired: asyncio.Queue[int] = asyncio.Queue()
-        self._reports_next = 0.0
+        self._reports_next = inf
 
     async def live(self, gate: asyncio.Semaphore) -> None:
         """Do everything that the profile says; never raises for what goes wrong. `gate` bounds who registers."""
         await asyncio.sleep(self.identity.starts_after)
         try:
-            async with gate:
-                self.result = await self._register()
+            try:
+                async with gate:
+                    self.result = await self._register()
+            finally:
+                self.has_tried.set()
             self._measures.registered += 1
             self._measures.hubs[self.result.assigned_hub] += 1
             await self._stay(self.result)
-            if self._profile.telemetry is not None and not self._sent:
-                self._measures.failed[self.identity.name] = "the run ended before it had sent anything"
         except TROUBLE as error:
             self._measures.failed[self.identity.name] = str(error) or type(error).__name__
         finally:
@@ -188,39 +202,50 @@ class SimulatedDevice:
 
     async def _work(self, home: Home) -> None:
         """Send, report and answer until it is time to leave."""
-        flapping, telemetry = self._profile.flapping, self._profile.telemetry
-        leaves = self._ends
+        flapping = self._profile.flapping
+        leaves = inf
         if flapping is not None:
-            leaves = min(leaves, time.monotonic() + flapping.every * self.identity.dice.uniform(0.5, 1.5))
-        first = True
+            leaves = time.monotonic() + flapping.every * self.identity.dice.uniform(0.5, 1.5)
+        sends = self._first_message()
         while not self._done():
-            pause = leaves - time.monotonic()
-            if telemetry is not None:
-                pause = min(pause, 0.0 if first and self._profile.leaves else self._interval())
-            first = False
-            if await self._heard_desired(home, max(pause, 0.0)):
-                continue
-            if time.monotonic() >= leaves:
+            now = time.monotonic()
+            if now >= leaves:
                 return
-            if telemetry is not None:
+            wakes = min(leaves, self._run.ends, sends, self._reports_next, now + _GLANCE)
+            if await self._heard_desired(home, max(wakes - now, 0.0)):
+                continue
+            now = time.monotonic()
+            if now >= sends:
                 await self._send(home)
-            if home.two_way and self._reports_next and time.monotonic() >= self._reports_next:
+                sends = self._next_message()
+            if home.two_way and now >= self._reports_next:
                 await self._report(home)
 
     def _done(self) -> bool:
+        return time.monotonic() >= self._run.ends or (self._profile.leaves and self._said_all())
+
+    def _said_all(self) -> bool:
         telemetry = self._profile.telemetry
-        said_all = telemetry is None or (telemetry.at_most is not None and self._sent >= telemetry.at_most)
-        return time.monotonic() >= self._ends or (self._profile.leaves and said_all)
+        return telemetry is None or (telemetry.at_most is not None and self._sent >= telemetry.at_most)
 
     def _left(self) -> float:
-        return self._ends - time.monotonic()
+        return self._run.ends - time.monotonic()
 
-    def _interval(self) -> float:
+    def _first_message(self) -> float:
+        """Return when to send first: devices that came together do not all speak at once."""
         telemetry = self._profile.telemetry
-        assert telemetry is not None
-        if telemetry.at_most is not None and self._sent >= telemetry.at_most:
-            return self._left()
-        return telemetry.every * self.identity.dice.uniform(1 - telemetry.jitter, 1 + telemetry.jitter)
+        if telemetry is None or self._said_all():
+            return inf
+        if self._profile.leaves and not self._sent:
+            return 0.0
+        return time.monotonic() + telemetry.every * self.identity.dice.random()
+
+    def _next_message(self) -> float:
+        telemetry = self._profile.telemetry
+        if telemetry is None or self._said_all():
+            return inf
+        pause: float = telemetry.every * self.identity.dice.uniform(1 - telemetry.jitter, 1 + telemetry.jitter)
+        return time.monotonic() + pause
 
     async def _heard_desired(self, home: Home, seconds: float) -> bool:
         """Wait for a change of desired properties and report that it was heard; False if none came in that time."""
@@ -236,8 +261,6 @@ class SimulatedDevice:
     async def _send(self, home: Home) -> None:
         telemetry = self._profile.telemetry
         assert telemetry is not None
-        if telemetry.at_most is not None and self._sent >= telemetry.at_most:
-            return
         number, dice = self._sent + 1, self.identity.dice
         body = msgspec.json.encode(fill(telemetry.body, dice, number))
         properties = {name: _text(fill(value, dice, number)) for name, value in telemetry.properties.items()}
@@ -298,7 +321,7 @@ class SimulatedDevice:
         if not isinstance(provider, SymmetricKeySecurityProvider | TpmSecurityProvider):
             return None
         # Good for the whole run: what renews tokens is not what is simulated.
-        life = timedelta(hours=1, seconds=max(self._left(), 0))
+        life = timedelta(seconds=self._profile.arrival + self._profile.duration) + _TOKEN_MARGIN
         return lambda: device_token(provider, result.assigned_hub, result.device_id, SystemClock().now(), life)
 
     @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import TypeVar
 from homeport.client import ClientError
 from homeport.client.aio import HubClient, ProvisioningServiceClient
 from homeport.clock import SystemClock
-from homeport.simulation.device import Identity, Place, SimulatedDevice
+from homeport.simulation.device import Identity, Place, Run, SimulatedDevice
 from homeport.simulation.factory import Factory
 from homeport.simulation.measures import Measures, Step
 from homeport.simulation.profile import Attestation, Profile
@@ -66,6 +66,7 @@ class Fleet:
         self._seed = seed
         self.prefix = prefix
         self._devices: list[SimulatedDevice] = []
+        self._run = Run()
 
     async def run(
         self,
@@ -91,13 +92,12 @@ class Fleet:
         try:
             wanted: list[tuple[str, Attestation]] = [(each.name, each.attestation) for each in self.identities]
             providers = await factory.make(wanted, one_more)
-            ends = time.monotonic() + self._profile.duration
             for identity in self.identities:
                 self.measures.by_transport[identity.transport] += 1
                 self.measures.by_attestation[identity.attestation] += 1
                 self._devices.append(
                     SimulatedDevice(
-                        identity, providers[identity.name], self._place, self._profile, self.measures, ends=ends
+                        identity, providers[identity.name], self._place, self._profile, self.measures, self._run
                     )
                 )
             await self._live(hubs, tick, stop)
@@ -109,13 +109,23 @@ class Fleet:
         gate = asyncio.Semaphore(REGISTERING_AT_ONCE)
         async with asyncio.TaskGroup() as tasks:
             living = [tasks.create_task(device.live(gate)) for device in self._devices]
-            beside = [tasks.create_task(_ticking(tick)), tasks.create_task(self._command(hubs))]
+            beside = [
+                tasks.create_task(_ticking(tick)),
+                tasks.create_task(self._command(hubs)),
+                tasks.create_task(self._end()),
+            ]
             ended = tasks.create_task(stop.wait())
             everybody = tasks.create_task(_all(living))
             await asyncio.wait({ended, everybody}, return_when=asyncio.FIRST_COMPLETED)
             for task in (*living, *beside, ended, everybody):
                 task.cancel()
         tick()
+
+    async def _end(self) -> None:
+        """Let the run last as long as the profile says from when all devices are there."""
+        for device in self._devices:
+            await device.has_tried.wait()
+        self._run.ends = time.monotonic() + self._profile.duration
 
     async def _command(self, hubs: Mapping[str, HubClient]) -> None:
         """Call methods of connected devices, one at each interval, whether or not the one before has come back."""
