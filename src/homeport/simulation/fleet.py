@@ -151,7 +151,8 @@ class Fleet:
         try:
             answer = await hub.call_method(result.device_id, commands.method, commands.payload)
         except ClientError as error:
-            self.measures.fault(Step.COMMAND, error)
+            if device.reachable:  # whoever left meanwhile was not there to answer
+                self.measures.fault(Step.COMMAND, error)
             return
         if answer.status != 200:
             self.measures.fault(Step.COMMAND, ClientError(f"the device answered {answer.status}"))
