@@ -1,6 +1,7 @@
 """`homeport simulate`: a fleet of devices that do not exist, and how the server coped with them."""
 
 import asyncio
+import re
 import secrets
 import signal
 import tempfile
@@ -25,6 +26,8 @@ from homeport.cli.console import (
     out,
     running_server,
 )
+
+_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 
 if TYPE_CHECKING:
     from homeport.client.aio import HubClient
@@ -74,6 +77,8 @@ def simulate(
     except ProfileError as error:
         raise fail(escape(str(error)), code=2) from error
     place = _place(data, endpoint, id_scope, https_port, mqtt_port, amqp_port)
+    if prefix is not None and not _PREFIX.fullmatch(prefix):
+        raise fail("--prefix is 1 to 64 letters, digits and hyphens", code=2)
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     fleet = Fleet(wanted, place, seed=seed, prefix=prefix or f"sim-{seed}")
     begun = time.monotonic()

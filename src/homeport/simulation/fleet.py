@@ -11,7 +11,7 @@ from homeport.client import ClientError
 from homeport.client.aio import HubClient, ProvisioningServiceClient
 from homeport.clock import SystemClock
 from homeport.simulation.device import Identity, Place, Run, SimulatedDevice
-from homeport.simulation.factory import Factory
+from homeport.simulation.factory import Factory, Provider
 from homeport.simulation.measures import Measures, Step
 from homeport.simulation.profile import Attestation, Profile
 
@@ -81,14 +81,17 @@ class Fleet:
         """Enroll, live, and clean up unless `keep`; `tick` is called as things go on, `stop` ends it early.
 
         `hubs` are services' clients by host name, for commands and for cleaning up; what is missing is left alone.
-        Raises ClientError if the devices cannot be enrolled.
+        Raises ClientError if the devices cannot be enrolled, or if there are devices of such names.
         """
+        for host, hub in hubs.items():
+            await self._refuse_others(host, hub)
         factory = Factory(service, folder, prefix=self.prefix, now=SystemClock().now(), tags=self._profile.tags)
 
         def one_more() -> None:
             self.enrolled += 1
             tick()
 
+        providers: dict[str, Provider] = {}
         try:
             wanted: list[tuple[str, Attestation]] = [(each.name, each.attestation) for each in self.identities]
             providers = await factory.make(wanted, one_more)
@@ -104,6 +107,15 @@ class Fleet:
         finally:
             if not keep:
                 await self._clean_up(factory, {name: each.registration_id for name, each in providers.items()}, hubs)
+
+    async def _refuse_others(self, host: str, hub: HubClient) -> None:
+        """Make sure that nobody's devices are taken over, and at the end deleted. Raises ClientError."""
+        query = f"SELECT deviceId FROM devices WHERE STARTS_WITH(deviceId, '{self.prefix}-')"  # noqa: S608  # an id
+        async for found in hub.query(query, page_size=1):
+            raise ClientError(
+                f"{host} has devices whose names begin so already, such as {found['deviceId']}: "
+                "choose another --seed or --prefix, or delete them"
+            )
 
     async def _live(self, hubs: Mapping[str, HubClient], tick: Callable[[], None], stop: asyncio.Event) -> None:
         gate = asyncio.Semaphore(REGISTERING_AT_ONCE)
