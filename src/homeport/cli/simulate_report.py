@@ -91,13 +91,15 @@ def print_report(console: Console, fleet: "Fleet", *, seconds: float, seed: int,
     )
     console.print(f"  attestation  {_counts(measures.by_attestation)}", soft_wrap=True)
     console.print(f"  transport    {_counts(measures.by_transport)}", soft_wrap=True)
-    console.print(f"  hub          {_counts(measures.hubs)}", soft_wrap=True)
+    if measures.hubs:
+        console.print(f"  hub          {_counts(measures.hubs)}", soft_wrap=True)
     if measures.losses or measures.reconnections:
         console.print(f"  connections  {measures.losses} lost, {measures.reconnections} reconnected")
     if measures.methods or measures.desired:
         console.print(f"  heard        {measures.methods} methods, {measures.desired} changes of desired properties")
-    console.print()
-    console.print(_steps(fleet))
+    if measures.times:
+        console.print()
+        console.print(_steps(fleet))
     if measures.faults:
         console.print()
         for (step, reason), count in measures.faults.most_common():

@@ -110,7 +110,9 @@ class Fleet:
 
     async def _refuse_others(self, host: str, hub: HubClient) -> None:
         """Make sure that nobody's devices are taken over, and at the end deleted. Raises ClientError."""
-        query = f"SELECT deviceId FROM devices WHERE STARTS_WITH(deviceId, '{self.prefix}-')"  # noqa: S608  # an id
+        # A dot comes right behind a hyphen: what lies between the two begins with the prefix and the hyphen.
+        between = f"deviceId > '{self.prefix}-' AND deviceId < '{self.prefix}.'"
+        query = f"SELECT deviceId FROM devices WHERE {between}"  # noqa: S608  # the prefix was checked to be harmless
         async for found in hub.query(query, page_size=1):
             raise ClientError(
                 f"{host} has devices whose names begin so already, such as {found['deviceId']}: "
