@@ -28,9 +28,11 @@ from homeport.dps.engine import Engine, Stores
 from homeport.dps.enrollments import EnrollmentService
 from homeport.dps.expiry import ExpiryWatch
 from homeport.dps.frontends.admin import (
+    AdminRequest,
     AdminResource,
     AllocationResource,
     AttemptsResource,
+    Calls,
     CertificatesResource,
     CountsResource,
     ExportResource,
@@ -76,6 +78,14 @@ MAX_CA_CERTIFICATES = 5
 
 class PowerCut(BaseException):
     """The process dies here."""
+
+
+class NoHubParts:
+    """What is left of a hub where none is served."""
+
+    def calls(self, request: AdminRequest) -> Calls:
+        del request
+        return {}
 
 
 @dataclass
@@ -357,7 +367,7 @@ def process(
         admin=(
             AttemptsResource(AttemptsResponder(database.attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
-            HubsResource(HubsResponder(hubs)),
+            HubsResource(HubsResponder(hubs), NoHubParts()),
             CertificatesResource(CertificatesResponder(certificates, expiry, clock)),
             *issuing.resources,
             CountsResource(CountsResponder(database.enrollments, database.registrations, clock)),

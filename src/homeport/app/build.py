@@ -14,8 +14,10 @@ from homeport.app.config import Config
 from homeport.app.custom_allocators import custom_allocators
 from homeport.app.directory import DataDirectory
 from homeport.app.hub_administration import LocalHubAdministration
-from homeport.app.hub_files import file_parts
 from homeport.app.hub_links import HubLinkDirectory
+from homeport.app.hub_resources import HubPartsResource
+from homeport.app.hub_revocation import HubRevocation
+from homeport.app.hub_stores import hub_stores
 from homeport.app.identity import ServiceIdentity, load_or_create
 from homeport.app.issuing import make_issuing, open_custody, warn_of_authorities
 from homeport.app.journal import journal_parts
@@ -91,16 +93,15 @@ async def build(
         policies = CurrentPolicies(stores.policies, clock)
         await policies.refresh()
         bus = LocalBus()
+        metrics = Metrics()
+        fetcher = HttpRevocationFetcher()
+        stack.push_async_callback(fetcher.close)
+        trusted = authorities(stores, metrics, fetcher, limit=config.max_ca_certificates, clock=clock, random=random)
         storage_client = await stack.enter_async_context(HttpClient())
         hubs = Hubs(
             store=stores.hubs,
-            devices=stores.devices,
-            messages=stores.messages,
-            jobs=stores.jobs,
-            configurations=stores.configurations,
-            feedback=stores.feedback,
-            files=file_parts(stores, directory.path / "blobs", storage_client, clock=clock, random=random),
-            log=stores.events,
+            stores=hub_stores(stores, directory.path / "blobs", storage_client, clock=clock, random=random),
+            revoked=HubRevocation(trusted.revocation, stores.ca_certificates).check,
             bus=bus,
             clock=clock,
             random=random,
@@ -111,7 +112,6 @@ async def build(
             local=lambda name: _registry(hubs, name), look_again=lambda: hubs.load(alone=False), clock=clock
         )
         stack.push_async_callback(links.close)
-        metrics = Metrics()
         signing_keys = SigningKeyService(stores.settings, stores.allocation, random)
         allocators, webhooks = custom_allocators(config, signing_keys, clock)
         stack.push_async_callback(webhooks.close)
@@ -169,9 +169,6 @@ async def build(
             if presence is not None:
                 presence.refresh()
 
-        fetcher = HttpRevocationFetcher()
-        stack.push_async_callback(fetcher.close)
-        trusted = authorities(stores, metrics, fetcher, limit=config.max_ca_certificates, clock=clock, random=random)
         sites.add(
             crl_site(
                 addresses.host_names,
@@ -195,6 +192,7 @@ async def build(
             guard,
             trusted,
             journal,
+            hub_parts=HubPartsResource(hubs, clock),
             policies=policies,
             signing_keys=signing_keys,
             bus=bus,

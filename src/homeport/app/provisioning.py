@@ -8,6 +8,7 @@ from typing import Any
 from homeport.app.addresses import Addresses
 from homeport.app.certificates import Authorities
 from homeport.app.config import Config
+from homeport.app.hub_resources import HubPartsResource
 from homeport.app.identity import ServiceIdentity
 from homeport.app.issuing import Issuing
 from homeport.app.journal import JournaledAttempts, JournalParts
@@ -75,6 +76,7 @@ def provisioning(
     trusted: Authorities,
     journal: JournalParts,
     *,
+    hub_parts: HubPartsResource,
     policies: CurrentPolicies,
     signing_keys: SigningKeyService,
     bus: LocalBus,
@@ -124,7 +126,7 @@ def provisioning(
         admin=(
             AttemptsResource(AttemptsResponder(attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
-            HubsResource(HubsResponder(hub_service)),
+            HubsResource(HubsResponder(hub_service), hub_parts),
             CertificatesResource(trusted.responder),
             *issuing.resources,
             AllocationResource(

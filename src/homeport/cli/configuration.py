@@ -2,11 +2,10 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
-import yaml
 from rich.markup import escape
 from rich.table import Table
 
@@ -162,11 +161,11 @@ def _tell_metrics(configuration: "Configuration") -> None:
 
 def _read(file: Path) -> "Configuration":
     """Read a document, or end the command with what is wrong in it."""
+    from homeport.ascode.plain_yaml import read_plain
     from homeport.client import Configuration
 
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-        document: Any = yaml.safe_load(text)  # JSON is YAML
-        return msgspec.convert(document, Configuration)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, msgspec.ValidationError, RecursionError) as error:
+        return msgspec.convert(read_plain(text), Configuration)
+    except (OSError, ValueError) as error:
         raise fail(f"{escape(str(file))}: {escape(str(error))}", code=2) from error

@@ -8,9 +8,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from homeport.cli import hub_certificate
 from homeport.cli.console import DataOption, Output, OutputOption, admin, fail, out
 from homeport.cli.hub_files import files
 from homeport.cli.hub_query import query, statistics
+from homeport.cli.hub_queues import messages
 from homeport.client import LinkedHub
 
 app = typer.Typer(
@@ -170,6 +172,8 @@ def list_hubs(data: DataOption = None, output: OutputOption = Output.TABLE) -> N
 
 
 app.command("files")(files)
+app.command("messages")(messages)
+app.add_typer(hub_certificate.app, name="certificate")
 app.command("query")(query)
 app.command("statistics")(statistics)
 

@@ -62,6 +62,13 @@ from homeport.client.errors import (
     UnexpectedAnswerError,
     UntrustedServerError,
 )
+from homeport.client.hub_admin_models import (
+    CloudToDeviceChanges,
+    CloudToDeviceSettings,
+    FeedbackChanges,
+    FeedbackSettings,
+    HubCertificate,
+)
 from homeport.client.hub_configuration_models import (
     Configuration,
     ConfigurationContent,
@@ -169,7 +176,9 @@ __all__ = [
     "Check",
     "ClientError",
     "CloudEvent",
+    "CloudToDeviceChanges",
     "CloudToDeviceMessage",
+    "CloudToDeviceSettings",
     "ComparisonTotals",
     "Configuration",
     "ConfigurationContent",
@@ -193,10 +202,13 @@ __all__ = [
     "ExpiringCertificate",
     "ExpiryReport",
     "FeedbackBatch",
+    "FeedbackChanges",
     "FeedbackRecord",
+    "FeedbackSettings",
     "FileNotification",
     "FileNotificationDelivery",
     "HomeportAdminClient",
+    "HubCertificate",
     "HubClient",
     "HubEvent",
     "HubHealth",

@@ -3,7 +3,7 @@
 Every object serves one hub; suites in tests/contract prove the stores.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -18,6 +18,8 @@ from homeport.hub.model import (
     UploadPlace,
 )
 from homeport.hub.ports import NoticeStore
+from homeport.hub.transfer_ports import TransferContainer
+from homeport.security.callers import SYSTEM, Caller
 
 
 class FileUploadStore(Protocol):
@@ -27,8 +29,8 @@ class FileUploadStore(Protocol):
         """Return the settings; `initial` stands from the first call on until they are changed."""
         ...
 
-    async def configure(self, settings: FileUploadSettings) -> None:
-        """Replace the settings."""
+    async def configure(self, settings: FileUploadSettings, *, by: Caller = SYSTEM) -> None:
+        """Replace the settings; told in the journal."""
         ...
 
     async def begin(self, upload: FileUpload, *, limit: int, now: datetime) -> None:
@@ -152,3 +154,6 @@ class FileParts:
     container: BlobContainer
     storage: Callable[[FileUploadSettings], BlobStorage]
     """Opens what the settings name. Raises HubError ARGUMENT_INVALID for what cannot be."""
+    transfer_container: Callable[[str, Collection[str], FileUploadSettings], TransferContainer]
+    """Opens a container by its signed address, for imports and exports; the host names are the hub's, whose own store
+    is reached without the network. Raises StorageFault."""

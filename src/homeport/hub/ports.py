@@ -20,12 +20,14 @@ from homeport.hub.model import (
     PartitionState,
     QueuedMessage,
     RegistryStatistics,
+    Sought,
     StoredTelemetry,
     Telemetry,
     Twin,
     Waiting,
 )
 from homeport.paging import Page
+from homeport.security.callers import SYSTEM, Caller
 
 T = TypeVar("T")
 N_co = TypeVar("N_co", covariant=True)
@@ -96,8 +98,14 @@ class DeviceStore(Protocol):
         """Return a device's modules in order of their id."""
         ...
 
-    async def page(self, *, after: str | None, limit: int, modules: bool = False) -> Page[Device]:
-        """Return devices, or else modules, in order of their id, behind the id `after`."""
+    async def page(
+        self, *, after: str | None, limit: int, modules: bool = False, sought: Sequence[Sought] = ()
+    ) -> Page[Device]:
+        """Return devices, or else modules, in order of their id, behind the id `after`.
+
+        Those that do not meet all that is `sought` may be left out; some that do not may be among them. Then a page
+        may also be short, or empty, and not the last: what counts is `after`.
+        """
         ...
 
     async def statistics(self) -> RegistryStatistics: ...
@@ -231,15 +239,15 @@ class EventStreamStore(Protocol):
         """Return the streams in order of their names; the built-in one only if its settings were saved."""
         ...
 
-    async def create(self, stream: EventStream) -> None:
+    async def create(self, stream: EventStream, *, by: Caller = SYSTEM) -> None:
         """Raise ValueError if there is one of that name."""
         ...
 
-    async def save(self, stream: EventStream) -> None:
-        """Store a stream's settings, whether it was there or not."""
+    async def save(self, stream: EventStream, *, before: EventStream | None = None, by: Caller = SYSTEM) -> None:
+        """Store a stream's settings, whether it was there or not; `before` is for the journal."""
         ...
 
-    async def remove(self, name: str) -> None:
+    async def remove(self, name: str, *, by: Caller = SYSTEM) -> None:
         """Remove a stream with its groups and events; raise KeyError if there is none.
 
         A new stream of that name begins anew. `sweep` removes the events themselves.
@@ -254,10 +262,10 @@ class EventStreamStore(Protocol):
         """Return the consumer groups that were created, in order of their names."""
         ...
 
-    async def create_group(self, stream: str, group: ConsumerGroup, *, limit: int) -> None:
+    async def create_group(self, stream: str, group: ConsumerGroup, *, limit: int, by: Caller = SYSTEM) -> None:
         """Raise ValueError if the group exists, and OverflowError if there are `limit` groups already."""
         ...
 
-    async def remove_group(self, stream: str, name: str) -> None:
+    async def remove_group(self, stream: str, name: str, *, by: Caller = SYSTEM) -> None:
         """Raise KeyError if there is no such group."""
         ...

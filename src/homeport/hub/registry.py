@@ -21,6 +21,7 @@ from homeport.hub.model import (
     NoAuthentication,
     RegistryStatistics,
     SasAuthentication,
+    Sought,
     Twin,
 )
 from homeport.hub.ports import DeviceStore
@@ -99,9 +100,11 @@ class Registry:
             await self.get(device_id)
         return [self._sessions.overlay(module) for module in modules]
 
-    async def page(self, *, after: str | None, limit: int, modules: bool = False) -> Page[Device]:
-        """Return devices, or else modules, with their twins in order of id."""
-        page = await self._store.page(after=after, limit=limit, modules=modules)
+    async def page(
+        self, *, after: str | None, limit: int, modules: bool = False, sought: Sequence[Sought] = ()
+    ) -> Page[Device]:
+        """Return devices, or else modules, with their twins in order of id; `sought` as DeviceStore.page has it."""
+        page = await self._store.page(after=after, limit=limit, modules=modules, sought=sought)
         devices = [replace(device, identity=self._sessions.overlay(device.identity)) for device in page.items]
         return Page(items=devices, after=page.after)
 
@@ -306,7 +309,7 @@ class Registry:
         scope, parents = self._scopes(write, now, None)
         return DeviceIdentity(
             device_id=write.device_id,
-            generation_id=_ticks(now),
+            generation_id=ticks(now),
             etag=self._new_etag(),
             authentication=write.authentication or self._new_keys(),
             status=write.status,
@@ -349,7 +352,7 @@ class Registry:
         if not write.iot_edge:
             return write.device_scope, (write.device_scope,) if write.device_scope else ()
         if stored is None:
-            return f"{_SCOPE_PREFIX}{write.device_id}-{_ticks(now)}", write.parent_scopes
+            return f"{_SCOPE_PREFIX}{write.device_id}-{ticks(now)}", write.parent_scopes
         if stored.iot_edge:
             return stored.device_scope, write.parent_scopes
         return f"{_SCOPE_PREFIX}{write.device_id}", write.parent_scopes
@@ -373,6 +376,6 @@ def _reset(twin: Twin, wished: InitialTwin, now: datetime) -> Twin:
     return twin
 
 
-def _ticks(now: datetime) -> str:
+def ticks(now: datetime) -> str:
     """Count 100-nanosecond steps since the year 1, as .NET does: 18 digits until the year 3169."""
     return str((now - NEVER) // _TICK * 10)

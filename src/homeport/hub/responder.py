@@ -12,10 +12,20 @@ from msgspec.json import Decoder
 
 from homeport.clock import Clock
 from homeport.hub import translate
-from homeport.hub.authentication import Accepted, Audience, Reason, Refused, judge_device, read_evidence
+from homeport.hub.authentication import (
+    Accepted,
+    Audience,
+    CertificatePath,
+    Reason,
+    Refused,
+    judge_device,
+    read_evidence,
+)
+from homeport.hub.authorities import HubAuthorities
+from homeport.hub.certificate_proof import NO_TRUST
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.identifiers import device_of, is_identity_id
-from homeport.hub.model import DeviceIdentity, StoredTelemetry
+from homeport.hub.model import CaAuthentication, DeviceIdentity, StoredTelemetry
 from homeport.hub.ports import DeviceStore
 from homeport.hub.sessions import Session, Sessions
 from homeport.hub.telemetry import (
@@ -76,6 +86,7 @@ class DeviceResponder:
         *,
         hub: str,
         audience: Callable[[], Audience],
+        authorities: HubAuthorities,
         store: DeviceStore,
         sessions: Sessions,
         telemetry: TelemetryStream,
@@ -85,6 +96,7 @@ class DeviceResponder:
         """`audience` is asked at each connection, since names and policies may change."""
         self._hub = hub
         self._audience = audience
+        self._authorities = authorities
         self._store = store
         self._sessions = sessions
         self._telemetry = telemetry
@@ -181,10 +193,17 @@ class DeviceResponder:
         if isinstance(evidence, Refused):
             return evidence
         identity = await self._store.get_identity(claim.device_id)
-        verdict = judge_device(audience, identity, evidence, self._clock.now())
+        trust = NO_TRUST
+        if identity is not None and isinstance(identity.authentication, CaAuthentication):
+            trust = await self._authorities.trust()
+        verdict = judge_device(audience, identity, evidence, self._clock.now(), trust=trust)
         if isinstance(verdict, Refused):
             return verdict
         assert identity is not None
+        if isinstance(verdict.proof, CertificatePath):
+            refusal = await self._authorities.check_revocation(verdict.proof.path)
+            if refusal is not None:
+                return refusal
         return identity, verdict
 
     async def _connect(self, claim: DeviceClaim, end: Callable[[], None]) -> Connected | Refused:

@@ -5,9 +5,12 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from homeport.dps.model import Kind, change
 from homeport.hub.model import ConsumerGroup, EventStream
+from homeport.security.callers import SYSTEM, Caller
 from homeport.store.database import Database, Transaction
 from homeport.store.event_log import SPAN
+from homeport.store.journal import SqlJournal
 from homeport.store.rows import Codec, key_of
 
 _ALL = "SELECT data FROM event_streams WHERE hub = :hub ORDER BY stream"
@@ -51,21 +54,33 @@ _group_codec = Codec(ConsumerGroup)
 class SqlEventStreamStore:
     """EventStreamStore of one hub over a Database."""
 
-    def __init__(self, database: Database, hub: str) -> None:
+    def __init__(self, database: Database, journal: SqlJournal, hub: str) -> None:
         self._database = database
+        self._journal = journal
         self._hub = key_of(hub)
 
     async def all(self) -> Sequence[EventStream]:
         return [_stream(data) for (data,) in await self._database.fetch_all(_ALL, {"hub": self._hub})]
 
-    async def create(self, stream: EventStream) -> None:
-        if not await self._database.execute(_CREATE, {**self._of(stream.name), "data": _data(stream)}):
-            raise ValueError(f"There is an endpoint {stream.name} already.")
+    async def create(self, stream: EventStream, *, by: Caller = SYSTEM) -> None:
+        async def work(transaction: Transaction) -> None:
+            if not await transaction.execute(_CREATE, {**self._of(stream.name), "data": _data(stream)}):
+                raise ValueError(f"There is an endpoint {stream.name} already.")
+            await self._journal.append(
+                transaction, change(Kind.EVENT_STREAM_CREATED, self._subject(stream.name), by, after=stream)
+            )
 
-    async def save(self, stream: EventStream) -> None:
-        await self._database.execute(_SAVE, {**self._of(stream.name), "data": _data(stream)})
+        await self._database.write(work)
 
-    async def remove(self, name: str) -> None:
+    async def save(self, stream: EventStream, *, before: EventStream | None = None, by: Caller = SYSTEM) -> None:
+        async def work(transaction: Transaction) -> None:
+            await transaction.execute(_SAVE, {**self._of(stream.name), "data": _data(stream)})
+            entry = change(Kind.EVENT_STREAM_UPDATED, self._subject(stream.name), by, before=before, after=stream)
+            await self._journal.append(transaction, entry)
+
+        await self._database.write(work)
+
+    async def remove(self, name: str, *, by: Caller = SYSTEM) -> None:
         where = self._of(name)
 
         async def work(transaction: Transaction) -> None:
@@ -73,6 +88,7 @@ class SqlEventStreamStore:
                 raise KeyError(name)
             await transaction.execute(_REMOVE_GROUPS, where)
             await transaction.execute(_SET_ASIDE, where)
+            await self._journal.append(transaction, change(Kind.EVENT_STREAM_DELETED, self._subject(name), by))
 
         await self._database.write(work)
 
@@ -95,8 +111,9 @@ class SqlEventStreamStore:
     async def groups(self, stream: str) -> Sequence[ConsumerGroup]:
         return [_group_codec.decode(data) for (data,) in await self._database.fetch_all(_GROUPS, self._of(stream))]
 
-    async def create_group(self, stream: str, group: ConsumerGroup, *, limit: int) -> None:
+    async def create_group(self, stream: str, group: ConsumerGroup, *, limit: int, by: Caller = SYSTEM) -> None:
         where = self._of(stream)
+        subject = f"{self._subject(stream)}/consumerGroups/{group.name}"
 
         async def work(transaction: Transaction) -> None:
             added = {**where, "group_key": key_of(group.name), "data": _group_codec.encode(group)}
@@ -105,12 +122,23 @@ class SqlEventStreamStore:
             count = await transaction.fetch_one(_COUNT, where)
             if count is not None and count[0] > limit:
                 raise OverflowError(f"An endpoint has at most {limit} consumer groups besides $Default.")
+            await self._journal.append(transaction, change(Kind.CONSUMER_GROUP_CREATED, subject, by, after=group))
 
         await self._database.write(work)
 
-    async def remove_group(self, stream: str, name: str) -> None:
-        if not await self._database.execute(_REMOVE_GROUP, {**self._of(stream), "group_key": key_of(name)}):
-            raise KeyError(name)
+    async def remove_group(self, stream: str, name: str, *, by: Caller = SYSTEM) -> None:
+        where = {**self._of(stream), "group_key": key_of(name)}
+        subject = f"{self._subject(stream)}/consumerGroups/{name}"
+
+        async def work(transaction: Transaction) -> None:
+            if not await transaction.execute(_REMOVE_GROUP, where):
+                raise KeyError(name)
+            await self._journal.append(transaction, change(Kind.CONSUMER_GROUP_DELETED, subject, by))
+
+        await self._database.write(work)
+
+    def _subject(self, stream: str) -> str:
+        return f"hubs/{self._hub}/endpoints/{stream}"
 
     def _of(self, stream: str) -> dict[str, str]:
         return {"hub": self._hub, "stream": key_of(stream)}

@@ -14,6 +14,7 @@ from homeport.clock import Clock
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.invocation import invoke
 from homeport.hub.jobs.ports import JobStore
+from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
 from homeport.hub.model import (
     DeviceJob,
@@ -26,7 +27,7 @@ from homeport.hub.model import (
     TwinUpdate,
 )
 from homeport.hub.registry import Registry
-from homeport.hub.selection import read_selection, select
+from homeport.hub.selection import asks_for_counts, read_selection, select
 from homeport.hub.twins import Twins
 from homeport.security.policies import Random
 
@@ -61,6 +62,7 @@ class JobRunner:
         registry: Registry,
         twins: Twins,
         methods: Methods,
+        messages: Messages,
         clock: Clock,
         random: Random,
     ) -> None:
@@ -69,6 +71,7 @@ class JobRunner:
         self._registry = registry
         self._twins = twins
         self._methods = methods
+        self._messages = messages
         self._clock = clock
         self._owner = random(16).hex()
         self._wake = asyncio.Event()
@@ -164,7 +167,8 @@ class JobRunner:
         """Note which devices the job is for. Raises HubError for a condition that cannot be judged."""
         parts: list[DeviceJob] = []
         now = self._clock.now()
-        async for device, _ in select(self._registry, read_selection(job.condition), ""):
+        counts = self._messages.counts if asks_for_counts(job.condition) else None
+        async for device, _ in select(self._registry, read_selection(job.condition), "", counts):
             parts.append(
                 DeviceJob(
                     job_id=job.job_id,

@@ -1,5 +1,6 @@
 """The nouns of the hub as values. No serialization, no transport, no SQL (contract hub.md 4, 6, 17, 19, 21)."""
 
+from homeport.hub.model.ca_certificate import HubCaCertificate
 from homeport.hub.model.cloud_message import (
     Acknowledgement,
     Change,
@@ -61,7 +62,10 @@ from homeport.hub.model.job import (
     MethodRequest,
     TwinUpdate,
 )
+from homeport.hub.model.queue_settings import FeedbackSettings, QueueSettings
+from homeport.hub.model.sought import Between, OneOf, Sought
 from homeport.hub.model.telemetry import StoredTelemetry, Telemetry
+from homeport.hub.model.transfer import Transfer, TransferKind, TransferPhase, TransferPlace, TransferStatus
 from homeport.hub.model.twin import Device, Twin, TwinSection
 
 __all__ = [
@@ -71,6 +75,7 @@ __all__ = [
     "RETENTION",
     "Acknowledgement",
     "Authentication",
+    "Between",
     "BlobProperties",
     "Block",
     "CaAuthentication",
@@ -90,12 +95,14 @@ __all__ = [
     "EventStream",
     "Feedback",
     "FeedbackRecord",
+    "FeedbackSettings",
     "FeedbackStatus",
     "FileNotification",
     "FileUpload",
     "FileUploadSettings",
     "FoundBlob",
     "Hub",
+    "HubCaCertificate",
     "Job",
     "JobAnswer",
     "JobFault",
@@ -106,16 +113,24 @@ __all__ = [
     "Lock",
     "MethodRequest",
     "NoAuthentication",
+    "OneOf",
     "PartitionState",
     "Policy",
+    "QueueSettings",
     "QueuedMessage",
     "RegistryStatistics",
     "SasAuthentication",
     "SelfSignedAuthentication",
     "Settings",
+    "Sought",
     "StoredBlob",
     "StoredTelemetry",
     "Telemetry",
+    "Transfer",
+    "TransferKind",
+    "TransferPhase",
+    "TransferPlace",
+    "TransferStatus",
     "Twin",
     "TwinSection",
     "TwinUpdate",

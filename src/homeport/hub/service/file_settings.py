@@ -13,6 +13,7 @@ from homeport.hub.file_uploads import FileUploads
 from homeport.hub.model import FileUploadSettings
 from homeport.hub.reply import Reply
 from homeport.hub.service.bodies import answer, read
+from homeport.security.callers import Caller
 from homeport.wire import hub_files as wire
 
 _READING = timedelta(hours=1)
@@ -42,7 +43,7 @@ class FileSettingsResponder:
             )
         )
 
-    async def put(self, body: bytes, host: str) -> Reply:
+    async def put(self, body: bytes, host: str, *, by: Caller) -> Reply:
         """Change the members that the body has. Raises HubError ARGUMENT_INVALID."""
         wanted = read(wire.settings_decoder, body)
         settings = await self._uploads.settings()
@@ -58,5 +59,5 @@ class FileSettingsResponder:
             settings = replace(settings, notifications=wanted.notifications)
         if wanted.enabled is not UNSET:
             settings = replace(settings, enabled=wanted.enabled)
-        await self._uploads.configure(settings)
+        await self._uploads.configure(settings, by=by)
         return await self.get(host)

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from homeport.wire import dps_admin, dps_allocation, dps_journal, ip_filter
+from homeport.wire import dps_admin, dps_allocation, dps_journal, hub_administration, hub_files, ip_filter
 from homeport.wire.openapi.operations import HOMEPORT, Operation
 
 
@@ -99,4 +99,30 @@ _IP_FILTER = (
     at("ipFilter/test/{address}", "get", "IpFilter_Test", "What the rules do with an address.", ip_filter.Decisions),
 )  # fmt: skip
 
-ADMINISTRATION: tuple[Operation, ...] = (*_ALLOCATION, *_ADMINISTRATORS, *_AUDIT, *_EVENTS, *_IP_FILTER)
+_CERTIFICATES, _CERTIFICATE = "hubs/{name}/certificates", "hubs/{name}/certificates/{certificateName}"
+_QUEUES, _FILES = "hubs/{name}/cloudToDevice", "hubs/{name}/fileUpload"
+_HUB_PARTS = (
+    at(_CERTIFICATES, "get", "HubCertificates_List", "The CA certificates of a hub of this server.",
+        hub_administration.CertificateList, right=_READ),
+    at(_CERTIFICATE, "get", "HubCertificates_Get", "A hub's CA certificate.", hub_administration.Certificate,
+        right=_READ),
+    at(_CERTIFICATE, "put", "HubCertificates_CreateOrUpdate",
+        "Upload a CA certificate to a hub; with If-Match, replace it.", hub_administration.Certificate,
+        body=hub_administration.CertificateUpload, if_match=True),
+    at(_CERTIFICATE, "delete", "HubCertificates_Delete", "Delete a hub's CA certificate; its devices are cut off.",
+        None, if_match=True),
+    at(f"{_CERTIFICATE}/generateVerificationCode", "post", "HubCertificates_GenerateVerificationCode",
+        "Make the code that a proof of possession carries.", hub_administration.Certificate, if_match=True),
+    at(f"{_CERTIFICATE}/verify", "post", "HubCertificates_Verify", "Prove possession of a CA's key.",
+        hub_administration.Certificate, body=hub_administration.Verification, if_match=True),
+    at(_QUEUES, "get", "HubQueues_Get", "How a hub keeps cloud-to-device messages and feedback.",
+        hub_administration.CloudToDevice, right=_READ),
+    at(_QUEUES, "put", "HubQueues_Put", "Change it; members that are left out stay.",
+        hub_administration.CloudToDevice, body=hub_administration.CloudToDevice, if_match=True),
+    at(_FILES, "get", "HubFiles_Get", "Where a hub keeps files of devices, and how to read them for an hour.",
+        hub_files.Settings),
+    at(_FILES, "put", "HubFiles_Put", "Change it; members that are left out stay.", hub_files.Settings,
+        body=hub_files.SettingsWrite),
+)  # fmt: skip
+
+ADMINISTRATION: tuple[Operation, ...] = (*_HUB_PARTS, *_ALLOCATION, *_ADMINISTRATORS, *_AUDIT, *_EVENTS, *_IP_FILTER)

@@ -20,6 +20,7 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "operationId": {"type": "string", "pattern": "^[A-Za-z0-9.-]{1,100}$"},
     "trackingId": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[A-Za-z0-9-]+$"},
     "name": {"type": "string", "pattern": r"^[A-Za-z0-9\-._]{0,63}[A-Za-z0-9\-]$"},
+    "certificateName": {"type": "string", "pattern": r"^[A-Za-z0-9\-._]{0,63}[A-Za-z0-9\-]$"},
     "days": {"type": "integer", "minimum": 0, "maximum": 60},
     "limit": {"type": "integer", "minimum": 1, "maximum": 1000},
     "query": {"type": "string", "maxLength": 512},

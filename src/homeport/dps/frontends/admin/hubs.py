@@ -1,3 +1,5 @@
+from typing import Protocol
+
 from homeport.dps.administration import HubsResponder
 from homeport.dps.frontends.admin.resource import AdminRequest, Calls
 from homeport.security.policies import DpsRight
@@ -5,13 +7,20 @@ from homeport.security.policies import DpsRight
 _CONFIG, _READ = DpsRight.SERVICE_CONFIG, DpsRight.SERVICE_CONFIG_READ
 
 
+class HubParts(Protocol):
+    """What more a hub of this server has: the rest below `hubs/{name}/`."""
+
+    def calls(self, request: AdminRequest) -> Calls: ...
+
+
 class HubsResource:
-    """`hubs`, `hubs/{name}` and `hubs/{name}/check`."""
+    """`hubs`, `hubs/{name}`, `hubs/{name}/check`, and what a hub's parts offer."""
 
     collections = frozenset({"hubs"})
 
-    def __init__(self, responder: HubsResponder) -> None:
+    def __init__(self, responder: HubsResponder, parts: HubParts) -> None:
         self._responder = responder
+        self._parts = parts
 
     def calls(self, request: AdminRequest) -> Calls:
         responder, body, caller = self._responder, request.body, request.caller
@@ -28,4 +37,4 @@ class HubsResource:
             case ["hubs", name, check] if check.lower() == "check":
                 return {"POST": (_CONFIG, lambda: responder.check(name, caller.tracking_id))}
             case _:
-                return {}
+                return self._parts.calls(request)

@@ -13,5 +13,7 @@ class FileSettingsResource:
             return {}
         return {
             "GET": call(SERVICE, lambda request: self._settings.get(request.host)),
-            "PUT": call_with_body(WRITE, lambda request, body: self._settings.put(body, request.host)),
+            "PUT": call_with_body(
+                WRITE, lambda request, body: self._settings.put(body, request.host, by=request.caller)
+            ),
         }
