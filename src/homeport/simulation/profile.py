@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-import yaml
 
+from homeport.ascode.plain_yaml import read_plain
 from homeport.simulation.values import TemplateError, check_template
 
 Attestation = Literal["symmetric-key", "x509", "tpm", "key-group", "x509-group"]
@@ -130,10 +130,10 @@ def load_profile(name: str) -> Profile:
 def read_profile(text: str | bytes, source: str) -> Profile:
     """Read YAML; `source` names it in messages. Raises ProfileError."""
     try:
-        document = yaml.safe_load(text)
+        document = read_plain(text if isinstance(text, str) else text.decode())
         profile = msgspec.convert(document or {}, Profile, dec_hook=_duration)
         check(profile)
-    except (yaml.YAMLError, msgspec.ValidationError, ValueError, RecursionError) as error:
+    except (msgspec.ValidationError, ValueError) as error:
         raise ProfileError(f"{source}: {' '.join(str(error).split())}") from error
     return profile
 

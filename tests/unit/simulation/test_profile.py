@@ -55,6 +55,7 @@ def test_a_file() -> None:
         ("commands: {every: true}", "every"),
         ("[1, 2]", "object"),
         ("a: [", "mine.yaml"),
+        ("devices: 1\ndevices: 2", "stands twice"),
         ("&a [*a]", "mine.yaml"),
         ("!!python/object/apply:os.system [ls]", "mine.yaml"),
     ],
