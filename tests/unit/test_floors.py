@@ -147,7 +147,15 @@ def test_pure_code_cannot_wait(name: str, graph: grimp.ImportGraph) -> None:
 
 # Adapters know the domain's words, and nothing of how it thinks.
 KNOWN_TO_ADAPTERS = {
-    "blobs": {"hub.blob_account", "hub.blob_errors", "hub.errors", "hub.file_ports", "hub.model", "net.http_client"},
+    "blobs": {
+        "hub.blob_account",
+        "hub.blob_errors",
+        "hub.errors",
+        "hub.file_ports",
+        "hub.model",
+        "hub.transfer_ports",
+        "net.http_client",
+    },
     "store": {"dps.model", "dps.ports", "hub.errors", "hub.identifiers", "hub.model", "hub.ports"},
     "hublinks": {"dps.events.ports", "dps.model", "dps.ports", "net.http_client"},
     "custody": {"dps.issuing.ports", "dps.model"},
