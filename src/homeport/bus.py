@@ -49,9 +49,10 @@ class ConnectionChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TelemetryStored:
-    """A device-to-cloud message is durable and can be read from this offset of this partition."""
+    """A device-to-cloud message is durable and can be read from this offset of this partition of a hub's endpoint."""
 
     hub: str
+    stream: str
     device_id: str
     partition: int
     offset: int
@@ -72,6 +73,14 @@ class HubAuthoritiesChanged:
     hub: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwinChanged:
+    """The twin of a device or module has a new version."""
+
+    hub: str
+    device_id: str
+
+
 Event = (
     RegistrationOpened
     | RegistrationFinished
@@ -81,6 +90,7 @@ Event = (
     | TelemetryStored
     | MessageQueued
     | HubAuthoritiesChanged
+    | TwinChanged
 )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from homeport.app.hub_files import file_parts
+from homeport.app.hub_stores import hub_stores
 from homeport.bus import LocalBus
 from homeport.clock import SystemClock
 from homeport.hub.frontends.site import hub_site
@@ -89,16 +89,7 @@ async def running_home(folder: Path) -> AsyncIterator[Home]:
         http = await stack.enter_async_context(HttpClient())
         hubs = Hubs(
             store=stores.hubs,
-            devices=stores.devices,
-            messages=stores.messages,
-            jobs=stores.jobs,
-            configurations=stores.configurations,
-            feedback=stores.feedback,
-            files=file_parts(stores, folder, http, clock=CLOCK, random=os.urandom),
-            authorities=stores.hub_authorities,
-            queues=stores.hub_queues,
-            transfers=stores.transfers,
-            log=stores.events,
+            stores=hub_stores(stores, folder, http, clock=CLOCK, random=os.urandom),
             bus=LocalBus(),
             clock=CLOCK,
             random=os.urandom,
@@ -109,7 +100,11 @@ async def running_home(folder: Path) -> AsyncIterator[Home]:
         running = tasks.create_task(hubs.run())
         stack.callback(running.cancel)
         web = HttpServer(sites, MqttServer(sites, CLOCK), amqp=AmqpServer(sites, CLOCK))
-        for service, port, alpn in ((AmqpServer(sites, CLOCK), 5671, ()), (web, 443, (b"http/1.1",))):
+        for service, port, alpn in (
+            (MqttServer(sites, CLOCK), 8883, ()),
+            (AmqpServer(sites, CLOCK), 5671, ()),
+            (web, 443, (b"http/1.1",)),
+        ):
             listener = Listener(service, certificates, port=port, addresses=["127.0.0.1"], alpn=alpn, grace=1)
             await stack.enter_async_context(listener)
         yield Home(hub, str(ca_file))

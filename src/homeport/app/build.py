@@ -14,10 +14,10 @@ from homeport.app.config import Config
 from homeport.app.custom_allocators import custom_allocators
 from homeport.app.directory import DataDirectory
 from homeport.app.hub_administration import LocalHubAdministration
-from homeport.app.hub_files import file_parts
 from homeport.app.hub_links import HubLinkDirectory
 from homeport.app.hub_resources import HubPartsResource
 from homeport.app.hub_revocation import HubRevocation
+from homeport.app.hub_stores import hub_stores
 from homeport.app.identity import ServiceIdentity, load_or_create
 from homeport.app.issuing import make_issuing, open_custody, warn_of_authorities
 from homeport.app.journal import journal_parts
@@ -34,6 +34,7 @@ from homeport.dps.policies import CurrentPolicies, seed_policies
 from homeport.dps.signing_keys import SigningKeyService
 from homeport.errors import Code, HomeportError
 from homeport.hub.frontends.http_admin import TelemetryFrontEnd
+from homeport.hub.frontends.http_monitor import MonitorFrontEnd
 from homeport.hub.frontends.site import hub_site
 from homeport.hub.hubs import Hubs
 from homeport.hub.registry import Registry
@@ -99,17 +100,8 @@ async def build(
         storage_client = await stack.enter_async_context(HttpClient())
         hubs = Hubs(
             store=stores.hubs,
-            devices=stores.devices,
-            messages=stores.messages,
-            jobs=stores.jobs,
-            configurations=stores.configurations,
-            feedback=stores.feedback,
-            files=file_parts(stores, directory.path / "blobs", storage_client, clock=clock, random=random),
-            authorities=stores.hub_authorities,
-            queues=stores.hub_queues,
-            transfers=stores.transfers,
+            stores=hub_stores(stores, directory.path / "blobs", storage_client, clock=clock, random=random),
             revoked=HubRevocation(trusted.revocation, stores.ca_certificates).check,
-            log=stores.events,
             bus=bus,
             clock=clock,
             random=random,
@@ -164,7 +156,16 @@ async def build(
                 bus=bus,
                 clock=clock,
             )
-            sites.add(hub_site(served, clock, http=(telemetry,), screen=guard.screen))
+            monitor = MonitorFrontEnd(
+                hub=served.name,
+                audience=served.audience,
+                telemetry=served.telemetry,
+                identity=served.registry.get,
+                twin=served.twins.get,
+                bus=bus,
+                clock=clock,
+            )
+            sites.add(hub_site(served, clock, http=(telemetry, monitor), screen=guard.screen))
             if presence is not None:
                 presence.refresh()
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from homeport.cli import hub_certificate
 from homeport.cli.console import DataOption, Output, OutputOption, admin, fail, out
 from homeport.cli.hub_files import files
+from homeport.cli.hub_query import query, statistics
 from homeport.cli.hub_queues import messages
 from homeport.client import LinkedHub
 
@@ -173,6 +174,8 @@ def list_hubs(data: DataOption = None, output: OutputOption = Output.TABLE) -> N
 app.command("files")(files)
 app.command("messages")(messages)
 app.add_typer(hub_certificate.app, name="certificate")
+app.command("query")(query)
+app.command("statistics")(statistics)
 
 
 def _standing(hub: LinkedHub) -> str:

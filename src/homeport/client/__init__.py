@@ -5,7 +5,10 @@ Everything here blocks; `homeport.client.aio` has the same clients for asyncio.
 
 from homeport.client._sync.admin import HomeportAdminClient
 from homeport.client._sync.device import ProvisioningDeviceClient
+from homeport.client._sync.hub import HubClient
+from homeport.client._sync.hub_monitor import HubMonitorClient
 from homeport.client._sync.hub_registry import HubRegistryClient
+from homeport.client._sync.message_sender import MessageSender
 from homeport.client._sync.provisioning import ProvisioningServiceClient
 from homeport.client.admin_models import (
     Attempt,
@@ -66,11 +69,37 @@ from homeport.client.hub_admin_models import (
     FeedbackSettings,
     HubCertificate,
 )
+from homeport.client.hub_configuration_models import (
+    Configuration,
+    ConfigurationContent,
+    ConfigurationMetrics,
+    ConfigurationTest,
+)
+from homeport.client.hub_job_models import DeviceJob, Job, JobStatistics, JobType
+from homeport.client.hub_message_models import (
+    Acknowledgement,
+    CloudToDeviceMessage,
+    FeedbackBatch,
+    FeedbackRecord,
+    FileNotification,
+    FileNotificationDelivery,
+)
 from homeport.client.hub_models import (
+    BulkDevice,
+    BulkDeviceResult,
+    BulkTwinProperties,
     Device,
+    DeviceAuthentication,
+    DeviceSymmetricKey,
+    ImportMode,
+    KeyRegeneration,
+    MethodResult,
+    Module,
+    PolicyKey,
     RegistryStatistics,
     ServiceStatistics,
     Twin,
+    X509Thumbprint,
 )
 from homeport.client.issuing_models import (
     CertificateAuthority,
@@ -106,6 +135,7 @@ from homeport.client.models import (
     RegistrationState,
     ReprovisionPolicy,
 )
+from homeport.client.monitor_models import DeviceChange, Missed, MonitorEvent, TwinChange
 from homeport.client.policy_models import AccessPolicy, Counts
 from homeport.client.registration import RegistrationResult
 from homeport.client.retry import NO_RETRY, RetryPolicy
@@ -121,6 +151,7 @@ from homeport.client.tpm import TpmSecurityProvider
 __all__ = [
     "NO_RETRY",
     "AccessPolicy",
+    "Acknowledgement",
     "AddressRange",
     "Administrator",
     "AllocationComparison",
@@ -133,9 +164,12 @@ __all__ = [
     "AuditHead",
     "AuditVerdict",
     "BadRequestError",
+    "BulkDevice",
+    "BulkDeviceResult",
     "BulkError",
     "BulkMode",
     "BulkResult",
+    "BulkTwinProperties",
     "CaCertificate",
     "CertificateAuthority",
     "CertificatePolicy",
@@ -143,8 +177,13 @@ __all__ = [
     "ClientError",
     "CloudEvent",
     "CloudToDeviceChanges",
+    "CloudToDeviceMessage",
     "CloudToDeviceSettings",
     "ComparisonTotals",
+    "Configuration",
+    "ConfigurationContent",
+    "ConfigurationMetrics",
+    "ConfigurationTest",
     "ConflictError",
     "ConnectionChange",
     "ConnectionStringError",
@@ -153,30 +192,51 @@ __all__ = [
     "CustomAllocationDefinition",
     "DeadLetter",
     "Device",
+    "DeviceAuthentication",
     "DeviceCapabilities",
+    "DeviceChange",
+    "DeviceJob",
+    "DeviceSymmetricKey",
     "EnrollmentGroup",
     "EventSubscription",
     "ExpiringCertificate",
     "ExpiryReport",
+    "FeedbackBatch",
     "FeedbackChanges",
+    "FeedbackRecord",
     "FeedbackSettings",
+    "FileNotification",
+    "FileNotificationDelivery",
     "HomeportAdminClient",
     "HubCertificate",
+    "HubClient",
     "HubEvent",
     "HubHealth",
+    "HubMonitorClient",
     "HubRegistryClient",
+    "ImportMode",
     "IndividualEnrollment",
     "InitialTwin",
     "IpFilter",
     "IpFilterDecision",
     "IpFilterRule",
     "IssuedCertificate",
+    "Job",
+    "JobStatistics",
+    "JobType",
+    "KeyRegeneration",
     "LinkedHub",
     "MasterKey",
     "Me",
+    "MessageSender",
+    "MethodResult",
+    "Missed",
+    "Module",
+    "MonitorEvent",
     "NewToken",
     "NotFoundError",
     "Page",
+    "PolicyKey",
     "PreconditionFailedError",
     "ProvisioningDeviceClient",
     "ProvisioningServiceClient",
@@ -206,11 +266,13 @@ __all__ = [
     "TpmUnavailableError",
     "TransportError",
     "Twin",
+    "TwinChange",
     "UnauthorizedError",
     "UnexpectedAnswerError",
     "UntrustedServerError",
     "WebhookSigningKeys",
     "X509SecurityProvider",
+    "X509Thumbprint",
     "certificate_request",
     "connect_with_azure_iot_device",
     "derive_device_key",

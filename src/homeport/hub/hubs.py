@@ -10,15 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from homeport.bus import Bus, HubsChanged
 from homeport.clock import Clock
-from homeport.hub.authorities import AuthorityStore, RevocationCheck, never_revoked
-from homeport.hub.configurations import ConfigurationStore
-from homeport.hub.file_ports import FileParts
-from homeport.hub.jobs import JobStore
-from homeport.hub.model import FeedbackRecord, Hub, Policy
-from homeport.hub.ports import DeviceStore, EventLog, HubStore, MessageStore, NoticeStore
-from homeport.hub.queue_settings import QueueSettingsStore
+from homeport.hub.authorities import RevocationCheck, never_revoked
+from homeport.hub.hub_stores import OpenHubStores
+from homeport.hub.model import Hub, Policy
+from homeport.hub.ports import HubStore
 from homeport.hub.served_hub import ServedHub
-from homeport.hub.transfers import TransferStore
 from homeport.security.policies import Random, default_hub_policies
 
 RELOAD_SECONDS = 2.0
@@ -37,38 +33,20 @@ class Hubs:
         self,
         *,
         store: HubStore,
-        devices: Callable[[str], DeviceStore],
-        messages: Callable[[str], MessageStore],
-        jobs: Callable[[str], JobStore],
-        configurations: Callable[[str], ConfigurationStore],
-        feedback: Callable[[str], NoticeStore[FeedbackRecord]],
-        files: Callable[[str], FileParts],
-        authorities: Callable[[str], AuthorityStore],
-        queues: Callable[[str], QueueSettingsStore],
-        transfers: Callable[[str], TransferStore],
-        log: Callable[[str], EventLog],
+        stores: OpenHubStores,
         bus: Bus,
         clock: Clock,
         random: Random,
         revoked: RevocationCheck = never_revoked,
         opened: Callable[[ServedHub], None] = lambda _: None,
     ) -> None:
-        """Serve what `store` holds; `devices`, `messages` and the like open a hub's own stores.
+        """Serve what `store` holds; `stores` opens a hub's own stores.
 
         `opened` is called once for each hub as soon as it can answer, also for those that come later.
         """
         self._store = store
-        self._devices = devices
-        self._messages = messages
-        self._jobs = jobs
-        self._configurations = configurations
-        self._feedback = feedback
-        self._files = files
-        self._authorities = authorities
-        self._queues = queues
-        self._transfers = transfers
+        self._stores = stores
         self._revoked = revoked
-        self._log = log
         self._bus = bus
         self._clock = clock
         self._random = random
@@ -144,17 +122,8 @@ class Hubs:
             return known
         served = ServedHub(
             hub,
-            devices=self._devices(hub.name),
-            messages=self._messages(hub.name),
-            jobs=self._jobs(hub.name),
-            configurations=self._configurations(hub.name),
-            feedback=self._feedback(hub.name),
-            files=self._files(hub.name),
-            authorities=self._authorities(hub.name),
+            stores=self._stores(hub.name),
             revoked=self._revoked,
-            queues=self._queues(hub.name),
-            transfers=self._transfers(hub.name),
-            log=self._log(hub.name),
             bus=self._bus,
             clock=self._clock,
             random=self._random,

@@ -12,17 +12,22 @@ from homeport.hub.model import (
     Change,
     CloudMessage,
     ConnectionState,
+    ConsumerGroup,
     Device,
     DeviceIdentity,
+    EventStream,
     Hub,
+    PartitionState,
     QueuedMessage,
     RegistryStatistics,
+    Sought,
     StoredTelemetry,
     Telemetry,
     Twin,
     Waiting,
 )
 from homeport.paging import Page
+from homeport.security.callers import SYSTEM, Caller
 
 T = TypeVar("T")
 N_co = TypeVar("N_co", covariant=True)
@@ -93,8 +98,14 @@ class DeviceStore(Protocol):
         """Return a device's modules in order of their id."""
         ...
 
-    async def page(self, *, after: str | None, limit: int, modules: bool = False) -> Page[Device]:
-        """Return devices, or else modules, in order of their id, behind the id `after`."""
+    async def page(
+        self, *, after: str | None, limit: int, modules: bool = False, sought: Sequence[Sought] = ()
+    ) -> Page[Device]:
+        """Return devices, or else modules, in order of their id, behind the id `after`.
+
+        Those that do not meet all that is `sought` may be left out; some that do not may be among them. Then a page
+        may also be short, or empty, and not the last: what counts is `after`.
+        """
         ...
 
     async def statistics(self) -> RegistryStatistics: ...
@@ -174,7 +185,7 @@ class NoticeStore(Protocol[N_co]):
 
 
 class EventLog(Protocol):
-    """The hub's telemetry: partitions in which every message has an offset; readers never block writers."""
+    """One stream of a hub's events: partitions in which each has an offset; readers never block writers."""
 
     @property
     def partitions(self) -> int: ...
@@ -199,6 +210,62 @@ class EventLog(Protocol):
         """Return how many messages of this device the log holds."""
         ...
 
-    async def retain(self, *, enqueued_after: datetime) -> int:
-        """Drop older messages and return how many; offsets never change."""
+    async def state(self, partition: int) -> PartitionState:
+        """Tell which offsets a partition holds."""
+        ...
+
+    async def first_enqueued(self, partition: int, at: datetime) -> int:
+        """Return the offset of the first message enqueued at this time or later, or the next one to be given."""
+        ...
+
+    async def retain(self, *, enqueued_after: datetime, max_bytes: int | None = None, limit: int) -> int:
+        """Drop up to `limit` messages that are older, or the oldest of more than `max_bytes`; return how many.
+
+        One small step, to be repeated until it returns 0. Offsets never change.
+        """
+        ...
+
+
+class OpenEventLog(Protocol):
+    """Opens a stream of a hub's event log; one object for each gathers what is appended."""
+
+    def __call__(self, hub: str, *, stream: str = ..., partitions: int = ...) -> EventLog: ...
+
+
+class EventStreamStore(Protocol):
+    """The streams of one hub's event log with their settings, and their consumer groups. Letter case is no matter."""
+
+    async def all(self) -> Sequence[EventStream]:
+        """Return the streams in order of their names; the built-in one only if its settings were saved."""
+        ...
+
+    async def create(self, stream: EventStream, *, by: Caller = SYSTEM) -> None:
+        """Raise ValueError if there is one of that name."""
+        ...
+
+    async def save(self, stream: EventStream, *, before: EventStream | None = None, by: Caller = SYSTEM) -> None:
+        """Store a stream's settings, whether it was there or not; `before` is for the journal."""
+        ...
+
+    async def remove(self, name: str, *, by: Caller = SYSTEM) -> None:
+        """Remove a stream with its groups and events; raise KeyError if there is none.
+
+        A new stream of that name begins anew. `sweep` removes the events themselves.
+        """
+        ...
+
+    async def sweep(self, *, limit: int) -> int:
+        """Delete up to `limit` events of removed streams and return how many; 0 when none is left."""
+        ...
+
+    async def groups(self, stream: str) -> Sequence[ConsumerGroup]:
+        """Return the consumer groups that were created, in order of their names."""
+        ...
+
+    async def create_group(self, stream: str, group: ConsumerGroup, *, limit: int, by: Caller = SYSTEM) -> None:
+        """Raise ValueError if the group exists, and OverflowError if there are `limit` groups already."""
+        ...
+
+    async def remove_group(self, stream: str, name: str, *, by: Caller = SYSTEM) -> None:
+        """Raise KeyError if there is no such group."""
         ...

@@ -21,6 +21,7 @@ from homeport.hub.model import (
     NoAuthentication,
     RegistryStatistics,
     SasAuthentication,
+    Sought,
     Twin,
 )
 from homeport.hub.ports import DeviceStore
@@ -99,9 +100,11 @@ class Registry:
             await self.get(device_id)
         return [self._sessions.overlay(module) for module in modules]
 
-    async def page(self, *, after: str | None, limit: int, modules: bool = False) -> Page[Device]:
-        """Return devices, or else modules, with their twins in order of id."""
-        page = await self._store.page(after=after, limit=limit, modules=modules)
+    async def page(
+        self, *, after: str | None, limit: int, modules: bool = False, sought: Sequence[Sought] = ()
+    ) -> Page[Device]:
+        """Return devices, or else modules, with their twins in order of id; `sought` as DeviceStore.page has it."""
+        page = await self._store.page(after=after, limit=limit, modules=modules, sought=sought)
         devices = [replace(device, identity=self._sessions.overlay(device.identity)) for device in page.items]
         return Page(items=devices, after=page.after)
 

@@ -1,6 +1,7 @@
 """Finds the devices or modules that a condition selects, in order of their id (contract hub.md 8.2, 9.1, 11.1).
 
-Documents are judged one by one, with room for others in between; only devices that the condition names are read alone.
+Documents are judged one by one, with room for others in between; only devices that the condition names are read alone,
+and the store leaves out what it can tell.
 """
 
 import asyncio
@@ -12,8 +13,8 @@ from typing import Any
 import msgspec
 
 from homeport.hub import translate
-from homeport.hub.model import Device
-from homeport.hub.query import Source, holds, named_devices, parse_condition
+from homeport.hub.model import Device, Sought
+from homeport.hub.query import Source, holds, named_devices, necessary, parse_condition
 from homeport.hub.query.syntax import Expression
 from homeport.hub.registry import Registry
 
@@ -64,7 +65,10 @@ async def select(
     # A module's device does not say which of its modules are meant.
     named = None if modules else named_devices(selection.condition)
     everything = named is None or len(named) > _MAX_NAMED
-    some = _all(registry, after, modules=modules) if named is None or everything else _named(registry, named, after)
+    if named is None or everything:
+        some = _all(registry, after, modules=modules, sought=necessary(selection.condition))
+    else:
+        some = _named(registry, named, after)
     async for devices in some:
         waiting = {} if counts is None else await counts([device.identity.device_id for device in devices])
         for device in devices:
@@ -79,10 +83,12 @@ def asks_for_counts(text: str) -> bool:
     return "cloudtodevicemessagecount" in text.lower()
 
 
-async def _all(registry: Registry, place: str, *, modules: bool) -> AsyncIterator[Sequence[Device]]:
+async def _all(
+    registry: Registry, place: str, *, modules: bool, sought: Sequence[Sought]
+) -> AsyncIterator[Sequence[Device]]:
     after: str | None = place or None
     while True:
-        page = await registry.page(after=after, limit=_SCANNED, modules=modules)
+        page = await registry.page(after=after, limit=_SCANNED, modules=modules, sought=sought)
         yield page.items
         after = page.after
         if after is None:

@@ -6,6 +6,7 @@ How content merges is `twin_patch`'s; JSON, headers and topics are not known her
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from homeport.bus import Bus, TwinChanged
 from homeport.clock import Clock
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.model import Device, JsonObject, Twin
@@ -21,9 +22,11 @@ DesiredListener = Callable[[JsonObject, int], None]
 class Twins:
     """The twins of one hub."""
 
-    def __init__(self, *, store: DeviceStore, sessions: Sessions, clock: Clock) -> None:
+    def __init__(self, *, hub: str, store: DeviceStore, sessions: Sessions, bus: Bus, clock: Clock) -> None:
+        self._hub = hub
         self._store = store
         self._sessions = sessions
+        self._bus = bus
         self._clock = clock
         self._listeners: dict[str, DesiredListener] = {}
         self._watchers: list[Callable[[], None]] = []
@@ -72,7 +75,7 @@ class Twins:
                 if error.code is not HubCode.PRECONDITION_FAILED or expected_version is not None:
                     raise
             else:
-                self._changed()
+                await self._changed(device_id)
                 return changed
         raise stale(device_id)
 
@@ -108,9 +111,10 @@ class Twins:
         if listener is not None:
             listener(change, version)
 
-    def _changed(self) -> None:
+    async def _changed(self, device_id: str) -> None:
         for watcher in self._watchers:
             watcher()
+        await self._bus.publish(TwinChanged(hub=self._hub, device_id=device_id))
 
     async def _get(self, device_id: str) -> Device:
         device = await self._store.get(device_id)
@@ -135,6 +139,6 @@ class Twins:
                 if error.code is not HubCode.PRECONDITION_FAILED or expected_version is not None:
                     raise
             else:
-                self._changed()
+                await self._changed(device_id)
                 return replace(device, twin=changed)
         raise stale(device_id)

@@ -7,7 +7,16 @@ from datetime import datetime
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.identifiers import device_of as owner_of
 from homeport.hub.identifiers import module_of, not_found
-from homeport.hub.model import NEVER, ConnectionState, Device, DeviceIdentity, DeviceStatus, RegistryStatistics, Twin
+from homeport.hub.model import (
+    NEVER,
+    ConnectionState,
+    Device,
+    DeviceIdentity,
+    DeviceStatus,
+    RegistryStatistics,
+    Sought,
+    Twin,
+)
 from homeport.paging import Page
 from homeport.store.database import Database, Parameters, Transaction, Value, Work
 from homeport.store.device_rows import (
@@ -21,18 +30,22 @@ from homeport.store.device_rows import (
     service_side_values,
 )
 from homeport.store.rows import key_of, to_micros
+from homeport.store.twin_search import Search
 
 MAX_MODULES = 50
 """On one device (contract hub.md 23)."""
+STRETCH = 2000
+"""Devices looked through at a time."""
 
 _ONE = "WHERE hub = :hub AND device_id = :device_id"
 _GET = f"SELECT {DEVICE_COLUMNS} FROM devices {_ONE}"
 _GET_IDENTITY = f"SELECT {IDENTITY_COLUMNS} FROM devices {_ONE}"
 _LIST = f"SELECT {IDENTITY_COLUMNS} FROM devices WHERE hub = :hub AND is_module = 0 ORDER BY device_id LIMIT :limit"
-_PAGE = f"""
-    SELECT {DEVICE_COLUMNS} FROM devices WHERE hub = :hub AND device_id > :after AND is_module = 0
-    ORDER BY device_id LIMIT :limit"""
-_PAGE_MODULES = _PAGE.replace("is_module = 0", "is_module = 1")
+_PAGE = f"SELECT {DEVICE_COLUMNS} FROM devices WHERE hub = :hub AND device_id > :after AND is_module = "
+_PAGE_ORDER = " ORDER BY device_id LIMIT :limit"
+# A search reads no further at a time: SQLite's reads hold up everything else.
+_STRETCH = "SELECT device_id FROM devices WHERE hub = :hub AND device_id > :after AND is_module = "
+_STRETCH_END = f" ORDER BY device_id LIMIT 1 OFFSET {STRETCH - 1}"
 
 # A module's id begins with its device's id and a slash; the character behind the slash is 0.
 _OF_DEVICE = "hub = :hub AND device_id >= :owner || '/' AND device_id < :owner || '0'"
@@ -178,11 +191,26 @@ class SqlDeviceStore:
         rows = await self._database.fetch_all(_LIST, {"hub": self._hub, "limit": limit})
         return [identity_of(row) for row in rows]
 
-    async def page(self, *, after: str | None, limit: int, modules: bool = False) -> Page[Device]:
-        statement = _PAGE_MODULES if modules else _PAGE
-        rows = await self._database.fetch_all(statement, {"hub": self._hub, "after": after or "", "limit": limit + 1})
+    async def page(
+        self, *, after: str | None, limit: int, modules: bool = False, sought: Sequence[Sought] = ()
+    ) -> Page[Device]:
+        where: Parameters = {"hub": self._hub, "after": after or "", "limit": limit + 1}
+        if sought:
+            return await self._search(int(modules), where, Search(sought, self._database.dialect), limit)
+        rows = await self._database.fetch_all(f"{_PAGE}{int(modules)}{_PAGE_ORDER}", where)
         devices = [device_of(row) for row in rows[:limit]]
         return Page(items=devices, after=devices[-1].identity.device_id if len(rows) > limit else None)
+
+    async def _search(self, modules: int, where: Parameters, search: Search, limit: int) -> Page[Device]:
+        """Look through a stretch of devices; a page may be short, or empty, and not the last."""
+        stretch = await self._database.fetch_one(f"{_STRETCH}{modules}{_STRETCH_END}", where)
+        until = "" if stretch is None else " AND device_id <= :until"
+        end = None if stretch is None else stretch[0]
+        rows = await self._database.fetch_all(
+            f"{_PAGE}{modules}{until}{search.clause}{_PAGE_ORDER}", {**where, **search.parameters, "until": end}
+        )
+        devices = [device_of(row) for row in rows[:limit]]
+        return Page(items=devices, after=devices[-1].identity.device_id if len(rows) > limit else end)
 
     async def statistics(self) -> RegistryStatistics:
         rows = await self._database.fetch_all(_STATISTICS, {"hub": self._hub})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from homeport.clock import Clock, SystemClock
-from homeport.hub.model import FeedbackRecord, FileNotification
+from homeport.hub.model import BUILT_IN, PARTITIONS, FeedbackRecord, FileNotification
 from homeport.store.administrators import SqlAdministratorStore
 from homeport.store.allocation_settings import SqlAllocationSettingsStore
 from homeport.store.attempts import SqlAttemptStore
@@ -20,6 +20,7 @@ from homeport.store.devices import SqlDeviceStore
 from homeport.store.dialect import Dialect
 from homeport.store.enrollments import SqlEnrollmentStore
 from homeport.store.event_log import SqlEventLog
+from homeport.store.event_streams import SqlEventStreamStore
 from homeport.store.file_uploads import SqlFileUploadStore, file_notification_store
 from homeport.store.hub_ca_certificates import SqlHubCaCertificates, SqlHubCaCertificateStore
 from homeport.store.hub_queue_settings import SqlHubQueueSettings, SqlQueueSettingsStore
@@ -140,9 +141,13 @@ class Stores:
         """Return the configurations of the hub with this name."""
         return SqlConfigurationStore(self.database, hub)
 
-    def events(self, hub: str, *, partitions: int = 4) -> SqlEventLog:
-        """Return the telemetry of the hub with this name; one object per hub gathers what is appended."""
-        return SqlEventLog(self.database, hub, partitions=partitions)
+    def events(self, hub: str, *, stream: str = BUILT_IN, partitions: int = PARTITIONS) -> SqlEventLog:
+        """Return a stream of the hub's event log; one object for each gathers what is appended."""
+        return SqlEventLog(self.database, hub, stream=stream, partitions=partitions)
+
+    def event_streams(self, hub: str) -> SqlEventStreamStore:
+        """Return the settings of the streams of a hub's event log, and their consumer groups."""
+        return SqlEventStreamStore(self.database, self.journal, hub)
 
     async def close(self) -> None:
         """Write what was recorded, chain the journal, and close the database."""

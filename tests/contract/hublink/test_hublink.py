@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from homeport.app.hub_files import file_parts
 from homeport.app.hub_links import LocalHubLink
+from homeport.app.hub_stores import hub_stores
 from homeport.app.pki import create_root_ca, issue_server_certificate
 from homeport.bus import LocalBus
 from homeport.clock import SystemClock
@@ -49,16 +49,7 @@ async def hub(tmp_path: Path) -> AsyncIterator[ServedHub]:
     async with open_stores(":memory:") as stores, HttpClient() as http:
         hubs = Hubs(
             store=stores.hubs,
-            devices=stores.devices,
-            messages=stores.messages,
-            jobs=stores.jobs,
-            configurations=stores.configurations,
-            feedback=stores.feedback,
-            files=file_parts(stores, tmp_path, http, clock=SystemClock(), random=secrets.token_bytes),
-            authorities=stores.hub_authorities,
-            queues=stores.hub_queues,
-            transfers=stores.transfers,
-            log=stores.events,
+            stores=hub_stores(stores, tmp_path, http, clock=SystemClock(), random=secrets.token_bytes),
             bus=LocalBus(),
             clock=SystemClock(),
             random=secrets.token_bytes,

@@ -20,6 +20,14 @@ from homeport.hub.model.configuration import (
     Settings,
 )
 from homeport.hub.model.documents import NEVER, JsonObject, format_time
+from homeport.hub.model.event_stream import (
+    BUILT_IN,
+    PARTITIONS,
+    RETENTION,
+    ConsumerGroup,
+    EventStream,
+    PartitionState,
+)
 from homeport.hub.model.file_upload import (
     BlobProperties,
     Block,
@@ -55,14 +63,19 @@ from homeport.hub.model.job import (
     TwinUpdate,
 )
 from homeport.hub.model.queue_settings import FeedbackSettings, QueueSettings
+from homeport.hub.model.sought import Between, OneOf, Sought
 from homeport.hub.model.telemetry import StoredTelemetry, Telemetry
 from homeport.hub.model.transfer import Transfer, TransferKind, TransferPhase, TransferPlace, TransferStatus
 from homeport.hub.model.twin import Device, Twin, TwinSection
 
 __all__ = [
+    "BUILT_IN",
     "NEVER",
+    "PARTITIONS",
+    "RETENTION",
     "Acknowledgement",
     "Authentication",
+    "Between",
     "BlobProperties",
     "Block",
     "CaAuthentication",
@@ -73,11 +86,13 @@ __all__ = [
     "ConfigurationResults",
     "ConfigurationStatus",
     "ConnectionState",
+    "ConsumerGroup",
     "Device",
     "DeviceIdentity",
     "DeviceJob",
     "DeviceJobStatus",
     "DeviceStatus",
+    "EventStream",
     "Feedback",
     "FeedbackRecord",
     "FeedbackSettings",
@@ -98,6 +113,8 @@ __all__ = [
     "Lock",
     "MethodRequest",
     "NoAuthentication",
+    "OneOf",
+    "PartitionState",
     "Policy",
     "QueueSettings",
     "QueuedMessage",
@@ -105,6 +122,7 @@ __all__ = [
     "SasAuthentication",
     "SelfSignedAuthentication",
     "Settings",
+    "Sought",
     "StoredBlob",
     "StoredTelemetry",
     "Telemetry",

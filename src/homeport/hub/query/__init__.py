@@ -6,6 +6,7 @@ The same expressions, with more functions, are the conditions of message routes.
 from homeport.hub.query.errors import QueryError
 from homeport.hub.query.evaluate import holds, value_of
 from homeport.hub.query.named import attributes_of, named_devices, named_values
+from homeport.hub.query.necessary import necessary
 from homeport.hub.query.parser import parse, parse_condition
 from homeport.hub.query.rows import Aggregation, project
 from homeport.hub.query.syntax import Query, Source
@@ -21,6 +22,7 @@ __all__ = [
     "holds",
     "named_devices",
     "named_values",
+    "necessary",
     "parse",
     "parse_condition",
     "project",

@@ -87,8 +87,11 @@ class QueriesResponder:
     async def _aggregate(self, query: Query, told: int, limit: int, counts: Counts | None) -> Rows:
         """Make all groups, and tell those of this page: groups are few, documents many."""
         aggregation = Aggregation(query)
-        async for _, document in select(self._registry, Selection(query.source, query.condition), "", counts):
-            aggregation.add(document)
+        if query.counts_everything and query.source is Source.DEVICES:
+            aggregation.count((await self._registry.statistics()).total)
+        else:
+            async for _, document in select(self._registry, Selection(query.source, query.condition), "", counts):
+                aggregation.add(document)
         rows = list(aggregation.rows())
         total = len(rows) if query.top is None else min(len(rows), query.top)
         page = rows[told : told + limit]
