@@ -59,6 +59,14 @@ GROUP = {"enrollmentGroupId": "line", "attestation": {"type": "symmetricKey"}}
 MAKE_ENROLLMENT = ("PUT", f"/enrollments/dev-1{VERSION}", ENROLLMENT)
 MAKE_GROUP = ("PUT", f"/enrollmentGroups/line{VERSION}", GROUP)
 MAKE_HUB = ("PUT", "/homeport/hubs/two", {"hostNames": ["127.0.0.9"]})
+MAKE_ROUTE: tuple[str, str, Any] = ("PUT", "/homeport/hubs/hub1/routes/all", {"endpointNames": ["events"]})
+MAKE_ENDPOINT: tuple[str, str, Any] = ("PUT", "/homeport/hubs/hub1/endpoints/alarms", {"type": "eventHub"})
+MAKE_ENRICHMENT: tuple[str, str, Any] = (
+    "PUT",
+    "/homeport/hubs/hub1/enrichments/site",
+    {"value": "A", "endpointNames": ["events"]},
+)
+GROUP_OF_READERS = "/homeport/hubs/hub1/eventHubs/events/consumerGroups/billing"
 MAKE_ADMINISTRATOR = ("PUT", "/homeport/administrators/anna", {"role": "reader"})
 MAKE_POLICY = ("PUT", "/homeport/policies/ci", {"rights": ["RegistrationStatusRead"]})
 BULK = {"mode": "create", "enrollments": [ENROLLMENT]}
@@ -147,6 +155,19 @@ CHANGES = {
         path="/homeport/hubs/two", body={"allocationWeight": 3}, kind="hub.updated", first=(MAKE_HUB,)
     ),
     "hubs DELETE ['hubs', name]": Change(path="/homeport/hubs/two", kind="hub.unlinked", first=(MAKE_HUB,)),
+    "hub_routing PUT [route]": Change(path=MAKE_ROUTE[1], body=MAKE_ROUTE[2], kind="hubRouting.updated"),
+    "hub_routing DELETE [route]": Change(path=MAKE_ROUTE[1], kind="hubRouting.updated", first=(MAKE_ROUTE,)),
+    "hub_routing PUT [endpoint]": Change(path=MAKE_ENDPOINT[1], body=MAKE_ENDPOINT[2], kind="hubRouting.updated"),
+    "hub_routing DELETE [endpoint]": Change(path=MAKE_ENDPOINT[1], kind="hubRouting.updated", first=(MAKE_ENDPOINT,)),
+    "hub_routing PUT [key]": Change(path=MAKE_ENRICHMENT[1], body=MAKE_ENRICHMENT[2], kind="hubRouting.updated"),
+    "hub_routing DELETE [key]": Change(path=MAKE_ENRICHMENT[1], kind="hubRouting.updated", first=(MAKE_ENRICHMENT,)),
+    "event_hubs PATCH [endpoint]": Change(
+        path="/homeport/hubs/hub1/eventHubs/events", body={"retentionDays": 3}, kind="eventStream.updated"
+    ),
+    "event_hubs PUT [endpoint, 'consumergroups', group]": Change(path=GROUP_OF_READERS, kind="consumerGroup.created"),
+    "event_hubs DELETE [endpoint, 'consumergroups', group]": Change(
+        path=GROUP_OF_READERS, kind="consumerGroup.deleted", first=(("PUT", GROUP_OF_READERS, None),)
+    ),
     "ip_filter PUT [_]": Change(path="/homeport/ipFilter", body={"rules": []}, kind="ipFilter.updated"),
     "certificates PUT ['certificates', name]": Change(
         path=CERTIFICATE, body=MAKE_CERTIFICATE[2], kind="caCertificate.uploaded"
@@ -249,6 +270,7 @@ CHANGES_NOTHING = {
     "allocation POST ['explain']": "answers a question",
     "allocation POST ['whatif']": "answers a question",
     "hubs POST ['hubs', name, check]": "looks at the link",
+    "hub_routing POST [_, hub, _]": "answers a question",
     "http_service POST ['enrollments', word]": "a query",
     "http_service POST ['enrollmentgroups', word]": "a query",
     "http_service POST request.method": "both of these",

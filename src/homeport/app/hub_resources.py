@@ -34,6 +34,8 @@ _CONFIG, _READ = DpsRight.SERVICE_CONFIG, DpsRight.SERVICE_CONFIG_READ
 class HubPartsResource:
     """`hubs/{name}/certificates…`, `hubs/{name}/cloudToDevice` and `hubs/{name}/fileUpload`."""
 
+    words = frozenset({"certificates", "cloudtodevice", "fileupload"})
+
     def __init__(self, hubs: Hubs, clock: Clock) -> None:
         self._hubs = hubs
         self._clock = clock

@@ -62,3 +62,22 @@ class AccountStorage:
         except ValueError:
             raise HubError(HubCode.SERVICE_UNAVAILABLE, "The storage does not speak Azure's protocol.") from None
         return FoundBlob(size=size, last_modified=modified)
+
+    async def put(self, blob_name: str, content: bytes, content_type: str) -> None:
+        now = self._clock.now()
+        token = sign(
+            self._account,
+            self._container,
+            blob_name,
+            permissions="cw",
+            start=now - _CLOCK_SKEW,
+            end=now + _LOOK_LIFE,
+        )
+        url = f"{self._account.endpoint}/{self._container}/{quote(blob_name)}?{token}"
+        headers = {"x-ms-version": VERSION, "x-ms-blob-type": "BlockBlob", "Content-Type": content_type}
+        try:
+            answer = await self._http.request("PUT", url, headers=headers, body=content)
+        except HttpClientError as error:
+            raise HubError(HubCode.SERVICE_UNAVAILABLE, f"The storage cannot be asked: {error}.") from error
+        if answer.status != 201:
+            raise HubError(HubCode.SERVICE_UNAVAILABLE, f"The storage answered with status {answer.status}.")

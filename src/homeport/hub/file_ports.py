@@ -70,6 +70,10 @@ class BlobStorage(Protocol):
         """Look at a blob. Raises HubError SERVICE_UNAVAILABLE if the storage cannot be asked."""
         ...
 
+    async def put(self, blob_name: str, content: bytes, content_type: str) -> None:
+        """Put a blob, in place of one of that name. Raises HubError SERVICE_UNAVAILABLE if it is not taken."""
+        ...
+
 
 class BlobIndex(Protocol):
     """Which blobs the built-in store holds."""
