@@ -27,6 +27,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HomeportServer]
 @contextmanager
 def started(server: HomeportServer, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Run a command beside the server, with its output in pipes."""
+    # A test run in the background of a shell ignores Ctrl-C, and so would what it starts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     command = [*HOMEPORT, *arguments, "--data", str(server.data)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
