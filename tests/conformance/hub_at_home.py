@@ -91,6 +91,7 @@ async def running_home(folder: Path) -> AsyncIterator[Home]:
             store=stores.hubs,
             devices=stores.devices,
             messages=stores.messages,
+            subscriptions=stores.mqtt_subscriptions,
             jobs=stores.jobs,
             configurations=stores.configurations,
             feedback=stores.feedback,

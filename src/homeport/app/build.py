@@ -21,9 +21,9 @@ from homeport.app.issuing import make_issuing, open_custody, warn_of_authorities
 from homeport.app.journal import journal_parts
 from homeport.app.ops import Metrics
 from homeport.app.presence import Presence
+from homeport.app.processes import processes
 from homeport.app.protection import Protection, protection
 from homeport.app.provisioning import provisioning
-from homeport.bus import LocalBus
 from homeport.clock import Clock, SystemClock
 from homeport.dps.assigner import Assigner
 from homeport.dps.hub_health import HubHealthMonitor
@@ -89,12 +89,16 @@ async def build(
         await seed_policies(stores.policies, identity.policies, now=clock.now(), random=random)
         policies = CurrentPolicies(stores.policies, clock)
         await policies.refresh()
-        bus = LocalBus()
+        joined = await stack.enter_async_context(
+            processes(config, stores, id_scope=identity.id_scope, clock=clock, random=random)
+        )
+        bus = joined.bus
         storage_client = await stack.enter_async_context(HttpClient())
         hubs = Hubs(
             store=stores.hubs,
             devices=stores.devices,
             messages=stores.messages,
+            subscriptions=stores.mqtt_subscriptions,
             jobs=stores.jobs,
             configurations=stores.configurations,
             feedback=stores.feedback,
@@ -103,14 +107,17 @@ async def build(
             bus=bus,
             clock=clock,
             random=random,
+            peers=joined.peers,
+            is_first=joined.is_first,
             opened=lambda served: opened(served),  # noqa: PLW0108 - defined below, out of what is made until then
         )
+        joined.when_buried(hubs.restate)
         sites = Sites(default=addresses.host_names[0])
         links = HubLinkDirectory(
             local=lambda name: _registry(hubs, name), look_again=lambda: hubs.load(alone=False), clock=clock
         )
         stack.push_async_callback(links.close)
-        metrics = Metrics()
+        metrics = Metrics(is_bus_connected=joined.is_bus_connected)
         signing_keys = SigningKeyService(stores.settings, stores.allocation, random)
         allocators, webhooks = custom_allocators(config, signing_keys, clock)
         stack.push_async_callback(webhooks.close)
@@ -188,6 +195,7 @@ async def build(
             policies=policies,
             signing_keys=signing_keys,
             bus=bus,
+            is_bus_connected=joined.is_bus_connected,
             clock=clock,
             random=random,
         )

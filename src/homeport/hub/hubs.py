@@ -14,8 +14,9 @@ from homeport.hub.configurations import ConfigurationStore
 from homeport.hub.file_ports import FileParts
 from homeport.hub.jobs import JobStore
 from homeport.hub.model import FeedbackRecord, Hub, Policy
-from homeport.hub.ports import DeviceStore, EventLog, HubStore, MessageStore, NoticeStore
+from homeport.hub.ports import DeviceStore, EventLog, HubStore, MessageStore, MqttSubscriptionStore, NoticeStore
 from homeport.hub.served_hub import ServedHub
+from homeport.peers import Alone, Peers
 from homeport.security.policies import Random, default_hub_policies
 
 RELOAD_SECONDS = 2.0
@@ -40,15 +41,20 @@ class Hubs:
         configurations: Callable[[str], ConfigurationStore],
         feedback: Callable[[str], NoticeStore[FeedbackRecord]],
         files: Callable[[str], FileParts],
+        subscriptions: Callable[[str], MqttSubscriptionStore],
         log: Callable[[str], EventLog],
         bus: Bus,
         clock: Clock,
         random: Random,
         opened: Callable[[ServedHub], None] = lambda _: None,
+        peers: Peers | None = None,
+        is_first: Callable[[], bool] = lambda: True,
     ) -> None:
         """Serve what `store` holds; `devices`, `messages` and the like open a hub's own stores.
 
         `opened` is called once for each hub as soon as it can answer, also for those that come later.
+        `peers` are the other processes, if there are any, and `is_first` tells whether this one does what only one of
+        them should.
         """
         self._store = store
         self._devices = devices
@@ -57,6 +63,9 @@ class Hubs:
         self._configurations = configurations
         self._feedback = feedback
         self._files = files
+        self._subscriptions = subscriptions
+        self._peers = peers or Alone()
+        self._is_first = is_first
         self._log = log
         self._bus = bus
         self._clock = clock
@@ -116,6 +125,11 @@ class Hubs:
         await self._bus.publish(HubsChanged(name=name))
         return served
 
+    def restate(self) -> None:
+        """Write again which devices are connected here: others took this process for dead."""
+        for served in self:
+            served.sessions.restate()
+
     async def run(self) -> None:
         """Keep all hubs running and look out for new ones, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
@@ -138,8 +152,11 @@ class Hubs:
             configurations=self._configurations(hub.name),
             feedback=self._feedback(hub.name),
             files=self._files(hub.name),
+            subscriptions=self._subscriptions(hub.name),
             log=self._log(hub.name),
             bus=self._bus,
+            peers=self._peers,
+            is_first=self._is_first,
             clock=self._clock,
             random=self._random,
         )

@@ -15,6 +15,7 @@ from homeport.hub.model import (
     Device,
     DeviceIdentity,
     Hub,
+    KeptFilters,
     QueuedMessage,
     RegistryStatistics,
     StoredTelemetry,
@@ -105,12 +106,22 @@ class DeviceStore(Protocol):
         states: Mapping[str, ConnectionState],
         activity: Mapping[str, datetime],
         now: datetime,
+        node: str = "",
     ) -> None:
         """Record connection states that changed, at `now`, and last activities, of many devices in one transaction.
 
         Ids without an identity are passed over. An activity never moves back; a state that is the stored one
-        already leaves its time alone.
+        already leaves its time alone. `node` names the process among several: what another has connected meanwhile,
+        it cannot disconnect.
         """
+        ...
+
+    async def elsewhere(self, node: str) -> Sequence[str]:
+        """Return the ids of those that are connected to other nodes than this one."""
+        ...
+
+    async def count_connected(self) -> int:
+        """Return how many devices, modules not counted, are connected to any node."""
         ...
 
     async def disconnect_all(self, *, now: datetime) -> None:
@@ -146,6 +157,18 @@ class MessageStore(Protocol):
     async def due(self, now: datetime, *, limit: int) -> Sequence[str]:
         """Return queues in which time has something to do, the longest overdue first."""
         ...
+
+
+class MqttSubscriptionStore(Protocol):
+    """What the MQTT clients of one hub are subscribed to beyond one connection, by their identity's id."""
+
+    async def get(self, device_id: str) -> KeptFilters | None: ...
+
+    async def put(self, device_id: str, kept: KeptFilters) -> None:
+        """Durable when this returns."""
+        ...
+
+    async def delete(self, device_id: str) -> None: ...
 
 
 class NoticeStore(Protocol[N_co]):

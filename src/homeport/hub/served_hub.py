@@ -4,11 +4,13 @@ Which hubs there are is `hubs.py`'s business; sockets, sites and certificates ar
 """
 
 import asyncio
+from collections.abc import Callable
 
 from homeport.bus import Bus
 from homeport.clock import Clock
 from homeport.hub.authentication import Audience
 from homeport.hub.configurations import ConfigurationStore, Deployer
+from homeport.hub.desired import DesiredChanges
 from homeport.hub.device_files import DeviceFiles
 from homeport.hub.device_side import DeviceSide
 from homeport.hub.file_ports import FileParts
@@ -16,9 +18,10 @@ from homeport.hub.files import Files
 from homeport.hub.jobs import JobRunner, JobStore, ScheduledJobs
 from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
+from homeport.hub.methods_elsewhere import MethodsElsewhere
 from homeport.hub.model import FeedbackRecord, Hub
 from homeport.hub.notices import FEEDBACK, Notices
-from homeport.hub.ports import DeviceStore, EventLog, MessageStore, NoticeStore
+from homeport.hub.ports import DeviceStore, EventLog, MessageStore, MqttSubscriptionStore, NoticeStore
 from homeport.hub.registry import Registry
 from homeport.hub.responder import DeviceResponder
 from homeport.hub.service import Service
@@ -26,6 +29,7 @@ from homeport.hub.service_side import ServiceSide
 from homeport.hub.sessions import Sessions
 from homeport.hub.telemetry import TelemetryStream
 from homeport.hub.twins import Twins
+from homeport.peers import Peers
 from homeport.security.policies import Random
 
 
@@ -42,21 +46,27 @@ class ServedHub:
         configurations: ConfigurationStore,
         feedback: NoticeStore[FeedbackRecord],
         files: FileParts,
+        subscriptions: MqttSubscriptionStore,
         log: EventLog,
         bus: Bus,
+        peers: Peers,
+        is_first: Callable[[], bool],
         clock: Clock,
         random: Random,
     ) -> None:
+        """`is_first` tells whether this process does what only one of several should."""
         self._hub = hub
         self._audience = Audience.of(hub)
         self.devices = devices
-        self.sessions = Sessions(hub=hub.name, store=devices, bus=bus, clock=clock)
+        self.sessions = Sessions(hub=hub.name, store=devices, bus=bus, peers=peers, clock=clock)
         self.telemetry = TelemetryStream(hub=hub.name, log=log, bus=bus, clock=clock)
         self.registry = Registry(
             hub=hub.name, store=devices, sessions=self.sessions, bus=bus, clock=clock, random=random
         )
-        self.twins = Twins(store=devices, sessions=self.sessions, clock=clock)
+        self.desired = DesiredChanges(hub=hub.name, store=devices, bus=bus, peers=peers, clock=clock)
+        self.twins = Twins(store=devices, sessions=self.sessions, desired=self.desired, clock=clock)
         self.methods = Methods()
+        self.calls = MethodsElsewhere(hub=hub.name, here=self.methods, peers=peers)
         self.messages = Messages(hub=hub.name, store=messages, devices=devices, bus=bus, clock=clock, random=random)
         self.job_store = jobs
         self.job_runner = JobRunner(
@@ -64,19 +74,25 @@ class ServedHub:
             store=jobs,
             registry=self.registry,
             twins=self.twins,
-            methods=self.methods,
+            methods=self.calls,
             clock=clock,
             random=random,
         )
         self.deployer = Deployer(
-            hub=hub.name, store=configurations, registry=self.registry, twins=self.twins, bus=bus, clock=clock
+            hub=hub.name,
+            store=configurations,
+            registry=self.registry,
+            twins=self.twins,
+            bus=bus,
+            clock=clock,
+            is_mine=is_first,
         )
         self.feedback = Notices(hub=hub.name, store=feedback, pace=FEEDBACK, clock=clock, random=random)
         self.files = Files(hub.name, files, clock, random)
         self.service = Service.of(
             registry=self.registry,
             twins=self.twins,
-            methods=self.methods,
+            methods=self.calls,
             messages=self.messages,
             sessions=self.sessions,
             jobs=ScheduledJobs(store=jobs, runner=self.job_runner, clock=clock),
@@ -103,6 +119,7 @@ class ServedHub:
             methods=self.methods,
             messages=self.messages,
             files=DeviceFiles(self.files.uploads),
+            subscriptions=subscriptions,
             clock=clock,
         )
         self.service_side = ServiceSide(
@@ -136,6 +153,7 @@ class ServedHub:
         """Do what is done beside answering, until cancelled; then write what is pending."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.sessions.run())
+            tasks.create_task(self.desired.run())
             tasks.create_task(self.telemetry.run())
             tasks.create_task(self.messages.run())
             tasks.create_task(self.job_runner.run())

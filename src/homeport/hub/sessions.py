@@ -9,18 +9,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from homeport.bus import Bus, ConnectionChanged, DeviceChanged
+from homeport.bus import Bus, ConnectionChanged, DeviceChanged, HintsLost, SessionOpened
 from homeport.clock import Clock
 from homeport.hub.authentication import Accepted, Proof, still_holds
 from homeport.hub.identifiers import device_of, module_of
 from homeport.hub.model import ConnectionState, DeviceIdentity
 from homeport.hub.ports import DeviceStore
+from homeport.peers import Peers
 
 STATE_DELAY = 0.2
 """Seconds between a changed connection state and its transaction: a storm of reconnects shares one."""
 ACTIVITY_DELAY = 10.0
 """Seconds between transactions that record last activities."""
 RETRY_DELAY = 2.0
+LOOK_DELAY = 10.0
+"""Seconds between looks at who is connected to another process by now, for what the bus did not bring."""
 
 _log = logging.getLogger(__name__)
 
@@ -46,12 +49,14 @@ class Sessions:
     """The open connections of one hub in this process, at most one per identity: a device or a module.
 
     Connection states and activities reach the store in batches; `overlay` shows them before they are written.
+    The identity's row names the process that connected it last: that one keeps it, whatever hints got lost.
     """
 
-    def __init__(self, *, hub: str, store: DeviceStore, bus: Bus, clock: Clock) -> None:
+    def __init__(self, *, hub: str, store: DeviceStore, bus: Bus, peers: Peers, clock: Clock) -> None:
         self._hub = hub
         self._store = store
         self._bus = bus
+        self._node = peers.node
         self._clock = clock
         self._open: dict[str, Session] = {}
         self._modules: dict[str, set[str]] = {}
@@ -63,6 +68,7 @@ class Sessions:
         self._write = asyncio.Lock()
         self._state_changed = asyncio.Event()
         self._changes = 0
+        self._contested = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -106,12 +112,13 @@ class Sessions:
         if module_of(identity.device_id) is not None:
             self._modules.setdefault(device_of(identity.device_id), set()).add(identity.device_id)
         if older is not None:
-            older.displaced = True
-            self._end(older, "the device opened a new connection")
+            self._displace(older)
         self._note(identity.device_id, ConnectionState.CONNECTED, now)
         self._activity[identity.device_id] = now
         if since is not None and since != self._changes:
             await self._review(identity.device_id)
+        if self._node:
+            await self._bus.publish(SessionOpened(hub=self._hub, device_id=identity.device_id, node=self._node))
         await self._bus.publish(ConnectionChanged(hub=self._hub, device_id=identity.device_id))
         return session
 
@@ -153,6 +160,15 @@ class Sessions:
             identity = replace(identity, last_activity_at=activity)
         return identity
 
+    async def count(self) -> int:
+        """Return how many devices are connected, to whichever process; modules not counted."""
+        return await self._store.count_connected() if self._node else self.devices
+
+    def restate(self) -> None:
+        """Write all states again: others took this process for dead."""
+        for session in self:
+            self._note(session.device_id, ConnectionState.CONNECTED, session.connected_at)
+
     async def run(self) -> None:
         """Keep the registry informed and look after changed identities, until cancelled; then write what is left."""
         try:
@@ -160,6 +176,8 @@ class Sessions:
                 tasks.create_task(self._write_states())
                 tasks.create_task(self._write_activity())
                 tasks.create_task(self._watch())
+                if self._node:
+                    tasks.create_task(self._look())
         finally:
             await self.flush()
 
@@ -170,6 +188,10 @@ class Sessions:
     def _note(self, device_id: str, state: ConnectionState, now: datetime) -> None:
         self._states[device_id] = (state, now)
         self._state_changed.set()
+
+    def _displace(self, session: Session) -> None:
+        session.displaced = True
+        self._end(session, "the device opened a new connection")
 
     def _end(self, session: Session, why: str) -> None:
         _log.info("hub %s: connection of device %r ended: %s", self._hub, session.device_id, why)
@@ -200,6 +222,7 @@ class Sessions:
                         states={device_id: state for device_id, (state, _) in self._writing_states.items()},
                         activity=self._writing_activity,
                         now=max((at for _, at in self._writing_states.values()), default=self._clock.now()),
+                        node=self._node,
                     )
             except Exception:
                 _log.exception("hub %s: connection states could not be written; trying again", self._hub)
@@ -213,11 +236,54 @@ class Sessions:
             return True
 
     async def _watch(self) -> None:
-        async with self._bus.subscribe(DeviceChanged) as events:
+        async with self._bus.subscribe(DeviceChanged, SessionOpened, HintsLost) as events:
             async for event in events:
-                if isinstance(event, DeviceChanged) and event.hub == self._hub:
-                    self._changes += 1
-                    await self._review(event.device_id)
+                match event:
+                    case DeviceChanged(hub=self._hub):
+                        self._changes += 1
+                        await self._review(event.device_id)
+                    case SessionOpened(hub=self._hub) if event.node != self._node:
+                        await self._yield(event.device_id)
+                    case HintsLost():
+                        self._changes += 1
+                        for session in self:
+                            await self._review_one(session.device_id)
+
+    async def _yield(self, device_id: str) -> None:
+        """End the session of a device that connected to another process; the newer stays, if both are just open."""
+        session = self._open.get(device_id)
+        if session is None:
+            return
+        if self._is_pending(device_id):
+            # Which came later only the row can tell, once both are written; the look afterwards obeys it.
+            self._contested.set()
+        else:
+            self._displace(session)
+
+    async def _look(self) -> None:
+        """End the sessions of devices that are connected to another process by now."""
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_DELAY):
+                    await self._contested.wait()
+                await self._clock.sleep(2 * STATE_DELAY)
+            except TimeoutError:
+                pass
+            self._contested.clear()
+            # Those whose rows are written: what comes while the rows are read does not count.
+            settled = {session.device_id: session for session in self if not self._is_pending(session.device_id)}
+            try:
+                gone = await self._store.elsewhere(self._node) if settled else ()
+            except Exception:
+                _log.exception("hub %s: could not look who is connected elsewhere; trying again", self._hub)
+                continue
+            for device_id in gone:
+                session = settled.get(device_id)
+                if session is not None and self._open.get(device_id) is session:
+                    self._displace(session)
+
+    def _is_pending(self, device_id: str) -> bool:
+        return device_id in self._states or device_id in self._writing_states
 
     async def _review(self, device_id: str) -> None:
         """End the sessions of a device and its modules if what let them in no longer holds (contract hub.md 2.7)."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from homeport.clock import Clock
+from homeport.hub.desired import DesiredChanges, DesiredListener
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.model import Device, JsonObject, Twin
 from homeport.hub.ports import DeviceStore
@@ -14,18 +15,15 @@ from homeport.hub.registry import ROUNDS, stale
 from homeport.hub.sessions import Sessions
 from homeport.hub.twin_patch import patch_twin, replace_twin, report
 
-DesiredListener = Callable[[JsonObject, int], None]
-"""Takes a changed part of the desired properties (nulls where something was removed) and the new version."""
-
 
 class Twins:
     """The twins of one hub."""
 
-    def __init__(self, *, store: DeviceStore, sessions: Sessions, clock: Clock) -> None:
+    def __init__(self, *, store: DeviceStore, sessions: Sessions, desired: DesiredChanges, clock: Clock) -> None:
         self._store = store
         self._sessions = sessions
         self._clock = clock
-        self._listeners: dict[str, DesiredListener] = {}
+        self._desired = desired
         self._watchers: list[Callable[[], None]] = []
 
     async def get(self, device_id: str) -> Device:
@@ -44,7 +42,7 @@ class Twins:
             device_id, lambda twin: patch_twin(twin, self._clock.now(), tags=tags, desired=desired), expected_version
         )
         if desired:
-            self._tell(device_id, desired, device.twin.desired.version)
+            await self._desired.announce(device_id, desired, device.twin.desired.version)
         return device
 
     async def replace(
@@ -54,7 +52,7 @@ class Twins:
         device = await self._write(
             device_id, lambda twin: replace_twin(twin, self._clock.now(), tags=tags, desired=desired), expected_version
         )
-        self._tell(device_id, device.twin.desired.content, device.twin.desired.version)
+        await self._desired.announce(device_id, device.twin.desired.content, device.twin.desired.version)
         return device
 
     async def report(self, device_id: str, patch: JsonObject, *, expected_version: int | None = None) -> Twin:
@@ -96,17 +94,11 @@ class Twins:
 
     def listen(self, device_id: str, listener: DesiredListener) -> None:
         """Call this when the desired properties of the device change, in place of an earlier listener."""
-        self._listeners[device_id] = listener
+        self._desired.listen(device_id, listener)
 
     def forget(self, device_id: str, listener: DesiredListener) -> None:
         """Stop calling this listener; another one of the same device stays."""
-        if self._listeners.get(device_id) is listener:
-            del self._listeners[device_id]
-
-    def _tell(self, device_id: str, change: JsonObject, version: int) -> None:
-        listener = self._listeners.get(device_id)
-        if listener is not None:
-            listener(change, version)
+        self._desired.forget(device_id, listener)
 
     def _changed(self) -> None:
         for watcher in self._watchers:

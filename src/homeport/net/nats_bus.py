@@ -11,7 +11,6 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from itertools import count
 
-import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error, NoRespondersError
@@ -33,6 +32,8 @@ from homeport.bus import (
 )
 from homeport.net.nats_connection import NatsConnection
 from homeport.peers import Answering, Knowing, PeerGoneError
+from homeport.wire import WireError
+from homeport.wire.events import EventCodec
 
 CARRIED: tuple[type[Event], ...] = (
     ConnectionChanged,
@@ -45,12 +46,12 @@ CARRIED: tuple[type[Event], ...] = (
     SessionOpened,
     TelemetryStored,
 )
-"""What others hear of. Operations of registering stay here: who opened one carries it, and others need not wake."""
+"""What others hear of. Operations of registering are not among it: who opened one carries it, others need not wake."""
 FIND_SECONDS = 1.0
 _LOOK_SECONDS = 1.0
 """How often a question that is not answered yet looks whether its node still is there."""
 
-_KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in CARRIED}
+_codec: EventCodec[Event] = EventCodec(CARRIED)
 _log = logging.getLogger(__name__)
 
 
@@ -60,7 +61,7 @@ class NatsBus:
     def __init__(self, connection: NatsConnection, *, prefix: str) -> None:
         self._connection = connection
         self._local = LocalBus()
-        self._subjects = {kind: f"{prefix}.event.{name}" for name, kind in _KINDS.items()}
+        self._subjects = {kind: f"{prefix}.event.{kind.__name__}" for kind in CARRIED}
         connection.read(f"{prefix}.event.*", self._take)
         connection.when_lost = self._lost
 
@@ -68,21 +69,20 @@ class NatsBus:
         await self._local.publish(event)
         subject = self._subjects.get(type(event))
         if subject is not None:
-            await self._connection.publish(subject, msgspec.json.encode(event))
+            await self._connection.publish(subject, _codec.encode(event))
 
     def subscribe(self, *kinds: type[Event]) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         return self._local.subscribe(*kinds)
 
     async def _take(self, message: Msg) -> None:
-        kind = _KINDS.get(message.subject.rpartition(".")[2])
-        if kind is None:
-            return  # a newer process has more to tell
+        kind = message.subject.rpartition(".")[2]
         try:
-            event: Event = msgspec.json.decode(message.data, type=kind)
-        except msgspec.MsgspecError:
-            _log.warning("the bus brought a %s that cannot be read", kind.__name__)
+            event = _codec.decode(kind, message.data)
+        except WireError:
+            _log.warning("the bus brought a %s that cannot be read", kind)
             return
-        await self._local.publish(event)
+        if event is not None:
+            await self._local.publish(event)
 
     async def _lost(self, since: datetime) -> None:
         await self._local.publish(HintsLost(since=since))

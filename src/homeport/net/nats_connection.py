@@ -145,7 +145,7 @@ class NatsConnection:
             )
 
     def _places(self) -> str:
-        """The servers without credentials."""
+        """Return where the servers are, without credentials."""
         parts = [urlsplit(server) for server in self._servers]
         return ", ".join(part.netloc.rpartition("@")[2] for part in parts)
 

@@ -69,16 +69,27 @@ _DELETE_MESSAGES = """
 
 _STATISTICS = "SELECT status, count(*) FROM devices WHERE hub = :hub AND is_module = 0 GROUP BY status"
 
+_DELETE_SUBSCRIPTIONS = """
+    DELETE FROM mqtt_subscriptions WHERE hub = :hub
+    AND (device_id = :device_id OR (device_id >= :device_id || '/' AND device_id < :device_id || '0'))"""
+
+# What another node has connected since, this one does not disconnect.
+_STATE = """CASE WHEN CAST(:state AS TEXT) = 'Disconnected' AND COALESCE(node, :node) <> :node THEN connection_state
+    ELSE COALESCE(CAST(:state AS TEXT), connection_state) END"""
 # One statement for both, so that each device's row is locked once, and in one order everywhere.
 _TOUCH = f"""
     UPDATE devices SET
-        connection_state = COALESCE(CAST(:state AS TEXT), connection_state),
-        connection_state_at = CASE WHEN CAST(:state AS TEXT) <> connection_state THEN :now
-            ELSE connection_state_at END,
+        connection_state = {_STATE},
+        connection_state_at = CASE WHEN {_STATE} <> connection_state THEN :now ELSE connection_state_at END,
+        node = CASE CAST(:state AS TEXT) WHEN 'Connected' THEN NULLIF(:node, '')
+            WHEN 'Disconnected' THEN NULLIF(node, :node) ELSE node END,
         last_activity_at = CASE WHEN :active_at > last_activity_at THEN :active_at ELSE last_activity_at END
-    {_ONE} AND (CAST(:state AS TEXT) <> connection_state OR :active_at > last_activity_at)"""
+    {_ONE} AND ({_STATE} <> connection_state OR :active_at > last_activity_at
+        OR CAST(:state AS TEXT) = 'Connected' AND COALESCE(node, '') <> :node)"""
+_ELSEWHERE = "SELECT device_id FROM devices WHERE node IS NOT NULL AND node <> :node AND hub = :hub"
+_CONNECTED = "SELECT count(*) FROM devices WHERE node IS NOT NULL AND hub = :hub AND is_module = 0"
 _DISCONNECT_ALL = """
-    UPDATE devices SET connection_state = 'Disconnected', connection_state_at = :now
+    UPDATE devices SET connection_state = 'Disconnected', connection_state_at = :now, node = NULL
     WHERE hub = :hub AND connection_state = 'Connected'"""
 
 
@@ -163,7 +174,9 @@ class SqlDeviceStore:
         await self._change(_REPLACE, device.identity.device_id, values, etag=expected_etag)
 
     async def delete(self, device_id: str, *, expected_etag: str | None) -> None:
-        also = (_DELETE_MESSAGES, _DELETE_MODULES) if module_of(device_id) is None else (_DELETE_MESSAGES,)
+        also: Sequence[str] = (_DELETE_MESSAGES, _DELETE_SUBSCRIPTIONS)
+        if module_of(device_id) is None:
+            also = (*also, _DELETE_MODULES)
         await self._change(_DELETE, device_id, {"owner": device_id}, etag=expected_etag, also=also)
 
     async def modules(self, device_id: str) -> Sequence[DeviceIdentity]:
@@ -191,7 +204,12 @@ class SqlDeviceStore:
         return RegistryStatistics(total=enabled + disabled, enabled=enabled, disabled=disabled)
 
     async def touch(
-        self, *, states: Mapping[str, ConnectionState], activity: Mapping[str, datetime], now: datetime
+        self,
+        *,
+        states: Mapping[str, ConnectionState],
+        activity: Mapping[str, datetime],
+        now: datetime,
+        node: str = "",
     ) -> None:
         if not states and not activity:
             return
@@ -202,10 +220,19 @@ class SqlDeviceStore:
                 "state": states.get(device_id),
                 "active_at": to_micros(activity.get(device_id, NEVER)),
                 "now": to_micros(now),
+                "node": node,
             }
             for device_id in sorted(states.keys() | activity.keys())
         ]
         await self._database.write(lambda transaction: transaction.execute_many(_TOUCH, rows))
+
+    async def elsewhere(self, node: str) -> Sequence[str]:
+        rows = await self._database.fetch_all(_ELSEWHERE, {"hub": self._hub, "node": node})
+        return [row[0] for row in rows]
+
+    async def count_connected(self) -> int:
+        row = await self._database.fetch_one(_CONNECTED, {"hub": self._hub})
+        return 0 if row is None else row[0]
 
     async def disconnect_all(self, *, now: datetime) -> None:
         await self._database.execute(_DISCONNECT_ALL, {"hub": self._hub, "now": to_micros(now)})

@@ -24,7 +24,7 @@ async def echo(question: bytes) -> bytes:
 
 async def until_connected(*nodes: Node, wanted: bool = True) -> None:
     async with asyncio.timeout(PATIENCE):
-        while any(node.connection.is_connected != wanted for node in nodes):
+        while any(node.connection.is_connected != wanted for node in nodes):  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.02)
 
 
@@ -48,9 +48,7 @@ async def test_homeports_that_share_a_server_do_not_hear_each_other(nats: NatsSe
             assert await anext(aiter(events)) == HubsChanged(name="own")
 
 
-async def test_what_cannot_be_read_is_passed_over(
-    nodes: tuple[Node, Node], caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_what_cannot_be_read_is_passed_over(nodes: tuple[Node, Node], caplog: pytest.LogCaptureFixture) -> None:
     left, right = nodes
     async with right.bus.subscribe(DeviceChanged) as events, asyncio.timeout(PATIENCE):
         for subject, data in (

@@ -51,6 +51,7 @@ async def hub(tmp_path: Path) -> AsyncIterator[ServedHub]:
             store=stores.hubs,
             devices=stores.devices,
             messages=stores.messages,
+            subscriptions=stores.mqtt_subscriptions,
             jobs=stores.jobs,
             configurations=stores.configurations,
             feedback=stores.feedback,

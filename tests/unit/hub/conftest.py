@@ -126,6 +126,7 @@ def make_hubs(
                 "store": stores.hubs,
                 "devices": lambda name: cast("DeviceStore", Recorded(stores.devices(name), calls)),
                 "messages": stores.messages,
+                "subscriptions": stores.mqtt_subscriptions,
                 "jobs": stores.jobs,
                 "configurations": stores.configurations,
                 "feedback": stores.feedback,

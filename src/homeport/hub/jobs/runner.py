@@ -14,7 +14,7 @@ from homeport.clock import Clock
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.invocation import invoke
 from homeport.hub.jobs.ports import JobStore
-from homeport.hub.methods import Methods
+from homeport.hub.methods import MethodCalls
 from homeport.hub.model import (
     DeviceJob,
     DeviceJobStatus,
@@ -60,7 +60,7 @@ class JobRunner:
         store: JobStore,
         registry: Registry,
         twins: Twins,
-        methods: Methods,
+        methods: MethodCalls,
         clock: Clock,
         random: Random,
     ) -> None:

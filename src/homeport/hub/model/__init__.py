@@ -53,6 +53,8 @@ from homeport.hub.model.job import (
     MethodRequest,
     TwinUpdate,
 )
+from homeport.hub.model.node import Beat
+from homeport.hub.model.subscriptions import KeptFilters
 from homeport.hub.model.telemetry import StoredTelemetry, Telemetry
 from homeport.hub.model.twin import Device, Twin, TwinSection
 
@@ -60,6 +62,7 @@ __all__ = [
     "NEVER",
     "Acknowledgement",
     "Authentication",
+    "Beat",
     "BlobProperties",
     "Block",
     "CaAuthentication",
@@ -90,6 +93,7 @@ __all__ = [
     "JobStatus",
     "JobType",
     "JsonObject",
+    "KeptFilters",
     "Lock",
     "MethodRequest",
     "NoAuthentication",

@@ -10,7 +10,7 @@ from homeport.hub.configurations import ConfigurationStore, Deployer
 from homeport.hub.files import Files
 from homeport.hub.jobs import ScheduledJobs
 from homeport.hub.messages import Messages
-from homeport.hub.methods import Methods
+from homeport.hub.methods import MethodCalls
 from homeport.hub.model import FeedbackRecord, FileNotification
 from homeport.hub.notice_documents import feedback_document, file_document
 from homeport.hub.notices import Feedback
@@ -59,7 +59,7 @@ class Service:
         *,
         registry: Registry,
         twins: Twins,
-        methods: Methods,
+        methods: MethodCalls,
         messages: Messages,
         sessions: Sessions,
         jobs: ScheduledJobs,

@@ -9,7 +9,7 @@ from homeport.hub import translate
 from homeport.hub.digital_twin import Operation, Step, digital_twin, patched
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.invocation import invoke, method_request
-from homeport.hub.methods import MAX_PAYLOAD_BYTES, Methods
+from homeport.hub.methods import MAX_PAYLOAD_BYTES, MethodCalls
 from homeport.hub.model import Device
 from homeport.hub.registry import ROUNDS, Registry, stale
 from homeport.hub.reply import Reply
@@ -25,7 +25,7 @@ _DEEPEST = 2
 
 
 class DigitalTwinsResponder:
-    def __init__(self, registry: Registry, twins: Twins, methods: Methods) -> None:
+    def __init__(self, registry: Registry, twins: Twins, methods: MethodCalls) -> None:
         self._registry = registry
         self._twins = twins
         self._methods = methods

@@ -23,4 +23,4 @@ class StatisticsResponder:
         )
 
     async def service(self) -> Reply:
-        return answer(wire.ServiceStatistics(connected_device_count=self._sessions.devices))
+        return answer(wire.ServiceStatistics(connected_device_count=await self._sessions.count()))
