@@ -37,6 +37,10 @@ class NatsServer:
         """What `homeport serve --bus` takes."""
         return f"nats://{self._user_info}{'@' if self._user_info else ''}127.0.0.1:{self.port}"
 
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
     def start(self) -> Self:
         program = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin:/usr/local/sbin")
         if program is None:

@@ -74,6 +74,7 @@ class SessionOpened:
     hub: str
     device_id: str
     node: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,7 +68,6 @@ class Sessions:
         self._write = asyncio.Lock()
         self._state_changed = asyncio.Event()
         self._changes = 0
-        self._contested = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -118,7 +117,7 @@ class Sessions:
         if since is not None and since != self._changes:
             await self._review(identity.device_id)
         if self._node:
-            await self._bus.publish(SessionOpened(hub=self._hub, device_id=identity.device_id, node=self._node))
+            await self._bus.publish(SessionOpened(hub=self._hub, device_id=identity.device_id, node=self._node, at=now))
         await self._bus.publish(ConnectionChanged(hub=self._hub, device_id=identity.device_id))
         return session
 
@@ -221,7 +220,8 @@ class Sessions:
                     await self._store.touch(
                         states={device_id: state for device_id, (state, _) in self._writing_states.items()},
                         activity=self._writing_activity,
-                        now=max((at for _, at in self._writing_states.values()), default=self._clock.now()),
+                        now=self._clock.now(),
+                        at={device_id: at for device_id, (_, at) in self._writing_states.items()},
                         node=self._node,
                     )
             except Exception:
@@ -243,33 +243,23 @@ class Sessions:
                         self._changes += 1
                         await self._review(event.device_id)
                     case SessionOpened(hub=self._hub) if event.node != self._node:
-                        await self._yield(event.device_id)
+                        self._yield(event)
                     case HintsLost():
                         self._changes += 1
                         for session in self:
                             await self._review_one(session.device_id)
 
-    async def _yield(self, device_id: str) -> None:
-        """End the session of a device that connected to another process; the newer stays, if both are just open."""
-        session = self._open.get(device_id)
-        if session is None:
-            return
-        if self._is_pending(device_id):
-            # Which came later only the row can tell, once both are written; the look afterwards obeys it.
-            self._contested.set()
-        else:
+    def _yield(self, opened: SessionOpened) -> None:
+        """End the session of a device that connected to another process."""
+        session = self._open.get(opened.device_id)
+        # Both may be just open; what clocks that differ get wrong here, the row puts right.
+        if session is not None and (opened.at >= session.connected_at or not self._is_pending(opened.device_id)):
             self._displace(session)
 
     async def _look(self) -> None:
         """End the sessions of devices that are connected to another process by now."""
         while True:
-            try:
-                async with asyncio.timeout(LOOK_DELAY):
-                    await self._contested.wait()
-                await self._clock.sleep(2 * STATE_DELAY)
-            except TimeoutError:
-                pass
-            self._contested.clear()
+            await self._clock.sleep(LOOK_DELAY)
             # Those whose rows are written: what comes while the rows are read does not count.
             settled = {session.device_id: session for session in self if not self._is_pending(session.device_id)}
             try:

@@ -73,19 +73,21 @@ _DELETE_SUBSCRIPTIONS = """
     DELETE FROM mqtt_subscriptions WHERE hub = :hub
     AND (device_id = :device_id OR (device_id >= :device_id || '/' AND device_id < :device_id || '0'))"""
 
-# What another node has connected since, this one does not disconnect.
-_STATE = """CASE WHEN CAST(:state AS TEXT) = 'Disconnected' AND COALESCE(node, :node) <> :node THEN connection_state
-    ELSE COALESCE(CAST(:state AS TEXT), connection_state) END"""
+# What another node has connected since, this one neither disconnects nor takes back.
+_IGNORED = """(COALESCE(node, :node) <> :node
+        AND (CAST(:state AS TEXT) = 'Disconnected' OR connection_state_at > CAST(:at AS BIGINT)))"""
+_TAKEN = "(CAST(:state AS TEXT) = 'Connected' AND COALESCE(node, '') <> :node)"
 # One statement for both, so that each device's row is locked once, and in one order everywhere.
 _TOUCH = f"""
     UPDATE devices SET
-        connection_state = {_STATE},
-        connection_state_at = CASE WHEN {_STATE} <> connection_state THEN :now ELSE connection_state_at END,
-        node = CASE CAST(:state AS TEXT) WHEN 'Connected' THEN NULLIF(:node, '')
-            WHEN 'Disconnected' THEN NULLIF(node, :node) ELSE node END,
+        connection_state = CASE WHEN {_IGNORED} THEN connection_state
+            ELSE COALESCE(CAST(:state AS TEXT), connection_state) END,
+        connection_state_at = CASE WHEN NOT {_IGNORED} AND (CAST(:state AS TEXT) <> connection_state OR {_TAKEN})
+            THEN :at ELSE connection_state_at END,
+        node = CASE WHEN {_IGNORED} THEN node WHEN CAST(:state AS TEXT) = 'Connected' THEN NULLIF(:node, '')
+            WHEN CAST(:state AS TEXT) = 'Disconnected' THEN NULL ELSE node END,
         last_activity_at = CASE WHEN :active_at > last_activity_at THEN :active_at ELSE last_activity_at END
-    {_ONE} AND ({_STATE} <> connection_state OR :active_at > last_activity_at
-        OR CAST(:state AS TEXT) = 'Connected' AND COALESCE(node, '') <> :node)"""
+    {_ONE} AND (CAST(:state AS TEXT) <> connection_state OR {_TAKEN} OR :active_at > last_activity_at)"""
 _ELSEWHERE = "SELECT device_id FROM devices WHERE node IS NOT NULL AND node <> :node AND hub = :hub"
 _CONNECTED = "SELECT count(*) FROM devices WHERE node IS NOT NULL AND hub = :hub AND is_module = 0"
 _DISCONNECT_ALL = """
@@ -209,6 +211,7 @@ class SqlDeviceStore:
         states: Mapping[str, ConnectionState],
         activity: Mapping[str, datetime],
         now: datetime,
+        at: Mapping[str, datetime] | None = None,
         node: str = "",
     ) -> None:
         if not states and not activity:
@@ -219,7 +222,7 @@ class SqlDeviceStore:
                 "device_id": device_id,
                 "state": states.get(device_id),
                 "active_at": to_micros(activity.get(device_id, NEVER)),
-                "now": to_micros(now),
+                "at": to_micros((at or {}).get(device_id, now)),
                 "node": node,
             }
             for device_id in sorted(states.keys() | activity.keys())

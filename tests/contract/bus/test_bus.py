@@ -31,7 +31,7 @@ CARRIED: Sequence[Event] = (
     ConnectionChanged(hub="one", device_id="Größe"),
     TelemetryStored(hub="one", device_id="d", partition=3, offset=2**40),
     MessageQueued(hub="one", target="d/m"),
-    SessionOpened(hub="one", device_id="d", node="right"),
+    SessionOpened(hub="one", device_id="d", node="right", at=datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)),
     DesiredChanged(hub="one", device_id="d", version=7, change={"a": {"b": None, "c": [1.5, "x"]}}),
     PassWanted(hub="one"),
     NodesChanged(node="left"),
