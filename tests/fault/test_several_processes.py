@@ -111,7 +111,7 @@ class Services:
 
 
 class Device:
-    """A device with Microsoft's SDK, and what it has heard."""
+    """A device with Microsoft's SDK, and what it has heard; the SDK calls from a thread of its own."""
 
     def __init__(self, device_id: str, key: str, ca: str) -> None:
         self.device_id = device_id
@@ -126,29 +126,18 @@ class Device:
         self.messages: list[str] = []
         self.desired: list[Any] = []
         self.calls: list[Any] = []
-        self.news = asyncio.Condition()
-
-    async def until(self, what: Any) -> None:
-        """Wait until this holds of what was heard."""
-        async with asyncio.timeout(PATIENCE), self.news:
-            await self.news.wait_for(what)
-
-    async def _told(self, where: list[Any], what: Any) -> None:
-        async with self.news:
-            where.append(what)
-            self.news.notify_all()
 
     async def connect(self) -> None:
         await self.client.connect()
 
         async def message(message: Message) -> None:
-            await self._told(self.messages, message.data.decode())
+            self.messages.append(message.data.decode())
 
         async def desired(patch: Any) -> None:
-            await self._told(self.desired, patch)
+            self.desired.append(patch)
 
         async def method(request: Any) -> None:
-            await self._told(self.calls, request.payload)
+            self.calls.append(request.payload)
             await self.client.send_method_response(
                 MethodResponse.create_from_method_request(request, 200, {"heard": request.payload})
             )
@@ -173,7 +162,7 @@ async def device(services: Services, device_id: str, balanced: Balanced, *order:
 
 async def until_state(services: Services, device_id: str, wanted: str, *order: str) -> None:
     async with asyncio.timeout(PATIENCE):
-        while await services.state(device_id, *order) != wanted:
+        while await services.state(device_id, *order) != wanted:  # noqa: ASYNC110
             await asyncio.sleep(0.2)
 
 
@@ -189,11 +178,11 @@ async def test_everything_arrives_wherever_the_device_is(servers: Balanced) -> N
             await until_state(services, name, "Connected", there, here)
 
             await services.send(name, "hello", there, here)
-            await at_home.until(lambda: at_home.messages == ["hello"])
+            await until(lambda: at_home.messages == ["hello"])
             await at_home.client.get_twin()  # the handler of changes is subscribed by now
             for number in range(5):
                 await services.desire(name, there, here, interval=number)
-            await at_home.until(lambda: len(at_home.desired) == 5)
+            await until(lambda: len(at_home.desired) == 5)
             assert [patch["interval"] for patch in at_home.desired] == list(range(5))
             assert [patch["$version"] for patch in at_home.desired] == [2, 3, 4, 5, 6]
         await until_state(services, name, "Disconnected", there, here)
@@ -234,7 +223,7 @@ async def health(address: str, ca: str) -> dict[str, Any]:
 
 async def until_bus(address: str, ca: str, wanted: str) -> None:
     async with asyncio.timeout(PATIENCE):
-        while (await health(address, ca))["bus"] != wanted:
+        while (await health(address, ca))["bus"] != wanted:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 
 
@@ -244,7 +233,7 @@ async def test_without_the_bus_for_a_while(servers: Balanced) -> None:
         assert await services.call("here", 1, RIGHT, LEFT, connect=20) == {"heard": 1}
         await here.client.get_twin()
         await services.desire("here", RIGHT, LEFT, interval=1)
-        await here.until(lambda: len(here.desired) == 1)
+        await until(lambda: len(here.desired) == 1)
         assert (await health(RIGHT, services.ca))["bus"] == "ok"
 
         servers.nats.stop()
@@ -257,8 +246,8 @@ async def test_without_the_bus_for_a_while(servers: Balanced) -> None:
         await services.desire("here", RIGHT, LEFT, interval=2)
 
         servers.nats.start()
-        await here.until(lambda: here.messages == ["late"])
-        await here.until(lambda: here.desired[-1] == {"interval": 2, "$version": 3})
+        await until(lambda: here.messages == ["late"])
+        await until(lambda: here.desired[-1] == {"interval": 2, "$version": 3})
         await until_bus(LEFT, services.ca, "ok")
         assert await services.call("here", 4, RIGHT, LEFT, connect=20) == {"heard": 4}
     for server in (servers.left, servers.right):
@@ -328,10 +317,9 @@ async def test_one_is_killed_under_load(servers: Balanced) -> None:
             stop.set()
             await asyncio.gather(*talking, *serving)
 
-        for each in devices:
-            name = each.device_id
-            await each.until(lambda each=each, name=name: set(sent[name]) <= set(each.messages))
-            await each.until(lambda each=each, name=name: each.desired and each.desired[-1]["number"] >= wanted[name])
+        await until(lambda: all(set(sent[each.device_id]) <= set(each.messages) for each in devices))
+        await until(lambda: all(each.desired[-1]["number"] >= wanted[each.device_id] for each in devices))
+        for name in names:
             assert await services.call(name, "after", LEFT, RIGHT) == {"heard": "after"}
             await until_state(services, name, "Connected", LEFT, RIGHT)
         async with Operator(servers.right.data) as operator:

@@ -109,10 +109,10 @@ class DeviceStore(Protocol):
         at: Mapping[str, datetime] | None = None,
         node: str = "",
     ) -> None:
-        """Record connection states that changed, each `at` its time or `now`, and last activities, of many devices in one transaction.
+        """Record connection states that changed, each `at` its time or `now`, and last activities, of many devices.
 
-        Ids without an identity are passed over. An activity never moves back; a state that is the stored one
-        already leaves its time alone. `node` names the process among several: what another has connected later,
+        One transaction. Ids without an identity are passed over. An activity never moves back; a state that is the
+        stored one already leaves its time alone. `node` names the process among several: what another has connected later,
         it neither disconnects nor takes back.
         """
         ...
