@@ -14,8 +14,12 @@ from homeport.app.config import Config
 from homeport.app.custom_allocators import custom_allocators
 from homeport.app.directory import DataDirectory
 from homeport.app.hub_administration import LocalHubAdministration
-from homeport.app.hub_files import file_parts
+from homeport.app.hub_event_hubs import LocalEventHubs
 from homeport.app.hub_links import HubLinkDirectory
+from homeport.app.hub_resources import HubPartsResource
+from homeport.app.hub_revocation import HubRevocation
+from homeport.app.hub_routing_admin import routing_resources
+from homeport.app.hub_stores import hub_stores
 from homeport.app.identity import ServiceIdentity, load_or_create
 from homeport.app.issuing import make_issuing, open_custody, warn_of_authorities
 from homeport.app.journal import journal_parts
@@ -25,13 +29,16 @@ from homeport.app.processes import processes
 from homeport.app.protection import Protection, protection
 from homeport.app.provisioning import provisioning
 from homeport.clock import Clock, SystemClock
+from homeport.dps.administration import EventHubsResponder
 from homeport.dps.assigner import Assigner
+from homeport.dps.frontends.admin import EventHubsResource
 from homeport.dps.hub_health import HubHealthMonitor
 from homeport.dps.hubs import HubService, Share
 from homeport.dps.policies import CurrentPolicies, seed_policies
 from homeport.dps.signing_keys import SigningKeyService
 from homeport.errors import Code, HomeportError
 from homeport.hub.frontends.http_admin import TelemetryFrontEnd
+from homeport.hub.frontends.http_monitor import MonitorFrontEnd
 from homeport.hub.frontends.site import hub_site
 from homeport.hub.hubs import Hubs
 from homeport.hub.registry import Registry
@@ -92,37 +99,35 @@ async def build(
         joined = await stack.enter_async_context(
             processes(config, stores, id_scope=identity.id_scope, clock=clock, random=random)
         )
-        bus = joined.bus
+        metrics = Metrics(is_bus_connected=joined.is_bus_connected)
+        fetcher = HttpRevocationFetcher()
+        stack.push_async_callback(fetcher.close)
+        trusted = authorities(stores, metrics, fetcher, limit=config.max_ca_certificates, clock=clock, random=random)
         storage_client = await stack.enter_async_context(HttpClient())
+        opened_stores = await stack.enter_async_context(
+            hub_stores(stores, directory.path / "blobs", storage_client, clock=clock, random=random)
+        )
         hubs = Hubs(
             store=stores.hubs,
-            devices=stores.devices,
-            messages=stores.messages,
-            subscriptions=stores.mqtt_subscriptions,
-            jobs=stores.jobs,
-            configurations=stores.configurations,
-            feedback=stores.feedback,
-            files=file_parts(stores, directory.path / "blobs", storage_client, clock=clock, random=random),
-            log=stores.events,
-            bus=bus,
+            stores=opened_stores,
+            revoked=HubRevocation(trusted.revocation, stores.ca_certificates).check,
+            bus=joined.bus,
             clock=clock,
             random=random,
             peers=joined.peers,
             is_first=joined.is_first,
             opened=lambda served: opened(served),  # noqa: PLW0108 - defined below, out of what is made until then
         )
-        joined.when_buried(hubs.restate)
         sites = Sites(default=addresses.host_names[0])
         links = HubLinkDirectory(
             local=lambda name: _registry(hubs, name), look_again=lambda: hubs.load(alone=False), clock=clock
         )
         stack.push_async_callback(links.close)
-        metrics = Metrics(is_bus_connected=joined.is_bus_connected)
         signing_keys = SigningKeyService(stores.settings, stores.allocation, random)
         allocators, webhooks = custom_allocators(config, signing_keys, clock)
         stack.push_async_callback(webhooks.close)
         health = HubHealthMonitor(
-            hubs=stores.linked_hubs, links=links, bus=bus, clock=clock, interval=config.hub_check_interval
+            hubs=stores.linked_hubs, links=links, bus=joined.bus, clock=clock, interval=config.hub_check_interval
         )
         metrics.watch_hubs(health.count)
         guard = await protection(config, stores.ip_filter, metrics.registry, clock=clock, random=random)
@@ -132,7 +137,7 @@ async def build(
             links=links,
             issued=stores.issued_certificates,
             allocator=allocators,
-            bus=bus,
+            bus=joined.bus,
             clock=clock,
             random=random,
             owner=f"{os.getpid()}-{random(8).hex()}",
@@ -147,7 +152,7 @@ async def build(
             registrations=stores.registrations,
             administration=LocalHubAdministration(hubs),
             health=health,
-            bus=bus,
+            bus=joined.bus,
             clock=clock,
         )
         presence: Presence | None = None
@@ -159,16 +164,22 @@ async def build(
                 audience=served.audience,
                 telemetry=served.telemetry,
                 identity=served.registry.get,
-                bus=bus,
+                bus=joined.bus,
                 clock=clock,
             )
-            sites.add(hub_site(served, clock, http=(telemetry,), screen=guard.screen))
+            monitor = MonitorFrontEnd(
+                hub=served.name,
+                audience=served.audience,
+                telemetry=served.telemetry,
+                identity=served.registry.get,
+                twin=served.twins.get,
+                bus=joined.bus,
+                clock=clock,
+            )
+            sites.add(hub_site(served, clock, http=(telemetry, monitor), screen=guard.screen))
             if presence is not None:
                 presence.refresh()
 
-        fetcher = HttpRevocationFetcher()
-        stack.push_async_callback(fetcher.close)
-        trusted = authorities(stores, metrics, fetcher, limit=config.max_ca_certificates, clock=clock, random=random)
         sites.add(
             crl_site(
                 addresses.host_names,
@@ -192,12 +203,17 @@ async def build(
             guard,
             trusted,
             journal,
+            hub_parts=(
+                HubPartsResource(hubs, clock),
+                EventHubsResource(EventHubsResponder(LocalEventHubs(hubs))),
+                *routing_resources(hubs, clock, random),
+            ),
             policies=policies,
             signing_keys=signing_keys,
-            bus=bus,
-            is_bus_connected=joined.is_bus_connected,
+            bus=joined.bus,
             clock=clock,
             random=random,
+            is_bus_connected=joined.is_bus_connected,
         )
         sites.add(service.site)
         if config.database is None:

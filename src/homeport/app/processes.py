@@ -31,11 +31,6 @@ class Processes:
     is_bus_connected: Callable[[], bool] | None = None
     """None without a bus."""
 
-    def when_buried(self, again: Callable[[], object]) -> None:
-        """Call this when others took this process for dead: what it holds must be written again."""
-        if self.nodes is not None:
-            self.nodes.when_buried = again
-
     def is_first(self) -> bool:
         """Tell whether this process does what only one should; who cannot tell others what to do, does it."""
         if self.nodes is None or self.is_bus_connected is None or not self.is_bus_connected():

@@ -1,11 +1,10 @@
 """The processes that serve one database: each says every few seconds that it is alive, and sees who else is.
 
-Devices of a process that died become disconnected here. The lease is in the database, so this works without a bus.
+The lease is in the database, so this works without a bus. Each hub disconnects what nobody holds any more.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -23,14 +22,11 @@ class NodeStore(Protocol):
     """Who is alive."""
 
     async def beat(self, node: str, *, now: datetime, until: datetime) -> Beat:
-        """Renew a node's lease, and bury those whose lease is over: what they held is disconnected.
-
-        One transaction.
-        """
+        """Renew a node's lease, and forget those whose lease is over, in one transaction."""
         ...
 
-    async def leave(self, node: str, *, now: datetime) -> None:
-        """End a node's lease; what it still holds is disconnected."""
+    async def leave(self, node: str) -> None:
+        """End a node's lease."""
         ...
 
 
@@ -46,8 +42,6 @@ class Nodes:
         self._first = False
         self._well = True
         self._look = asyncio.Event()
-        self.when_buried: Callable[[], object] = lambda: None
-        """Called when others took this process for dead: what it holds must be written again."""
 
     @property
     def others(self) -> frozenset[str]:
@@ -71,9 +65,9 @@ class Nodes:
             tasks.create_task(self._beat_on())
 
     async def leave(self) -> None:
-        """Say goodbye, and mark what is left here as disconnected."""
+        """Say goodbye."""
         try:
-            await self._store.leave(self._node, now=self._clock.now())
+            await self._store.leave(self._node)
         except Exception:
             _log.exception("the lease of this process could not be ended; it ends by itself")
         await self._bus.publish(NodesChanged(node=self._node))
@@ -102,7 +96,7 @@ class Nodes:
         self._first = min(beat.alive) == self._node
         if beat.is_new and not started:
             _log.warning("this process was taken for dead by another; it writes again which devices it holds")
-            self.when_buried()
+            await self._bus.publish(NodesChanged(node=self._node))
         for node, seen_at in beat.buried.items():
             _log.warning("process %s has died; its devices are disconnected", node)
             # It may have stored something and died before it told of it.

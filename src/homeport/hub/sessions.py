@@ -5,16 +5,18 @@ A session is one accepted connection, whatever its transport. Sockets and topics
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from homeport.bus import Bus, ConnectionChanged, DeviceChanged, HintsLost, SessionOpened
+from homeport.bus import Bus, ConnectionChanged, DeviceChanged, SessionOpened
 from homeport.clock import Clock
-from homeport.hub.authentication import Accepted, Proof, still_holds
+from homeport.hub.authentication import Accepted, CertificatePath, Proof, still_holds
+from homeport.hub.certificate_proof import NO_TRUST, HubTrust
 from homeport.hub.identifiers import device_of, module_of
-from homeport.hub.model import ConnectionState, DeviceIdentity
-from homeport.hub.ports import DeviceStore
+from homeport.hub.model import CaAuthentication, ConnectionState, DeviceIdentity, MessageSource
+from homeport.hub.ports import DeviceStore, TellConnection
+from homeport.hub.telling import Telling
 from homeport.peers import Peers
 
 STATE_DELAY = 0.2
@@ -22,8 +24,6 @@ STATE_DELAY = 0.2
 ACTIVITY_DELAY = 10.0
 """Seconds between transactions that record last activities."""
 RETRY_DELAY = 2.0
-LOOK_DELAY = 10.0
-"""Seconds between looks at who is connected to another process by now, for what the bus did not bring."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,11 +49,23 @@ class Sessions:
     """The open connections of one hub in this process, at most one per identity: a device or a module.
 
     Connection states and activities reach the store in batches; `overlay` shows them before they are written.
-    The identity's row names the process that connected it last: that one keeps it, whatever hints got lost.
     """
 
-    def __init__(self, *, hub: str, store: DeviceStore, bus: Bus, peers: Peers, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        hub: str,
+        store: DeviceStore,
+        telling: Telling,
+        bus: Bus,
+        peers: Peers,
+        clock: Clock,
+        trust: Callable[[], Awaitable[HubTrust]],
+    ) -> None:
+        """`trust` tells the hub's CA certificates as they are now."""
         self._hub = hub
+        self._trust = trust
+        self._telling = telling
         self._store = store
         self._bus = bus
         self._node = peers.node
@@ -111,7 +123,7 @@ class Sessions:
         if module_of(identity.device_id) is not None:
             self._modules.setdefault(device_of(identity.device_id), set()).add(identity.device_id)
         if older is not None:
-            self._displace(older)
+            self.displace(older)
         self._note(identity.device_id, ConnectionState.CONNECTED, now)
         self._activity[identity.device_id] = now
         if since is not None and since != self._changes:
@@ -120,6 +132,11 @@ class Sessions:
             await self._bus.publish(SessionOpened(hub=self._hub, device_id=identity.device_id, node=self._node, at=now))
         await self._bus.publish(ConnectionChanged(hub=self._hub, device_id=identity.device_id))
         return session
+
+    def displace(self, session: Session) -> None:
+        """End a session, since there is a newer one, here or elsewhere."""
+        session.displaced = True
+        self._end(session, "the device opened a new connection")
 
     async def renew(self, session: Session, accepted: Accepted, *, since: int) -> None:
         """Let a session go on with a new proof; `since` as for `open`."""
@@ -159,14 +176,10 @@ class Sessions:
             identity = replace(identity, last_activity_at=activity)
         return identity
 
-    async def count(self) -> int:
-        """Return how many devices are connected, to whichever process; modules not counted."""
-        return await self._store.count_connected() if self._node else self.devices
-
-    def restate(self) -> None:
-        """Write all states again: others took this process for dead."""
-        for session in self:
-            self._note(session.device_id, ConnectionState.CONNECTED, session.connected_at)
+    @property
+    def tell(self) -> TellConnection | None:
+        """What is told of new connection states; None if nobody wants to know."""
+        return self._telling.connection if self._telling.wanted(MessageSource.CONNECTION_STATE) else None
 
     async def run(self) -> None:
         """Keep the registry informed and look after changed identities, until cancelled; then write what is left."""
@@ -175,10 +188,30 @@ class Sessions:
                 tasks.create_task(self._write_states())
                 tasks.create_task(self._write_activity())
                 tasks.create_task(self._watch())
-                if self._node:
-                    tasks.create_task(self._look())
         finally:
             await self.flush()
+
+    async def authorities_changed(self) -> None:
+        """End the sessions that came in by a CA certificate that is none of the hub's any more."""
+        self._changes += 1
+        for session in self:
+            if isinstance(session.proof, CertificatePath):
+                await self._review_one(session.device_id)
+
+    async def review_all(self) -> None:
+        """End the sessions whose identities have changed unheard of."""
+        self._changes += 1
+        for session in self:
+            await self._review_one(session.device_id)
+
+    def restate(self) -> None:
+        """Write all states again: others took this process for dead."""
+        for session in self:
+            self._note(session.device_id, ConnectionState.CONNECTED, session.connected_at)
+
+    def is_pending(self, device_id: str) -> bool:
+        """Tell whether a state of the device is not written yet."""
+        return device_id in self._states or device_id in self._writing_states
 
     async def flush(self) -> None:
         """Write what is pending now; what cannot be written stays pending and is logged."""
@@ -187,10 +220,6 @@ class Sessions:
     def _note(self, device_id: str, state: ConnectionState, now: datetime) -> None:
         self._states[device_id] = (state, now)
         self._state_changed.set()
-
-    def _displace(self, session: Session) -> None:
-        session.displaced = True
-        self._end(session, "the device opened a new connection")
 
     def _end(self, session: Session, why: str) -> None:
         _log.info("hub %s: connection of device %r ended: %s", self._hub, session.device_id, why)
@@ -217,13 +246,15 @@ class Sessions:
                 self._writing_activity, self._activity = self._activity, {}
             try:
                 if self._writing_states or self._writing_activity:
-                    await self._store.touch(
+                    told = await self._store.touch(
                         states={device_id: state for device_id, (state, _) in self._writing_states.items()},
                         activity=self._writing_activity,
-                        now=self._clock.now(),
+                        now=max((at for _, at in self._writing_states.values()), default=self._clock.now()),
                         at={device_id: at for device_id, (_, at) in self._writing_states.items()},
                         node=self._node,
+                        tell=self.tell,
                     )
+                    self._telling.stored(told)
             except Exception:
                 _log.exception("hub %s: connection states could not be written; trying again", self._hub)
                 self._states = self._writing_states | self._states
@@ -236,44 +267,11 @@ class Sessions:
             return True
 
     async def _watch(self) -> None:
-        async with self._bus.subscribe(DeviceChanged, SessionOpened, HintsLost) as events:
+        async with self._bus.subscribe(DeviceChanged) as events:
             async for event in events:
-                match event:
-                    case DeviceChanged(hub=self._hub):
-                        self._changes += 1
-                        await self._review(event.device_id)
-                    case SessionOpened(hub=self._hub) if event.node != self._node:
-                        self._yield(event)
-                    case HintsLost():
-                        self._changes += 1
-                        for session in self:
-                            await self._review_one(session.device_id)
-
-    def _yield(self, opened: SessionOpened) -> None:
-        """End the session of a device that connected to another process."""
-        session = self._open.get(opened.device_id)
-        # Both may be just open; what clocks that differ get wrong here, the row puts right.
-        if session is not None and (opened.at >= session.connected_at or not self._is_pending(opened.device_id)):
-            self._displace(session)
-
-    async def _look(self) -> None:
-        """End the sessions of devices that are connected to another process by now."""
-        while True:
-            await self._clock.sleep(LOOK_DELAY)
-            # Those whose rows are written: what comes while the rows are read does not count.
-            settled = {session.device_id: session for session in self if not self._is_pending(session.device_id)}
-            try:
-                gone = await self._store.elsewhere(self._node) if settled else ()
-            except Exception:
-                _log.exception("hub %s: could not look who is connected elsewhere; trying again", self._hub)
-                continue
-            for device_id in gone:
-                session = settled.get(device_id)
-                if session is not None and self._open.get(device_id) is session:
-                    self._displace(session)
-
-    def _is_pending(self, device_id: str) -> bool:
-        return device_id in self._states or device_id in self._writing_states
+                if isinstance(event, DeviceChanged) and event.hub == self._hub:
+                    self._changes += 1
+                    await self._review(event.device_id)
 
     async def _review(self, device_id: str) -> None:
         """End the sessions of a device and its modules if what let them in no longer holds (contract hub.md 2.7)."""
@@ -285,11 +283,14 @@ class Sessions:
     async def _review_one(self, device_id: str) -> None:
         if device_id not in self._open:
             return
+        trust = NO_TRUST
         try:
             identity = await self._store.get_identity(device_id)
+            if identity is not None and isinstance(identity.authentication, CaAuthentication):
+                trust = await self._trust()
         except Exception:
             _log.exception("hub %s: device %r could not be looked at; its connection ends", self._hub, device_id)
             identity = None
         session = self._open.get(device_id)
-        if session is not None and not still_holds(identity, session.generation_id, session.proof):
-            self._end(session, "the device was disabled, deleted or given other credentials")
+        if session is not None and not still_holds(identity, session.generation_id, session.proof, trust):
+            self._end(session, "the device was disabled, deleted or given other credentials, or its CA is gone")

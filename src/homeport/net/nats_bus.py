@@ -22,6 +22,7 @@ from homeport.bus import (
     DeviceChanged,
     Event,
     HintsLost,
+    HubAuthoritiesChanged,
     HubsChanged,
     LocalBus,
     MessageQueued,
@@ -29,6 +30,7 @@ from homeport.bus import (
     PassWanted,
     SessionOpened,
     TelemetryStored,
+    TwinChanged,
 )
 from homeport.net.nats_connection import NatsConnection
 from homeport.peers import Answering, Knowing, PeerGoneError
@@ -39,12 +41,14 @@ CARRIED: tuple[type[Event], ...] = (
     ConnectionChanged,
     DesiredChanged,
     DeviceChanged,
+    HubAuthoritiesChanged,
     HubsChanged,
     MessageQueued,
     NodesChanged,
     PassWanted,
     SessionOpened,
     TelemetryStored,
+    TwinChanged,
 )
 """What others hear of. Operations of registering are not among it: who opened one carries it, others need not wake."""
 FIND_SECONDS = 1.0

@@ -1,4 +1,4 @@
-"""Which processes are alive, in SQL; what a dead one held is disconnected."""
+"""Which processes are alive, in SQL. What a dead one held is disconnected where devices are looked after."""
 
 from datetime import datetime
 
@@ -8,12 +8,8 @@ from homeport.store.rows import from_micros, to_micros
 
 _RENEW = "UPDATE nodes SET seen_at = :now, until = :until WHERE node = :node"
 _ENTER = "INSERT INTO nodes (node, seen_at, until) VALUES (:node, :now, :until) ON CONFLICT (node) DO NOTHING"
-# Who deletes a node disconnects its devices: another that sees the same lease end waits here, and finds nothing.
 _BURY = "DELETE FROM nodes WHERE until < :now RETURNING node, seen_at"
 _LEAVE = "DELETE FROM nodes WHERE node = :node"
-_DISCONNECT = """
-    UPDATE devices SET connection_state = 'Disconnected', connection_state_at = :now, node = NULL
-    WHERE node = :node"""
 _ALIVE = "SELECT node FROM nodes ORDER BY node"
 
 
@@ -30,20 +26,11 @@ class SqlNodeStore:
             is_new = not await transaction.execute(_RENEW, values)
             if is_new:
                 await transaction.execute(_ENTER, values)
-            buried = {}
-            for dead, seen_at in await transaction.fetch_all(_BURY, values):
-                await transaction.execute(_DISCONNECT, {**values, "node": dead})
-                buried[dead] = from_micros(seen_at)
+            buried = {dead: from_micros(seen_at) for dead, seen_at in await transaction.fetch_all(_BURY, values)}
             alive = [row[0] for row in await transaction.fetch_all(_ALIVE, {})]
             return Beat(is_new=is_new, alive=alive, buried=buried)
 
         return await self._database.write(work)
 
-    async def leave(self, node: str, *, now: datetime) -> None:
-        values: Parameters = {"node": node, "now": to_micros(now)}
-
-        async def work(transaction: Transaction) -> None:
-            await transaction.execute(_LEAVE, values)
-            await transaction.execute(_DISCONNECT, values)
-
-        await self._database.write(work)
+    async def leave(self, node: str) -> None:
+        await self._database.execute(_LEAVE, {"node": node})

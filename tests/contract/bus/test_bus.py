@@ -13,6 +13,7 @@ from homeport.bus import (
     DeviceChanged,
     Event,
     HintsLost,
+    HubAuthoritiesChanged,
     HubsChanged,
     MessageQueued,
     NodesChanged,
@@ -21,6 +22,7 @@ from homeport.bus import (
     RegistrationOpened,
     SessionOpened,
     TelemetryStored,
+    TwinChanged,
 )
 
 PATIENCE = 20.0
@@ -29,11 +31,13 @@ CARRIED: Sequence[Event] = (
     HubsChanged(name="one"),
     DeviceChanged(hub="one", device_id="d/m"),
     ConnectionChanged(hub="one", device_id="Größe"),
-    TelemetryStored(hub="one", device_id="d", partition=3, offset=2**40),
+    TelemetryStored(hub="one", stream="", device_id="d", partition=3, offset=2**40),
     MessageQueued(hub="one", target="d/m"),
     SessionOpened(hub="one", device_id="d", node="right", at=datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)),
     DesiredChanged(hub="one", device_id="d", version=7, change={"a": {"b": None, "c": [1.5, "x"]}}),
     PassWanted(hub="one"),
+    HubAuthoritiesChanged(hub="one"),
+    TwinChanged(hub="one", device_id="d"),
     NodesChanged(node="left"),
 )
 LOCAL: Sequence[Event] = (
