@@ -19,6 +19,7 @@ SOURCE = Path(homeport.__file__).parent
 MAY_IMPORT: dict[str, set[str]] = {
     "": set(),
     "bus": set(),
+    "peers": set(),
     "clock": set(),
     "custom_allocation": {"msgspec"},
     "errors": set(),

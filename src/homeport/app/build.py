@@ -25,9 +25,9 @@ from homeport.app.issuing import make_issuing, open_custody, warn_of_authorities
 from homeport.app.journal import journal_parts
 from homeport.app.ops import Metrics
 from homeport.app.presence import Presence
+from homeport.app.processes import processes
 from homeport.app.protection import Protection, protection
 from homeport.app.provisioning import provisioning
-from homeport.bus import LocalBus
 from homeport.clock import Clock, SystemClock
 from homeport.dps.administration import EventHubsResponder
 from homeport.dps.assigner import Assigner
@@ -97,8 +97,10 @@ async def build(
         await seed_policies(stores.policies, identity.policies, now=clock.now(), random=random)
         policies = CurrentPolicies(stores.policies, clock)
         await policies.refresh()
-        bus = LocalBus()
-        metrics = Metrics()
+        joined = await stack.enter_async_context(
+            processes(config, stores, id_scope=identity.id_scope, clock=clock, random=random)
+        )
+        metrics = Metrics(is_bus_connected=joined.is_bus_connected)
         fetcher = HttpRevocationFetcher()
         stack.push_async_callback(fetcher.close)
         trusted = authorities(stores, metrics, fetcher, limit=config.max_ca_certificates, clock=clock, random=random)
@@ -110,9 +112,11 @@ async def build(
             store=stores.hubs,
             stores=opened_stores,
             revoked=HubRevocation(trusted.revocation, stores.ca_certificates).check,
-            bus=bus,
+            bus=joined.bus,
             clock=clock,
             random=random,
+            peers=joined.peers,
+            is_first=joined.is_first,
             opened=lambda served: opened(served),  # noqa: PLW0108 - defined below, out of what is made until then
         )
         sites = Sites(default=addresses.host_names[0])
@@ -124,7 +128,7 @@ async def build(
         allocators, webhooks = custom_allocators(config, signing_keys, clock)
         stack.push_async_callback(webhooks.close)
         health = HubHealthMonitor(
-            hubs=stores.linked_hubs, links=links, bus=bus, clock=clock, interval=config.hub_check_interval
+            hubs=stores.linked_hubs, links=links, bus=joined.bus, clock=clock, interval=config.hub_check_interval
         )
         metrics.watch_hubs(health.count)
         guard = await protection(config, stores.ip_filter, metrics.registry, clock=clock, random=random)
@@ -134,7 +138,7 @@ async def build(
             links=links,
             issued=stores.issued_certificates,
             allocator=allocators,
-            bus=bus,
+            bus=joined.bus,
             clock=clock,
             random=random,
             owner=f"{os.getpid()}-{random(8).hex()}",
@@ -149,7 +153,7 @@ async def build(
             registrations=stores.registrations,
             administration=LocalHubAdministration(hubs),
             health=health,
-            bus=bus,
+            bus=joined.bus,
             clock=clock,
         )
         presence: Presence | None = None
@@ -161,7 +165,7 @@ async def build(
                 audience=served.audience,
                 telemetry=served.telemetry,
                 identity=served.registry.get,
-                bus=bus,
+                bus=joined.bus,
                 clock=clock,
             )
             monitor = MonitorFrontEnd(
@@ -170,7 +174,7 @@ async def build(
                 telemetry=served.telemetry,
                 identity=served.registry.get,
                 twin=served.twins.get,
-                bus=bus,
+                bus=joined.bus,
                 clock=clock,
             )
             sites.add(hub_site(served, clock, http=(telemetry, monitor), screen=guard.screen))
@@ -207,9 +211,10 @@ async def build(
             ),
             policies=policies,
             signing_keys=signing_keys,
-            bus=bus,
+            bus=joined.bus,
             clock=clock,
             random=random,
+            is_bus_connected=joined.is_bus_connected,
         )
         sites.add(service.site)
         if config.database is None:

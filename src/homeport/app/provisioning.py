@@ -14,7 +14,7 @@ from homeport.app.journal import JournaledAttempts, JournalParts
 from homeport.app.openapi import OpenApiFrontEnd
 from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
 from homeport.app.protection import Protection
-from homeport.bus import LocalBus
+from homeport.bus import Bus
 from homeport.clock import Clock
 from homeport.dps import engine as dps
 from homeport.dps.administration import (
@@ -79,7 +79,8 @@ def provisioning(
     hub_parts: Sequence[HubPart],
     policies: CurrentPolicies,
     signing_keys: SigningKeyService,
-    bus: LocalBus,
+    bus: Bus,
+    is_bus_connected: Callable[[], bool] | None,
     clock: Clock,
     random: Random,
 ) -> Provisioning:
@@ -157,7 +158,7 @@ def provisioning(
         administrators=journal.administrators.find,
         journal=stores.journal,
         source=journal.source,
-        http=(OperationsFrontEnd(metrics, is_healthy, lambda: guard.is_shedding), OpenApiFrontEnd()),
+        http=(OperationsFrontEnd(metrics, is_healthy, lambda: guard.is_shedding, is_bus_connected), OpenApiFrontEnd()),
         public=issuing.http,
         admission=guard.admission,
         screen=guard.screen,

@@ -21,6 +21,18 @@ def serve(
     database: Annotated[
         str | None, typer.Option("--database", help="postgresql://… instead of SQLite in the data directory.")
     ] = None,
+    bus: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--bus",
+            help="nats://… or tls://… of a NATS server that joins processes on one database; repeatable.",
+            show_default="none",
+        ),
+    ] = None,
+    bus_ca_file: Annotated[
+        Path | None,
+        typer.Option("--bus-ca-file", help="Authorities trusted for --bus.", show_default="the system's"),
+    ] = None,
     bind: Annotated[
         list[str] | None, typer.Option("--bind", help="Address to listen on; repeatable.", show_default="all")
     ] = None,
@@ -83,6 +95,8 @@ def serve(
     options = {
         "data": data,
         "database": database,
+        "bus": tuple(bus or ()),
+        "bus_ca_file": bus_ca_file,
         "bind": tuple(bind or ()),
         "hostname": tuple(hostname or ()),
         "https_port": https_port,

@@ -8,6 +8,7 @@ from homeport.hub.authentication import Audience
 from homeport.hub.device_files import DeviceFiles
 from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
+from homeport.hub.ports import MqttSubscriptionStore
 from homeport.hub.responder import DeviceResponder
 from homeport.hub.twins import Twins
 
@@ -23,4 +24,5 @@ class DeviceSide:
     methods: Methods
     messages: Messages
     files: DeviceFiles
+    subscriptions: MqttSubscriptionStore
     clock: Clock

@@ -15,6 +15,7 @@ from homeport.hub.hub_stores import OpenHubStores
 from homeport.hub.model import Hub, Policy
 from homeport.hub.ports import HubStore
 from homeport.hub.served_hub import ServedHub
+from homeport.peers import Alone, Peers
 from homeport.security.policies import Random, default_hub_policies
 
 RELOAD_SECONDS = 2.0
@@ -39,14 +40,20 @@ class Hubs:
         random: Random,
         revoked: RevocationCheck = never_revoked,
         opened: Callable[[ServedHub], None] = lambda _: None,
+        peers: Peers | None = None,
+        is_first: Callable[[], bool] = lambda: True,
     ) -> None:
         """Serve what `store` holds; `stores` opens a hub's own stores.
 
         `opened` is called once for each hub as soon as it can answer, also for those that come later.
+        `peers` are the other processes, if there are any, and `is_first` tells whether this one does what only one of
+        them should.
         """
         self._store = store
         self._stores = stores
         self._revoked = revoked
+        self._peers = peers or Alone()
+        self._is_first = is_first
         self._bus = bus
         self._clock = clock
         self._random = random
@@ -126,6 +133,8 @@ class Hubs:
             stores=self._stores(hub.name),
             revoked=self._revoked,
             bus=self._bus,
+            peers=self._peers,
+            is_first=self._is_first,
             clock=self._clock,
             random=self._random,
         )

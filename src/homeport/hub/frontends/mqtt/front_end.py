@@ -23,7 +23,6 @@ class DeviceFrontEnd:
 
     def __init__(self, side: DeviceSide) -> None:
         self._side = side
-        self._kept = KeptSubscriptions()
 
     def owns(self, connect: Connect) -> bool:
         """Tell whether the user name begins with one of the hub's host names."""
@@ -51,7 +50,13 @@ class DeviceFrontEnd:
         connected = await self._side.responder.connect(claim, link.close)
         if isinstance(connected, Refused):
             return ReturnCode.NOT_AUTHORIZED
-        return DeviceSession(self._side, self._kept, connected, connect, link, prefix)
+        kept = KeptSubscriptions(self._side.subscriptions, connected, clean=connect.clean_session)
+        try:
+            known = await kept.recall()
+        except BaseException:
+            await self._side.responder.leave(connected)
+            raise
+        return DeviceSession(self._side, kept, known, connected, connect, link, prefix)
 
     def _refuse(self, connect: Connect, peer: Peer, why: str) -> int:
         _log.info(
