@@ -7,9 +7,11 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from homeport.bus import Bus, HubsChanged
 from homeport.clock import Clock
+from homeport.faults import FaultLab
 from homeport.hub.configurations import ConfigurationStore
 from homeport.hub.file_ports import FileParts
 from homeport.hub.jobs import JobStore
@@ -45,6 +47,7 @@ class Hubs:
         clock: Clock,
         random: Random,
         opened: Callable[[ServedHub], None] = lambda _: None,
+        faults: FaultLab | None = None,
     ) -> None:
         """Serve what `store` holds; `devices`, `messages` and the like open a hub's own stores.
 
@@ -62,6 +65,7 @@ class Hubs:
         self._clock = clock
         self._random = random
         self._opened = opened
+        self._faults = faults
         self._served: dict[str, ServedHub] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -116,6 +120,17 @@ class Hubs:
         await self._bus.publish(HubsChanged(name=name))
         return served
 
+    async def obey_fault_messages(self, name: str, *, wanted: bool) -> Hub | None:
+        """Let a hub obey its devices' fault injection messages, or not; None: there is no such hub."""
+        served = self._served.get(name)
+        if served is None:
+            return None
+        hub = replace(served.hub, fault_messages=wanted)
+        await self._store.replace(hub)
+        served.update(hub)
+        await self._bus.publish(HubsChanged(name=name))
+        return hub
+
     async def run(self) -> None:
         """Keep all hubs running and look out for new ones, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
@@ -142,6 +157,7 @@ class Hubs:
             bus=self._bus,
             clock=self._clock,
             random=self._random,
+            faults=self._faults,
         )
         self._served[hub.name] = served
         if self._tasks is not None:

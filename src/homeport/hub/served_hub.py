@@ -4,13 +4,16 @@ Which hubs there are is `hubs.py`'s business; sockets, sites and certificates ar
 """
 
 import asyncio
+from functools import partial
 
 from homeport.bus import Bus
 from homeport.clock import Clock
+from homeport.faults import FaultLab
 from homeport.hub.authentication import Audience
 from homeport.hub.configurations import ConfigurationStore, Deployer
 from homeport.hub.device_files import DeviceFiles
 from homeport.hub.device_side import DeviceSide
+from homeport.hub.faults import FaultedResponder, FaultMessages, HubConnections
 from homeport.hub.file_ports import FileParts
 from homeport.hub.files import Files
 from homeport.hub.jobs import JobRunner, JobStore, ScheduledJobs
@@ -46,7 +49,9 @@ class ServedHub:
         bus: Bus,
         clock: Clock,
         random: Random,
+        faults: FaultLab | None = None,
     ) -> None:
+        """With `faults`, devices meet what the fault lab has for them."""
         self._hub = hub
         self._audience = Audience.of(hub)
         self.devices = devices
@@ -86,7 +91,7 @@ class ServedHub:
             feedback=self.feedback,
             files=self.files,
         )
-        self.responder = DeviceResponder(
+        self.responder = (DeviceResponder if faults is None else partial(FaultedResponder, faults))(
             hub=hub.name,
             audience=self.audience,
             store=devices,
@@ -95,6 +100,10 @@ class ServedHub:
             twins=self.twins,
             clock=clock,
         )
+        messages_obeyed = None
+        if faults is not None:
+            faults.attend(hub.name, HubConnections(self.sessions))
+            messages_obeyed = FaultMessages(hub.name, faults, enabled=lambda: self._hub.fault_messages)
         self.device_side = DeviceSide(
             hub=hub.name,
             audience=self.audience,
@@ -104,6 +113,7 @@ class ServedHub:
             messages=self.messages,
             files=DeviceFiles(self.files.uploads),
             clock=clock,
+            faults=messages_obeyed,
         )
         self.service_side = ServiceSide(
             hub=hub.name,
