@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from homeport.app.addresses import Addresses
@@ -13,6 +14,7 @@ from homeport.app.certificates import authorities, crl_site
 from homeport.app.config import Config
 from homeport.app.custom_allocators import custom_allocators
 from homeport.app.directory import DataDirectory
+from homeport.app.fault_lab import FaultedLinks, LabHubs
 from homeport.app.hub_administration import LocalHubAdministration
 from homeport.app.hub_files import file_parts
 from homeport.app.hub_links import HubLinkDirectory
@@ -31,6 +33,7 @@ from homeport.dps.hubs import HubService, Share
 from homeport.dps.policies import CurrentPolicies, seed_policies
 from homeport.dps.signing_keys import SigningKeyService
 from homeport.errors import Code, HomeportError
+from homeport.faults import FaultLab
 from homeport.hub.frontends.http_admin import TelemetryFrontEnd
 from homeport.hub.frontends.site import hub_site
 from homeport.hub.hubs import Hubs
@@ -90,6 +93,7 @@ async def build(
         policies = CurrentPolicies(stores.policies, clock)
         await policies.refresh()
         bus = LocalBus()
+        lab = FaultLab(clock, random) if config.fault_lab else None
         storage_client = await stack.enter_async_context(HttpClient())
         hubs = Hubs(
             store=stores.hubs,
@@ -104,9 +108,10 @@ async def build(
             clock=clock,
             random=random,
             opened=lambda served: opened(served),  # noqa: PLW0108 - defined below, out of what is made until then
+            faults=lab,
         )
         sites = Sites(default=addresses.host_names[0])
-        links = HubLinkDirectory(
+        links = (HubLinkDirectory if lab is None else partial(FaultedLinks, lab))(
             local=lambda name: _registry(hubs, name), look_again=lambda: hubs.load(alone=False), clock=clock
         )
         stack.push_async_callback(links.close)
@@ -187,6 +192,8 @@ async def build(
             journal,
             policies=policies,
             signing_keys=signing_keys,
+            lab=lab,
+            lab_hubs=LabHubs(hubs, stores.linked_hubs),
             bus=bus,
             clock=clock,
             random=random,
@@ -227,6 +234,7 @@ async def build(
                 *service.background,
                 *trusted.background,
                 *journal.background,
+                *(() if lab is None else (lab.run,)),
             ),
         )
 

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from homeport.cli.console import DataOption, Output, OutputOption, admin, fail, out
+from homeport.cli.hub_faults import fault_messages
 from homeport.cli.hub_files import files
 from homeport.client import LinkedHub
 
@@ -169,6 +170,7 @@ def list_hubs(data: DataOption = None, output: OutputOption = Output.TABLE) -> N
 
 
 app.command("files")(files)
+app.command("fault-messages")(fault_messages)
 
 
 def _standing(hub: LinkedHub) -> str:

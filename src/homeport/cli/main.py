@@ -12,7 +12,7 @@ from homeport import __version__
 
 COMMANDS = (
     "serve", "connection", "trust", "hub", "authority", "certificate", "policy", "allocation", "device", "plan",
-    "apply", "export", "import", "query", "counts", "why", "admin", "audit", "events", "ip-filter", "demo",
+    "apply", "export", "import", "query", "counts", "why", "admin", "audit", "events", "ip-filter", "fault", "demo",
 )  # fmt: skip
 
 

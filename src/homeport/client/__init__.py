@@ -59,6 +59,7 @@ from homeport.client.errors import (
     UnexpectedAnswerError,
     UntrustedServerError,
 )
+from homeport.client.fault_models import Fault, FaultInjection, FaultMessages
 from homeport.client.hub_models import (
     Device,
     RegistryStatistics,
@@ -149,6 +150,9 @@ __all__ = [
     "EventSubscription",
     "ExpiringCertificate",
     "ExpiryReport",
+    "Fault",
+    "FaultInjection",
+    "FaultMessages",
     "HomeportAdminClient",
     "HubEvent",
     "HubHealth",

@@ -88,7 +88,7 @@ def applies(fault: Fault, occasion: Occasion) -> bool:
             return target.place is occasion.place and target.covers_device(occasion.device_id)
         case Outage(devices=devices, provisioning=provisioning):
             if occasion.point is Point.LINK:
-                return provisioning
+                return provisioning and target.covers_device(occasion.device_id)
             return devices and occasion.place is Place.HUB and target.covers_device(occasion.device_id)
         case _:
             return False

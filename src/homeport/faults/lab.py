@@ -184,7 +184,7 @@ class FaultLab:
         told = []
         for fault in self._active():
             match fault.effect:
-                case Outage(provisioning=True) if place is Place.PROVISIONING:
+                case Outage(provisioning=True) if place is Place.PROVISIONING and fault.target.covers_device(device_id):
                     hubs = "all hubs" if fault.target.hubs is None else ", ".join(sorted(fault.target.hubs))
                     told.append(f"fault {fault.id}: provisioning cannot reach {hubs}")
                 case _ if shift_of((fault,), place, device_id, None):
@@ -236,7 +236,7 @@ class FaultLab:
                 del self._standing[fault.id]
                 standing.numbers.clear()
                 self._ended.append(standing)
-                _log.warning("fault lab: %s has ended; it had its way %d times", fault.id, standing.injected)
+                _log.warning("fault lab: %s has ended; it was injected %s", fault.id, _times(standing.injected))
                 continue
             next_round = standing.next_round
             moments += [at for at in (fault.starts_at, fault.ends_at, next_round) if at is not None and at > now]
@@ -296,4 +296,10 @@ def whom(fault: Fault) -> str:
         return f"{names or 'no device'}{place}"
     if target.prefix is not None:
         return f"{target.prefix}*{place}"
-    return f"all devices{place}" if fault.kind is not Kind.OUTAGE else f"hubs{hubs or ' all'}"
+    if fault.kind is Kind.OUTAGE:
+        return hubs.removeprefix(" of ") or "all hubs"
+    return f"all devices{place}"
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"

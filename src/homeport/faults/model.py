@@ -160,19 +160,19 @@ class Fault:
         match self.effect:
             case Drop(interval=interval, orderly=orderly):
                 rounds = "once" if interval is None else f"every {interval:g} s"
-                return f"connections cut {rounds}, {'in order' if orderly else 'without a word'}"
+                return f"connections {'closed' if orderly else 'cut'} {rounds}"
             case Latency(least=least, most=most):
                 span = f"{least * 1000:g}" if least == most else f"{least * 1000:g} to {most * 1000:g}"
-                return f"answers {span} ms late"
+                return f"{span} ms late"
             case Throttle(retry_after=retry_after):
-                return f"calls refused with 429, to come back after {retry_after} s"
+                return f"429, retry after {retry_after} s"
             case ServerFault(status=status):
-                return f"calls fail with {status}"
+                return f"fails with {status}"
             case ClockShift(seconds=seconds):
-                return f"proofs judged by a clock {abs(seconds):g} s {'slow' if seconds < 0 else 'fast'}"
+                return f"clock {abs(seconds):g} s {'slow' if seconds < 0 else 'fast'}"
             case Outage(status=status, devices=devices, provisioning=provisioning):
-                parts = (("devices get " + str(status)) * devices, "provisioning cannot reach it" * provisioning)
-                return f"outage: {', '.join(part for part in parts if part)}"
+                whose = ("devices",) * devices + ("provisioning",) * provisioning
+                return f"out ({status}) for {' and '.join(whose)}"
             case _:
                 assert_never(self.effect)
 

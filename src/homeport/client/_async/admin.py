@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from homeport.client._async.certificates import CertificateCalls
+from homeport.client._async.faults import FaultClient
 from homeport.client._async.http import only, segment
 from homeport.client._async.issuing import IssuingAdministration
 from homeport.client._async.journal import JournalClient
@@ -43,7 +44,7 @@ class _IpFilterTest(msgspec.Struct):
     decisions: list[IpFilterDecision]
 
 
-class HomeportAdminClient(CertificateCalls, IssuingAdministration, JournalClient, PolicyClient):
+class HomeportAdminClient(CertificateCalls, FaultClient, IssuingAdministration, JournalClient, PolicyClient):
     """Administration beside Azure's API; made of the service's connection string or an administrator's token.
 
     Every method raises ProvisioningServiceError or TransportError.

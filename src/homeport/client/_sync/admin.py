@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from homeport.client._sync.certificates import CertificateCalls
+from homeport.client._sync.faults import FaultClient
 from homeport.client._sync.http import only, segment
 from homeport.client._sync.issuing import IssuingAdministration
 from homeport.client._sync.journal import JournalClient
@@ -44,7 +45,7 @@ class _IpFilterTest(msgspec.Struct):
     decisions: list[IpFilterDecision]
 
 
-class HomeportAdminClient(CertificateCalls, IssuingAdministration, JournalClient, PolicyClient):
+class HomeportAdminClient(CertificateCalls, FaultClient, IssuingAdministration, JournalClient, PolicyClient):
     """Administration beside Azure's API; made of the service's connection string or an administrator's token.
 
     Every method raises ProvisioningServiceError or TransportError.

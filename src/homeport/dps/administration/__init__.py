@@ -11,6 +11,7 @@ from homeport.dps.administration.authorities import AuthoritiesResponder, Certif
 from homeport.dps.administration.certificates import CertificatesResponder
 from homeport.dps.administration.counts import CountsResponder
 from homeport.dps.administration.export import ExportResponder
+from homeport.dps.administration.faults import FaultHubs, FaultsResponder
 from homeport.dps.administration.hubs import HubsResponder
 from homeport.dps.administration.ip_filter import IpFilterResponder, IpFilterStore
 from homeport.dps.administration.issued_certificates import IssuedCertificatesResponder
@@ -28,6 +29,8 @@ __all__ = [
     "CertificatesResponder",
     "CountsResponder",
     "ExportResponder",
+    "FaultHubs",
+    "FaultsResponder",
     "HubsResponder",
     "IpFilterResponder",
     "IpFilterStore",

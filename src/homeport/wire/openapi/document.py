@@ -33,6 +33,9 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "until": {"type": "string", "format": "date-time"},
     "order": {"type": "string", "enum": ["asc", "desc"]},
     "force": {"type": "boolean"},
+    "faultId": {"type": "string", "pattern": "^f-[0-9]{1,9}$"},
+    "fault": {"type": "string", "maxLength": 64},
+    "deviceId": {"type": "string", "maxLength": 257},
     "version": {"type": "integer", "minimum": 1, "maximum": 1000},
     "serialNumber": {"type": "string", "pattern": "^[0-9a-fA-F]{1,40}$"},
     "certificateAuthorityName": {"type": "string", "maxLength": 63},
@@ -49,6 +52,8 @@ _WORDS = {
     ("KeyChoice", "key"): ("primary", "secondary"),
     ("AdministratorCreation", "role"): ("reader", "operator", "owner"),
     ("AdministratorChange", "role"): ("reader", "operator", "owner"),
+    ("FaultRequest", "kind"): ("drop", "latency", "throttle", "error", "clock", "outage"),
+    ("FaultRequest", "at"): ("hub", "provisioning"),
     ("SubscriptionRequest", "mode"): ("structured", "binary"),
 }
 """Words that a member may be; they are accepted in any letter case, so the schema names them as examples."""

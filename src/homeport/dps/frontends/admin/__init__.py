@@ -8,6 +8,7 @@ from homeport.dps.frontends.admin.authorities import AuthoritiesResource, Certif
 from homeport.dps.frontends.admin.certificates import CertificatesResource
 from homeport.dps.frontends.admin.counts import CountsResource
 from homeport.dps.frontends.admin.export import ExportResource
+from homeport.dps.frontends.admin.faults import FaultsResource
 from homeport.dps.frontends.admin.frontend import AdminFrontEnd
 from homeport.dps.frontends.admin.hubs import HubsResource
 from homeport.dps.frontends.admin.ip_filter import IpFilterResource
@@ -31,6 +32,7 @@ __all__ = [
     "CertificatesResource",
     "CountsResource",
     "ExportResource",
+    "FaultsResource",
     "HubsResource",
     "IpFilterResource",
     "IssuedCertificatesResource",
