@@ -85,6 +85,8 @@ def applies(fault: Fault, occasion: Occasion) -> bool:
         return False
     match fault.effect:
         case Latency() | Throttle() | ServerFault():
+            if occasion.point is Point.LINK:
+                return False  # it is the device's calls that they are about
             return target.place is occasion.place and target.covers_device(occasion.device_id)
         case Outage(devices=devices, provisioning=provisioning):
             if occasion.point is Point.LINK:
