@@ -86,9 +86,10 @@ class ConnectionFaults:
             case FaultType.KILL_TCP:
                 self._connection.abort()
             case FaultType.SHUT_DOWN_AMQP:
-                self._connection.close()
+                self._connection.shut_down()
             case FaultType.KILL_CONNECTION:
-                self._connection.close(forced(fault.reason, Condition.CONNECTION_FORCED))
+                # Node gives up on the first condition, and takes the second from the sessions for one to come back on.
+                self._connection.shut_down(forced(fault.reason, Condition.CONNECTION_FORCED), forced(fault.reason))
             case FaultType.KILL_SESSION:
                 await self._connection.break_session(link.session, forced(fault.reason))
             case kind if kind in REFUSALS:
