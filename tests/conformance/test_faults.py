@@ -165,7 +165,7 @@ async def test_the_python_client_comes_back(home: Home, lab: FaultLab, kind: str
         if states[-2:] == [False, True]:
             loop.call_soon_threadsafe(back.set)
 
-    client.on_connection_state_change = changed
+    client.on_connection_state_change = changed  # type: ignore[assignment]  # the SDK declares an argument, and gives none
     await client.connect()
     message = Message("fault")
     message.custom_properties.update(fault(kind))
@@ -202,7 +202,7 @@ async def test_a_killed_session_is_one_devices_own(home: Home, lab: FaultLab) ->
     }
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     async with running([str(SYSTEM_PYTHON), str(HERE / "amqp" / "proton_faults.py")], environment, wanted) as pool:
-        seen = []
+        seen: list[dict[str, Any]] = []
         while not seen or seen[-1]["event"] != "closed":
             seen.append(await pool.next())
     assert [each for each in seen if each["event"] not in {"cbs", "sent"}] == [
