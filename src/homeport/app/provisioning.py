@@ -41,6 +41,7 @@ from homeport.dps.frontends.admin import (
     CountsResource,
     ExportResource,
     FaultsResource,
+    HubPart,
     HubsResource,
     IpFilterResource,
     PoliciesResource,
@@ -81,6 +82,7 @@ def provisioning(
     trusted: Authorities,
     journal: JournalParts,
     *,
+    hub_parts: Sequence[HubPart],
     policies: CurrentPolicies,
     lab: FaultLab | None,
     lab_hubs: FaultHubs,
@@ -135,7 +137,7 @@ def provisioning(
         admin=(
             AttemptsResource(AttemptsResponder(attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
-            HubsResource(HubsResponder(hub_service)),
+            HubsResource(HubsResponder(hub_service), hub_parts),
             CertificatesResource(trusted.responder),
             *issuing.resources,
             AllocationResource(

@@ -18,13 +18,16 @@ from homeport.hub.model import (
     DeviceIdentity,
     DeviceStatus,
     JsonObject,
+    MessageSource,
     NoAuthentication,
     RegistryStatistics,
     SasAuthentication,
+    Sought,
     Twin,
 )
 from homeport.hub.ports import DeviceStore
 from homeport.hub.sessions import Sessions
+from homeport.hub.telling import Telling
 from homeport.hub.thumbprints import without_thumbprint
 from homeport.hub.twin_patch import new_twin, replace_section, replace_twin
 from homeport.paging import Page
@@ -72,9 +75,18 @@ class Registry:
     """The devices of one hub. Every change is announced on the bus, so that connections are looked at."""
 
     def __init__(
-        self, *, hub: str, store: DeviceStore, sessions: Sessions, bus: Bus, clock: Clock, random: Random
+        self,
+        *,
+        hub: str,
+        store: DeviceStore,
+        sessions: Sessions,
+        telling: Telling,
+        bus: Bus,
+        clock: Clock,
+        random: Random,
     ) -> None:
         self._hub = hub
+        self._telling = telling
         self._store = store
         self._sessions = sessions
         self._bus = bus
@@ -99,9 +111,11 @@ class Registry:
             await self.get(device_id)
         return [self._sessions.overlay(module) for module in modules]
 
-    async def page(self, *, after: str | None, limit: int, modules: bool = False) -> Page[Device]:
-        """Return devices, or else modules, with their twins in order of id."""
-        page = await self._store.page(after=after, limit=limit, modules=modules)
+    async def page(
+        self, *, after: str | None, limit: int, modules: bool = False, sought: Sequence[Sought] = ()
+    ) -> Page[Device]:
+        """Return devices, or else modules, with their twins in order of id; `sought` as DeviceStore.page has it."""
+        page = await self._store.page(after=after, limit=limit, modules=modules, sought=sought)
         devices = [replace(device, identity=self._sessions.overlay(device.identity)) for device in page.items]
         return Page(items=devices, after=page.after)
 
@@ -126,13 +140,12 @@ class Registry:
         now = self._clock.now()
         identity = self._new_identity(write, now)
         start = twin or InitialTwin()
-        await self._store.create(
-            Device(
-                identity=identity,
-                twin=new_twin(write.device_id, now, tags=start.tags, desired=start.desired, reported=start.reported),
-            ),
-            durable=durable,
+        device = Device(
+            identity=identity,
+            twin=new_twin(write.device_id, now, tags=start.tags, desired=start.desired, reported=start.reported),
         )
+        told = self._telling.created(device)
+        self._telling.stored(await self._store.create(device, durable=durable, told=told))
         await self._changed(write.device_id)
         if write.iot_edge:
             await self._add_system_modules(write.device_id)
@@ -199,7 +212,8 @@ class Registry:
 
     async def delete(self, device_id: str, *, expected_etag: str | None) -> None:
         """Delete identity and twin; None expects any. Raises DEVICE_NOT_FOUND or PRECONDITION_FAILED."""
-        await self._store.delete(device_id, expected_etag=expected_etag)
+        tell = self._telling.deleted if self._telling.wanted(MessageSource.DEVICE_LIFECYCLE) else None
+        self._telling.stored(await self._store.delete(device_id, expected_etag=expected_etag, tell=tell))
         await self._changed(device_id)
 
     # ------------------------------------------------------------ for a provisioning service in this process
@@ -298,7 +312,9 @@ class Registry:
         if new is device.twin:
             await self._store.replace_identity(changed, expected_etag=stored.etag)
         else:
-            await self._store.replace(Device(identity=changed, twin=new), expected_etag=stored.etag)
+            after = Device(identity=changed, twin=new)
+            told = self._telling.twin_replaced(device, after)
+            self._telling.stored(await self._store.replace(after, expected_etag=stored.etag, told=told))
         await self._changed(write.device_id)
         return True
 
@@ -306,7 +322,7 @@ class Registry:
         scope, parents = self._scopes(write, now, None)
         return DeviceIdentity(
             device_id=write.device_id,
-            generation_id=_ticks(now),
+            generation_id=ticks(now),
             etag=self._new_etag(),
             authentication=write.authentication or self._new_keys(),
             status=write.status,
@@ -349,7 +365,7 @@ class Registry:
         if not write.iot_edge:
             return write.device_scope, (write.device_scope,) if write.device_scope else ()
         if stored is None:
-            return f"{_SCOPE_PREFIX}{write.device_id}-{_ticks(now)}", write.parent_scopes
+            return f"{_SCOPE_PREFIX}{write.device_id}-{ticks(now)}", write.parent_scopes
         if stored.iot_edge:
             return stored.device_scope, write.parent_scopes
         return f"{_SCOPE_PREFIX}{write.device_id}", write.parent_scopes
@@ -373,6 +389,6 @@ def _reset(twin: Twin, wished: InitialTwin, now: datetime) -> Twin:
     return twin
 
 
-def _ticks(now: datetime) -> str:
+def ticks(now: datetime) -> str:
     """Count 100-nanosecond steps since the year 1, as .NET does: 18 digits until the year 3169."""
     return str((now - NEVER) // _TICK * 10)

@@ -9,7 +9,7 @@ from typing import Any
 from homeport.faults import FaultLab, Occasion, Place, Point
 from homeport.hub.authentication import Accepted, Refused
 from homeport.hub.errors import HubCode, HubError
-from homeport.hub.model import DeviceIdentity, StoredTelemetry
+from homeport.hub.model import DeviceIdentity
 from homeport.hub.responder import Caller, Connected, Cut, DeviceClaim, DeviceResponder
 from homeport.hub.telemetry import PropertyBag
 
@@ -38,10 +38,10 @@ class FaultedResponder(DeviceResponder):
             await self._obey(Point.REQUEST, claim.device_id, claim.transport)
         return await super().authenticate(claim)
 
-    async def send(self, caller: Caller, body: bytes, bag: PropertyBag) -> StoredTelemetry:
+    async def send(self, caller: Caller, body: bytes, bag: PropertyBag) -> None:
         if caller.transport != _HTTPS:
             await self._in_order(caller)
-        return await super().send(caller, body, bag)
+        await super().send(caller, body, bag)
 
     async def read_twin(self, connected: Connected) -> bytes:
         await self._obey(Point.TWIN, connected.caller.device_id, connected.caller.transport)
