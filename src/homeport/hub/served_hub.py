@@ -199,7 +199,7 @@ class ServedHub:
             twins=self.twins,
             clock=clock,
         )
-        obeyed = faults and FaultMessages(hub.name, faults, enabled=lambda: self._hub.fault_messages)
+        obeyed = None if faults is None else FaultMessages(hub.name, faults, enabled=lambda: self._hub.fault_messages)
         self.device_side = DeviceSide(
             hub=hub.name,
             audience=self.audience,
