@@ -62,6 +62,7 @@ from homeport.client.errors import (
     UnexpectedAnswerError,
     UntrustedServerError,
 )
+from homeport.client.event_hub_models import ConsumerGroup, EventHub
 from homeport.client.hub_admin_models import (
     CloudToDeviceChanges,
     CloudToDeviceSettings,
@@ -101,6 +102,7 @@ from homeport.client.hub_models import (
     Twin,
     X509Thumbprint,
 )
+from homeport.client.hub_transfer_models import TransferJob
 from homeport.client.issuing_models import (
     CertificateAuthority,
     CertificatePolicy,
@@ -139,6 +141,15 @@ from homeport.client.monitor_models import DeviceChange, Missed, MonitorEvent, T
 from homeport.client.policy_models import AccessPolicy, Counts
 from homeport.client.registration import RegistrationResult
 from homeport.client.retry import NO_RETRY, RetryPolicy
+from homeport.client.routing_models import (
+    HubEndpoint,
+    HubEnrichment,
+    HubRoute,
+    RouteDelivery,
+    RouteResult,
+    RouteTestResult,
+    RouteTrial,
+)
 from homeport.client.security import (
     SecurityProviderError,
     SymmetricKeySecurityProvider,
@@ -187,6 +198,7 @@ __all__ = [
     "ConflictError",
     "ConnectionChange",
     "ConnectionStringError",
+    "ConsumerGroup",
     "Counts",
     "CrlInformation",
     "CustomAllocationDefinition",
@@ -198,6 +210,7 @@ __all__ = [
     "DeviceJob",
     "DeviceSymmetricKey",
     "EnrollmentGroup",
+    "EventHub",
     "EventSubscription",
     "ExpiringCertificate",
     "ExpiryReport",
@@ -210,10 +223,13 @@ __all__ = [
     "HomeportAdminClient",
     "HubCertificate",
     "HubClient",
+    "HubEndpoint",
+    "HubEnrichment",
     "HubEvent",
     "HubHealth",
     "HubMonitorClient",
     "HubRegistryClient",
+    "HubRoute",
     "ImportMode",
     "IndividualEnrollment",
     "InitialTwin",
@@ -254,6 +270,10 @@ __all__ = [
     "RetryPolicy",
     "RevocationList",
     "RevocationSettings",
+    "RouteDelivery",
+    "RouteResult",
+    "RouteTestResult",
+    "RouteTrial",
     "SecurityProviderError",
     "ServiceStatistics",
     "SymmetricKeySecurityProvider",
@@ -264,6 +284,7 @@ __all__ = [
     "TpmSasTokenProvider",
     "TpmSecurityProvider",
     "TpmUnavailableError",
+    "TransferJob",
     "TransportError",
     "Twin",
     "TwinChange",

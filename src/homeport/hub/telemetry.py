@@ -130,7 +130,8 @@ class TelemetryStream:
         self._clock = clock
         self._stored: dict[int, StoredTelemetry] = {}
         self._news = asyncio.Event()
-        self._closed = False
+        self.is_closed = False
+        """The endpoint was removed."""
         self._tails: dict[int, PartitionTail] = {}
         """Of the partitions that somebody in this process reads."""
 
@@ -142,11 +143,15 @@ class TelemetryStream:
     async def append(self, message: Telemetry) -> StoredTelemetry:
         """Store one message; it is durable when this returns."""
         stored = await self._log.append(message)
+        self.stored(stored)
+        return stored
+
+    def stored(self, stored: StoredTelemetry) -> None:
+        """Learn that this process has stored something here: hint at it, and let its readers have it."""
         self._stored[stored.partition] = stored
         self._news.set()
         if self._tails and (tail := self._tails.get(stored.partition)) is not None:
             tail.push(stored)
-        return stored
 
     @contextmanager
     def reading(self, partition: int, wake: asyncio.Event) -> Iterator[PartitionTail]:
@@ -173,13 +178,14 @@ class TelemetryStream:
             tail.wake()
 
     def close(self) -> None:
-        """Hint no more: the endpoint was removed."""
-        self._closed = True
+        """Hint no more, and let readers go: the endpoint was removed."""
+        self.is_closed = True
         self._news.set()
+        self.wake_readers()
 
     async def run(self) -> None:
         """Publish hints until closed: the newest message of each partition, at most once per interval."""
-        while not self._closed:
+        while not self.is_closed:
             await self._news.wait()
             self._news.clear()
             stored, self._stored = self._stored, {}

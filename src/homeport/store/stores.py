@@ -36,8 +36,10 @@ from homeport.store.notices import SqlNoticeStore
 from homeport.store.policies import SqlPolicyStore
 from homeport.store.postgres import PostgresDatabase
 from homeport.store.registrations import SqlRegistrationStore
+from homeport.store.routing import SqlDeliveryStore, SqlRoutingStore
 from homeport.store.settings import SettingsStore
 from homeport.store.sqlite import SqliteDatabase
+from homeport.store.statistics import look
 from homeport.store.subscriptions import SqlSubscriptionStore
 from homeport.store.transfers import SqlTransferStore
 
@@ -149,6 +151,14 @@ class Stores:
         """Return the settings of the streams of a hub's event log, and their consumer groups."""
         return SqlEventStreamStore(self.database, self.journal, hub)
 
+    def routing(self, hub: str) -> SqlRoutingStore:
+        """Return where the messages of this hub go."""
+        return SqlRoutingStore(self.database, self.journal, hub)
+
+    def deliveries(self, hub: str) -> SqlDeliveryStore:
+        """Return how far messages have been carried to the endpoints of this hub."""
+        return SqlDeliveryStore(self.database, hub)
+
     async def close(self) -> None:
         """Write what was recorded, chain the journal, and close the database."""
         await self.attempts.flush()
@@ -172,7 +182,10 @@ async def open_database(
         database = SqliteDatabase(location, read_only=read_only, alone=alone)
         dialect = "sqlite"
     try:
-        await (check(database) if read_only else migrate(database, dialect))
+        if read_only:
+            await check(database)
+        else:
+            await look(database, every=await migrate(database, dialect) > 0)
     except BaseException:
         await database.close()
         raise
