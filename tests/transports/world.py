@@ -28,11 +28,9 @@ from homeport.dps.engine import Engine, Stores
 from homeport.dps.enrollments import EnrollmentService
 from homeport.dps.expiry import ExpiryWatch
 from homeport.dps.frontends.admin import (
-    AdminRequest,
     AdminResource,
     AllocationResource,
     AttemptsResource,
-    Calls,
     CertificatesResource,
     CountsResource,
     ExportResource,
@@ -78,14 +76,6 @@ MAX_CA_CERTIFICATES = 5
 
 class PowerCut(BaseException):
     """The process dies here."""
-
-
-class NoHubParts:
-    """What is left of a hub where none is served."""
-
-    def calls(self, request: AdminRequest) -> Calls:
-        del request
-        return {}
 
 
 @dataclass
@@ -367,7 +357,7 @@ def process(
         admin=(
             AttemptsResource(AttemptsResponder(database.attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
-            HubsResource(HubsResponder(hubs), NoHubParts()),
+            HubsResource(HubsResponder(hubs)),
             CertificatesResource(CertificatesResponder(certificates, expiry, clock)),
             *issuing.resources,
             CountsResource(CountsResponder(database.enrollments, database.registrations, clock)),

@@ -14,9 +14,11 @@ from homeport.app.config import Config
 from homeport.app.custom_allocators import custom_allocators
 from homeport.app.directory import DataDirectory
 from homeport.app.hub_administration import LocalHubAdministration
+from homeport.app.hub_event_hubs import LocalEventHubs
 from homeport.app.hub_links import HubLinkDirectory
 from homeport.app.hub_resources import HubPartsResource
 from homeport.app.hub_revocation import HubRevocation
+from homeport.app.hub_routing_admin import routing_resources
 from homeport.app.hub_stores import hub_stores
 from homeport.app.identity import ServiceIdentity, load_or_create
 from homeport.app.issuing import make_issuing, open_custody, warn_of_authorities
@@ -27,7 +29,9 @@ from homeport.app.protection import Protection, protection
 from homeport.app.provisioning import provisioning
 from homeport.bus import LocalBus
 from homeport.clock import Clock, SystemClock
+from homeport.dps.administration import EventHubsResponder
 from homeport.dps.assigner import Assigner
+from homeport.dps.frontends.admin import EventHubsResource
 from homeport.dps.hub_health import HubHealthMonitor
 from homeport.dps.hubs import HubService, Share
 from homeport.dps.policies import CurrentPolicies, seed_policies
@@ -99,9 +103,12 @@ async def build(
         stack.push_async_callback(fetcher.close)
         trusted = authorities(stores, metrics, fetcher, limit=config.max_ca_certificates, clock=clock, random=random)
         storage_client = await stack.enter_async_context(HttpClient())
+        opened_stores = await stack.enter_async_context(
+            hub_stores(stores, directory.path / "blobs", storage_client, clock=clock, random=random)
+        )
         hubs = Hubs(
             store=stores.hubs,
-            stores=hub_stores(stores, directory.path / "blobs", storage_client, clock=clock, random=random),
+            stores=opened_stores,
             revoked=HubRevocation(trusted.revocation, stores.ca_certificates).check,
             bus=bus,
             clock=clock,
@@ -193,7 +200,11 @@ async def build(
             guard,
             trusted,
             journal,
-            hub_parts=HubPartsResource(hubs, clock),
+            hub_parts=(
+                HubPartsResource(hubs, clock),
+                EventHubsResource(EventHubsResponder(LocalEventHubs(hubs))),
+                *routing_resources(hubs, clock, random),
+            ),
             policies=policies,
             signing_keys=signing_keys,
             bus=bus,

@@ -8,7 +8,6 @@ from typing import Any
 from homeport.app.addresses import Addresses
 from homeport.app.certificates import Authorities
 from homeport.app.config import Config
-from homeport.app.hub_resources import HubPartsResource
 from homeport.app.identity import ServiceIdentity
 from homeport.app.issuing import Issuing
 from homeport.app.journal import JournaledAttempts, JournalParts
@@ -37,6 +36,7 @@ from homeport.dps.frontends.admin import (
     CertificatesResource,
     CountsResource,
     ExportResource,
+    HubPart,
     HubsResource,
     IpFilterResource,
     PoliciesResource,
@@ -76,7 +76,7 @@ def provisioning(
     trusted: Authorities,
     journal: JournalParts,
     *,
-    hub_parts: HubPartsResource,
+    hub_parts: Sequence[HubPart],
     policies: CurrentPolicies,
     signing_keys: SigningKeyService,
     bus: LocalBus,

@@ -10,9 +10,12 @@ from rich.table import Table
 
 from homeport.cli import hub_certificate
 from homeport.cli.console import DataOption, Output, OutputOption, admin, fail, out
+from homeport.cli.consumer_group import app as consumer_groups
+from homeport.cli.hub_events import events
 from homeport.cli.hub_files import files
 from homeport.cli.hub_query import query, statistics
 from homeport.cli.hub_queues import messages
+from homeport.cli.hub_routing import endpoints, enrichments, routes
 from homeport.cli.hub_transfers import export_devices, import_devices
 from homeport.client import LinkedHub
 
@@ -179,6 +182,11 @@ app.command("query")(query)
 app.command("statistics")(statistics)
 app.command("export")(export_devices)
 app.command("import")(import_devices)
+app.add_typer(routes, name="route")
+app.add_typer(endpoints, name="endpoint")
+app.add_typer(enrichments, name="enrichment")
+app.command("events")(events)
+app.add_typer(consumer_groups, name="consumer-group")
 
 
 def _standing(hub: LinkedHub) -> str:

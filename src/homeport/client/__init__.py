@@ -62,6 +62,7 @@ from homeport.client.errors import (
     UnexpectedAnswerError,
     UntrustedServerError,
 )
+from homeport.client.event_hub_models import ConsumerGroup, EventHub
 from homeport.client.hub_admin_models import (
     CloudToDeviceChanges,
     CloudToDeviceSettings,
@@ -140,6 +141,15 @@ from homeport.client.monitor_models import DeviceChange, Missed, MonitorEvent, T
 from homeport.client.policy_models import AccessPolicy, Counts
 from homeport.client.registration import RegistrationResult
 from homeport.client.retry import NO_RETRY, RetryPolicy
+from homeport.client.routing_models import (
+    HubEndpoint,
+    HubEnrichment,
+    HubRoute,
+    RouteDelivery,
+    RouteResult,
+    RouteTestResult,
+    RouteTrial,
+)
 from homeport.client.security import (
     SecurityProviderError,
     SymmetricKeySecurityProvider,
@@ -188,6 +198,7 @@ __all__ = [
     "ConflictError",
     "ConnectionChange",
     "ConnectionStringError",
+    "ConsumerGroup",
     "Counts",
     "CrlInformation",
     "CustomAllocationDefinition",
@@ -199,6 +210,7 @@ __all__ = [
     "DeviceJob",
     "DeviceSymmetricKey",
     "EnrollmentGroup",
+    "EventHub",
     "EventSubscription",
     "ExpiringCertificate",
     "ExpiryReport",
@@ -211,10 +223,13 @@ __all__ = [
     "HomeportAdminClient",
     "HubCertificate",
     "HubClient",
+    "HubEndpoint",
+    "HubEnrichment",
     "HubEvent",
     "HubHealth",
     "HubMonitorClient",
     "HubRegistryClient",
+    "HubRoute",
     "ImportMode",
     "IndividualEnrollment",
     "InitialTwin",
@@ -255,6 +270,10 @@ __all__ = [
     "RetryPolicy",
     "RevocationList",
     "RevocationSettings",
+    "RouteDelivery",
+    "RouteResult",
+    "RouteTestResult",
+    "RouteTrial",
     "SecurityProviderError",
     "ServiceStatistics",
     "SymmetricKeySecurityProvider",
