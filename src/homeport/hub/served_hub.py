@@ -68,7 +68,9 @@ class ServedHub:
         self.ca_certificates = HubCaCertificates(
             hub=hub.name, store=stores.authorities, bus=bus, clock=clock, random=random
         )
-        self.streams = EventStreams(hub=lambda: self._hub, store=stores.streams, log=stores.log, bus=bus, clock=clock)
+        self.streams = EventStreams(
+            hub=lambda: self._hub, store=stores.streams, log=stores.log, bus=bus, peers=peers, clock=clock
+        )
         self.telemetry = self.streams.built_in
         self.routing = HubRouting(
             hub=hub.name,
