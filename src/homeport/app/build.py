@@ -187,6 +187,7 @@ async def build(
             journal,
             policies=policies,
             signing_keys=signing_keys,
+            joint=links,
             bus=bus,
             clock=clock,
             random=random,

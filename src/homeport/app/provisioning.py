@@ -43,6 +43,7 @@ from homeport.dps.frontends.admin import (
 )
 from homeport.dps.frontends.site import dps_site
 from homeport.dps.hubs import HubService
+from homeport.dps.joint import JointHubs
 from homeport.dps.policies import CurrentPolicies, PolicyService
 from homeport.dps.responder import DeviceResponder
 from homeport.dps.service_responder import ServiceResponder
@@ -77,6 +78,7 @@ def provisioning(
     *,
     policies: CurrentPolicies,
     signing_keys: SigningKeyService,
+    joint: JointHubs,
     bus: LocalBus,
     clock: Clock,
     random: Random,
@@ -101,6 +103,7 @@ def provisioning(
         patience=config.register_budget,
         time_limit=timedelta(seconds=config.operation_deadline),
         revocation=trusted.revocation,
+        joint=joint,
     )
     devices = DeviceResponder(engine, clock, random, admission=guard.admission)
     enrollments = EnrollmentService(

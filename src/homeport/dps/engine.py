@@ -35,6 +35,7 @@ from homeport.dps.attestation import (
 from homeport.dps.fleet import read_fleet
 from homeport.dps.identifiers import Random
 from homeport.dps.issuing.issuance import Issuer, refuse_revoked
+from homeport.dps.joint import JointHubs
 from homeport.dps.model import (
     CallContext,
     CaReferences,
@@ -105,7 +106,7 @@ class Engine:
     """Answers devices. `patience` is how many seconds a register call may wait for its hub before it says `assigning`.
 
     `time_limit` is how long an operation may go on in the background; then it has failed. Without `revocation` no
-    certificate authority is asked whether it took a certificate back.
+    certificate authority is asked whether it took a certificate back. `joint` knows the hubs that share the database.
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class Engine:
         patience: float = 2.0,
         time_limit: timedelta = timedelta(minutes=10),
         revocation: Revocation | None = None,
+        joint: JointHubs | None = None,
     ) -> None:
         self.id_scope = id_scope
         self._stores = stores
@@ -138,6 +140,7 @@ class Engine:
             clock=clock,
             random=random,
             time_limit=time_limit,
+            joint=joint,
         )
         self._patience = patience
 

@@ -4,9 +4,9 @@ A store method is one whole transaction; what an administrator changes is told i
 it was done `by`. Each suite in tests/contract proves an implementation of these.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from homeport.dps.model import (
     AccessPolicy,
@@ -119,6 +119,13 @@ class RegistrationStore(Protocol):
 
         Raise ConflictError if the stored operation is another one or its lease belongs to somebody else. `room` is
         as with `open`.
+        """
+        ...
+
+    async def conclude(self, registration: Registration, also: Callable[[Any], Coroutine[Any, Any, bool]]) -> bool:
+        """Store the finished record of a new device, and what its hub writes, in one transaction.
+
+        `also` is a `joint.JointWrite`. Return False, with nothing written, if there is a record, or `also` says so.
         """
         ...
 

@@ -4,9 +4,9 @@ A store method is one whole transaction; each suite in tests/contract proves an 
 Every store object but HubStore serves one hub.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from homeport.hub.model import (
     Change,
@@ -26,6 +26,9 @@ from homeport.paging import Page
 
 T = TypeVar("T")
 N_co = TypeVar("N_co", covariant=True)
+
+JoinedWrite = Callable[[Any], Coroutine[Any, Any, bool]]
+"""Makes a device in the transaction it is called with; False, and nothing written, if there is one of this name."""
 
 
 class HubStore(Protocol):
@@ -63,6 +66,10 @@ class DeviceStore(Protocol):
 
         Without `durable` it may be durable, and seen by reads, only with the next write to the same database.
         """
+        ...
+
+    def joined(self, device: Device) -> JoinedWrite:
+        """Return what makes a new device, which is no module, in a transaction of the same database."""
         ...
 
     async def replace_identity(self, identity: DeviceIdentity, *, expected_etag: str | None) -> None:

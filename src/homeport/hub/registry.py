@@ -3,9 +3,10 @@
 JSON, headers and rights are not known here. All refusals are HubError.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from homeport.bus import Bus, DeviceChanged
 from homeport.clock import Clock
@@ -23,7 +24,7 @@ from homeport.hub.model import (
     SasAuthentication,
     Twin,
 )
-from homeport.hub.ports import DeviceStore
+from homeport.hub.ports import DeviceStore, JoinedWrite
 from homeport.hub.sessions import Sessions
 from homeport.hub.thumbprints import without_thumbprint
 from homeport.hub.twin_patch import new_twin, replace_section, replace_twin
@@ -66,6 +67,14 @@ class InitialTwin:
     tags: JsonObject | None = None
     desired: JsonObject | None = None
     reported: JsonObject | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDevice:
+    """A device that is to be made in somebody else's transaction; `announce` it once that is durable."""
+
+    write: JoinedWrite
+    announce: Callable[[], Awaitable[None]]
 
 
 class Registry:
@@ -241,6 +250,23 @@ class Registry:
                 if race.code is not HubCode.PRECONDITION_FAILED:
                     raise
         raise HubError(HubCode.SERVICE_UNAVAILABLE, f"Others keep writing {device_id}.")
+
+    def new_device(
+        self,
+        device_id: str,
+        authentication: Authentication,
+        *,
+        tags: JsonObject,
+        desired: JsonObject,
+        reported: JsonObject | None = None,
+    ) -> NewDevice:
+        """Prepare a device, no Edge device, for a transaction in the same database. Raises TwinContentError."""
+        now = self._clock.now()
+        device = Device(
+            identity=self._new_identity(IdentityWrite(device_id=device_id, authentication=authentication), now),
+            twin=new_twin(device_id, now, tags=tags, desired=desired, reported=reported),
+        )
+        return NewDevice(write=self._store.joined(device), announce=partial(self._changed, device_id))
 
     async def read(self, device_id: str) -> Device | None:
         """Return identity and twin, or None."""

@@ -111,8 +111,16 @@ class SqlDeviceStore:
         row = await self._database.fetch_one(_STATUS, where)
         return module if row is None else replace(module, status=DeviceStatus(row[0]))
 
-    async def create(self, device: Device, *, durable: bool = True) -> None:
-        values = {
+    def joined(self, device: Device) -> Work[bool]:
+        values = self._values(device)
+
+        async def work(transaction: Transaction) -> bool:
+            return await transaction.execute(_CREATE, values) > 0
+
+        return work
+
+    def _values(self, device: Device) -> dict[str, Value]:
+        return {
             "hub": self._hub,
             **identity_values(device.identity),
             **activity_values(device.identity),
@@ -120,6 +128,9 @@ class SqlDeviceStore:
             **reported_values(device.twin),
             "is_module": 0,
         }
+
+    async def create(self, device: Device, *, durable: bool = True) -> None:
+        values = self._values(device)
         if module_of(device.identity.device_id) is not None:
             await self._database.write(self._create_module({**values, "is_module": 1}))
         elif not await self._database.execute(_CREATE, values, durable=durable):

@@ -1,8 +1,9 @@
 """Registration records in SQL: who may open, continue and end an operation is decided inside single statements."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from homeport.dps.model import Count, Cursor, Entry, Found, Index, Kind, Registration, Walk, device, outcome
 from homeport.dps.ports import HubFullError
@@ -131,6 +132,22 @@ class SqlRegistrationStore:
             changed = await self._database.write(work)
         if not changed:
             raise ConflictError("The operation is not this process's to continue.")
+
+    async def conclude(self, registration: Registration, also: Callable[[Any], Coroutine[Any, Any, bool]]) -> bool:
+        values = registration_values(registration)
+        ended = outcome(registration)
+        assert ended is not None, "only what is finished is concluded"
+
+        async def work(transaction: Transaction) -> None:
+            if not await transaction.execute(_CREATE, values) or not await also(transaction):
+                raise ConflictError
+            await self._journal.append(transaction, ended)
+
+        try:
+            await self._database.write(work)
+        except ConflictError:
+            return False
+        return True
 
     async def claim(self, *, now: datetime, lease: timedelta, owner: str, limit: int) -> Sequence[Registration]:
         parameters: Parameters = {

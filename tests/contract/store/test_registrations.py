@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from homeport.dps.model import Registration, RegistrationStatus, Step
+from homeport.dps.model import Registration, RegistrationStatus, Step, Substatus, Wanted
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.store import Stores
-from tests.contract.store.samples import LEASE, NOW, finished, registration
+from tests.contract.store.samples import LEASE, NOW, device, finished, registration
 
 SECOND = timedelta(seconds=1)
 
@@ -83,6 +83,52 @@ async def test_a_decision_from_a_deleted_record_is_refused(stores: Stores) -> No
     with pytest.raises(ConflictError):
         await stores.registrations.open(registration("dev"), expected_etag="e1")
     assert await stores.registrations.get("dev") is None
+
+
+async def test_a_new_device_is_concluded_with_what_its_hub_writes(stores: Stores) -> None:
+    done = replace(finished(registration("Dev")), substatus=Substatus.INITIAL_ASSIGNMENT)
+    hub = stores.devices("hub1")
+    assert await stores.registrations.conclude(done, hub.joined(device("Dev")))
+    assert await stored(stores, "dev") == done
+    assert await hub.get("Dev") == device("Dev")
+    told = await stores.journal.page(Wanted(subject="devices/dev"), after=None, limit=10)
+    assert [entry.kind for entry in told.items] == ["device.assigned"]
+
+
+async def test_nothing_is_concluded_for_a_device_that_has_a_record(stores: Stores) -> None:
+    opened = await stores.registrations.open(registration("dev", operation="1"), expected_etag=None)
+    hub = stores.devices("hub1")
+    assert not await stores.registrations.conclude(finished(registration("DEV")), hub.joined(device("DEV")))
+    assert await stored(stores, "dev") == opened
+    assert await hub.get("DEV") is None
+
+
+async def test_nothing_is_concluded_for_a_device_that_its_hub_knows(stores: Stores) -> None:
+    hub = stores.devices("hub1")
+    await hub.create(device("dev", etag="before"))
+    assert not await stores.registrations.conclude(finished(registration("dev")), hub.joined(device("dev")))
+    assert await stores.registrations.get("dev") is None
+    assert await hub.get("dev") == device("dev", etag="before")
+    told = await stores.journal.page(Wanted(subject="devices/dev"), after=None, limit=10)
+    assert list(told.items) == []
+
+
+async def test_of_two_processes_one_concludes(pair: tuple[Stores, Stores]) -> None:
+    outcomes = await asyncio.gather(
+        *(
+            one.registrations.conclude(
+                finished(registration("dev", operation=str(number)), etag=str(number)),
+                one.devices("hub1").joined(device("dev", etag=f"d{number}")),
+            )
+            for number, one in enumerate(pair * 10)
+        )
+    )
+    assert outcomes.count(True) == 1
+    number = outcomes.index(True)
+    assert (await stored(pair[0], "dev")).operation.id == str(number)
+    at_home = await pair[1].devices("hub1").get("dev")
+    assert at_home is not None
+    assert at_home.identity.etag == f"d{number}"
 
 
 async def test_a_registration_may_be_stored_as_already_finished(stores: Stores) -> None:
