@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -40,6 +39,7 @@ from homeport.hublinks.revocation_http import HttpRevocationFetcher
 from homeport.net.http_client import HttpClient
 from homeport.net.sites import Sites
 from homeport.security.policies import Random
+from homeport.security.randomness import PooledRandom
 from homeport.store import Stores, open_stores
 
 FIRST_HUB = "hub1"
@@ -71,13 +71,14 @@ async def build(
     directory: DataDirectory,
     *,
     clock: Clock | None = None,
-    random: Random = secrets.token_bytes,
+    random: Random | None = None,
 ) -> AsyncIterator[Parts]:
     """Open the store and make every part; close them at the end.
 
     Raises DatabaseError or SchemaError if the store cannot be used, DirectoryError for an unusable master key.
     """
     clock = clock or SystemClock()
+    random = random or PooledRandom()
     custody = open_custody(config, directory, random)
     addresses = Addresses.of(config)
     async with contextlib.AsyncExitStack() as stack:

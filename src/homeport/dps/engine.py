@@ -67,6 +67,7 @@ from homeport.security.explain import quoted
 from homeport.security.x509_request import CertificateRequest
 from homeport.wire.versions import hears_assigning_first
 
+_NO_TRUST = Trust()
 _ROUNDS = 16
 """How often a record that keeps changing under us is read and decided anew before the device is sent away.
 
@@ -330,7 +331,7 @@ class Engine:
 
     async def _verify(self, proof: Proof, claim: DeviceClaim, evidence: Evidence, findings: Findings) -> Verdict:
         individual = await self._stores.enrollments.get_individual(claim.registration_id)
-        trust = Trust()
+        trust = _NO_TRUST
         if individual is None or isinstance(individual.attestation, CaReferences):
             trust = await self._current_trust()
         if individual is None:

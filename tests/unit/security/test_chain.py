@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from homeport.client.audit_file import AuditFileError, Begin, entry_line, first_line, prove, read_export
 from homeport.client.journal_models import AuditEntry, AuditHead
-from homeport.security.chain import GENESIS, Broken, Head, SigningKey, Verifier, canonical, is_signed, link
+from homeport.security.chain import (
+    GENESIS,
+    Broken,
+    Head,
+    SigningKey,
+    Verifier,
+    canonical,
+    is_signed,
+    link,
+    plainly_canonical,
+)
 
 KEY = SigningKey(bytes(range(32)))
 Link = tuple[int, bytes, bytes]
@@ -32,6 +42,18 @@ def chained(entries: Sequence[bytes]) -> list[Link]:
         previous = link(previous, seq, entry)
         links.append((seq, entry, previous))
     return links
+
+
+@given(documents)
+def test_the_quick_way_to_write_an_entry_writes_the_same(document: dict[str, object]) -> None:
+    assert plainly_canonical(document) in (None, canonical(document))
+
+
+def test_what_devices_write_goes_the_quick_way() -> None:
+    document = {"kind": "device.assigned", "by": {"name": "d-1"}, "data": {"n": 1, "x": None, "a": ["b", True]}}
+    assert plainly_canonical(document) == canonical(document)
+    for text in ("a\\b", "\n", "ü", "\ud800", "\0"):
+        assert plainly_canonical({"name": text}) is None
 
 
 def head_of(links: Sequence[Link]) -> Head:

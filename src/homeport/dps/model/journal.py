@@ -160,14 +160,23 @@ class Wanted:
 
 
 def document_of(entry: Entry, at: str) -> dict[str, Any]:
-    """Return the entry as JSON; what is absent is left out."""
+    """Return the entry as JSON that every store and every reader takes; what is absent is left out."""
+    document: dict[str, Any] = _printable(raw_document_of(entry, at))
+    return document
+
+
+def raw_document_of(entry: Entry, at: str) -> dict[str, Any]:
+    """As `document_of`, with strangers' texts as they are."""
     by = entry.by
+    whose = {"kind": by.kind.value, "name": by.name}
+    if by.role:
+        whose["role"] = by.role.value
     document: dict[str, Any] = {
         "at": at,
         "kind": entry.kind.value,
-        "subject": printable(entry.subject),
-        "by": {"kind": by.kind.value, "name": printable(by.name)} | ({"role": by.role.value} if by.role else {}),
-        "data": _printable(entry.data),
+        "subject": entry.subject,
+        "by": whose,
+        "data": entry.data,
     }
     for member, value in (
         ("remoteAddress", by.remote_address),
@@ -176,7 +185,7 @@ def document_of(entry: Entry, at: str) -> dict[str, Any]:
         ("etagAfter", entry.etag_after),
     ):
         if value:
-            document[member] = printable(value)
+            document[member] = value
     return document
 
 
