@@ -8,7 +8,7 @@ _MOST = 16
 
 
 class PooledRandom:
-    """As `secrets.token_bytes`; what ids need is asked for in advance. For one thread of a process that does not fork."""
+    """As `secrets.token_bytes`; what ids need is asked for in advance. For one thread of a process that never forks."""
 
     __slots__ = ("_at", "_pool")
 

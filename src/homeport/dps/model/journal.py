@@ -178,14 +178,13 @@ def raw_document_of(entry: Entry, at: str) -> dict[str, Any]:
         "by": whose,
         "data": entry.data,
     }
-    for member, value in (
+    optional = (
         ("remoteAddress", by.remote_address),
         ("trackingId", by.tracking_id),
         ("etagBefore", entry.etag_before),
         ("etagAfter", entry.etag_after),
-    ):
-        if value:
-            document[member] = value
+    )
+    document.update((member, value) for member, value in optional if value)
     return document
 
 
