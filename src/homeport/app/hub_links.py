@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import assert_never
 
 from homeport.clock import Clock
-from homeport.dps.joint import NewDevice
+from homeport.dps.joint import JointDevice
 from homeport.dps.model import (
     DeviceSpec,
     HubCredential,
@@ -112,9 +112,9 @@ class HubLinkDirectory:
         registry = self._local(hub.name)
         return LocalHubLink(registry) if registry is not None else _NewLocalHubLink(hub.name, self._found)
 
-    def new_device(self, hub: LinkedHub, spec: DeviceSpec) -> NewDevice | None:
+    def new_device(self, hub: LinkedHub, spec: DeviceSpec) -> JointDevice | None:
         """As `JointHubs` has it: our own hubs, whose registry is in the same database."""
-        registry = self._local(hub.name) if hub.connection_string is None else None
+        registry = self._joint(hub)
         if registry is None or spec.iot_edge:
             return None  # an Edge device's system modules are writes of their own
         twin = spec.twin
@@ -128,7 +128,18 @@ class HubLinkDirectory:
             )
         except TwinContentError:
             return None  # the long way says what is wrong with it
-        return NewDevice(write=device.write, announce=device.announce)
+        return JointDevice(write=device.write, announce=device.announce)
+
+    def known_device(self, hub: LinkedHub, spec: DeviceSpec) -> JointDevice | None:
+        """As `JointHubs` has it: a device that our own hub need not change."""
+        registry = self._joint(hub)
+        if registry is None:
+            return None
+        same = registry.same_device(spec.device_id, _authentication(spec.credential), iot_edge=spec.iot_edge)
+        return JointDevice(write=same, announce=_nothing_changed)
+
+    def _joint(self, hub: LinkedHub) -> Registry | None:
+        return self._local(hub.name) if hub.connection_string is None else None
 
     async def close(self) -> None:
         for client in self._clients.values():
@@ -179,6 +190,10 @@ class _NewLocalHubLink:
         if registry is None:
             raise HubUnavailableError(f"hub {self._name} is not served here", retry_after=1.0)
         return LocalHubLink(registry)
+
+
+async def _nothing_changed() -> None:
+    pass
 
 
 def _authentication(credential: HubCredential) -> Authentication:

@@ -1,4 +1,4 @@
-"""Hubs that share the registrations' database: there a device that is new and its outcome are one write.
+"""Hubs that share the registrations' database: there a device that is new, or stays as it is, is one write.
 
 Whatever takes more than that one write, or goes elsewhere, is `carrying`'s.
 """
@@ -7,15 +7,23 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from homeport.dps.model import DeviceSpec, LinkedHub, Operation, Registration, RegistrationStatus, Step
+from homeport.dps.model import (
+    DeviceSpec,
+    LinkedHub,
+    Operation,
+    Registration,
+    RegistrationStatus,
+    Step,
+    TwinWrite,
+)
 
 JointWrite = Callable[[Any], Coroutine[Any, Any, bool]]
-"""Called with the store's transaction: write the device, or return False if the hub has one of this name."""
+"""Called with the store's transaction: make the device as wished, or return False if that takes another way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewDevice:
-    """What a hub does for a device it has not met."""
+class JointDevice:
+    """A hub's part in the write."""
 
     write: JointWrite
     announce: Callable[[], Awaitable[None]]
@@ -25,31 +33,50 @@ class NewDevice:
 class JointHubs(Protocol):
     """Finds the hubs that can do this."""
 
-    def new_device(self, hub: LinkedHub, spec: DeviceSpec) -> NewDevice | None:
-        """Return what this hub would write; None if the device has to take the long way to it."""
+    def new_device(self, hub: LinkedHub, spec: DeviceSpec) -> JointDevice | None:
+        """Return how this hub makes a device that it has not met; None if the device has to take the long way to it."""
+        ...
+
+    def known_device(self, hub: LinkedHub, spec: DeviceSpec) -> JointDevice | None:
+        """Return how this hub makes sure that it has the device just so already, and need not write anything."""
         ...
 
 
 class NoJointHubs:
     """All hubs are elsewhere."""
 
-    def new_device(self, hub: LinkedHub, spec: DeviceSpec) -> NewDevice | None:  # noqa: ARG002  # the port's signature
+    def new_device(self, hub: LinkedHub, spec: DeviceSpec) -> JointDevice | None:  # noqa: ARG002  # the port's
+        return None
+
+    def known_device(self, hub: LinkedHub, spec: DeviceSpec) -> JointDevice | None:  # noqa: ARG002  # the port's
         return None
 
 
-def is_first_and_known(opened: Registration, current: Registration | None) -> bool:
-    """Tell whether the operation does no more than give a new device the identity that was decided for it."""
+def joint_device(hubs: JointHubs, target: LinkedHub, opened: Registration, current: Registration | None) -> (
+    JointDevice | None
+):  # fmt: skip
+    """Return the hub's part if the operation is one write: the device's first, or one that leaves it where it is."""
     operation = opened.operation
-    return (
-        current is None
-        and operation.status is RegistrationStatus.ASSIGNING
-        and operation.step is Step.PROVISION
-        and operation.issuance is None
+    spec = operation.spec
+    if operation.status is not RegistrationStatus.ASSIGNING or operation.step is not Step.PROVISION or spec is None:
+        return None
+    if operation.issuance is not None:
+        return None
+    if current is None:
+        return hubs.new_device(target, spec)
+    stays = (
+        current.status is RegistrationStatus.ASSIGNED
+        and current.assignment == operation.target
+        and current.certificate is None
+        and operation.leaves is None
+        and operation.migrate_from is None
+        and spec.twin_write is TwinWrite.IF_CREATED
     )
+    return hubs.known_device(target, spec) if stays else None
 
 
 def concluded(opened: Registration) -> Registration:
-    """Return the record of a first assignment as it is once the hub has the device."""
+    """Return the record of such an operation as it is once the hub has the device."""
     operation = opened.operation
     return Registration(
         registration_id=opened.registration_id,

@@ -122,10 +122,17 @@ class RegistrationStore(Protocol):
         """
         ...
 
-    async def conclude(self, registration: Registration, also: Callable[[Any], Coroutine[Any, Any, bool]]) -> bool:
-        """Store the finished record of a new device, and what its hub writes, in one transaction.
+    async def conclude(
+        self,
+        registration: Registration,
+        also: Callable[[Any], Coroutine[Any, Any, bool]],
+        *,
+        expected_etag: str | None,
+    ) -> bool:
+        """Store a finished record, and what its hub writes, in one transaction.
 
-        `also` is a `joint.JointWrite`. Return False, with nothing written, if there is a record, or `also` says so.
+        `also` is a `joint.JointWrite`; `expected_etag` as with `open`. Return False, with nothing written, if the
+        record changed since it was read, has an open operation, or `also` says so.
         """
         ...
 

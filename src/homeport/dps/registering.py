@@ -16,7 +16,7 @@ from homeport.dps.attestation import Attested, Findings
 from homeport.dps.fleet import read_fleet
 from homeport.dps.identifiers import Random
 from homeport.dps.issuing.issuance import Issuer, Terms
-from homeport.dps.joint import JointHubs, NoJointHubs, concluded, is_first_and_known
+from homeport.dps.joint import JointHubs, NoJointHubs, concluded, joint_device
 from homeport.dps.model import CallContext, DeviceClaim, Fleet, LinkedHub, Registration, RegistrationStatus
 from homeport.dps.opening import Opening, must_last_at_once, open_registration, room_for, target_hub
 from homeport.dps.ports import LinkedHubStore, RegistrationStore
@@ -87,8 +87,8 @@ class Registering:
         target = target_hub(wanted.operation, fleet)
         durable = must_last_at_once(wanted.operation, target)
         room = room_for(current, target)
-        if target is not None and room is None and call.patience > 0 and is_first_and_known(wanted, current):
-            finished = await self._at_once(wanted, target)
+        if target is not None and room is None and call.patience > 0:
+            finished = await self._at_once(wanted, current, target)
             if finished is not None:
                 return finished
         try:
@@ -117,17 +117,19 @@ class Registering:
         call.findings.passed("operation", "shared with a call made at the same time")
         return latest
 
-    async def _at_once(self, wanted: Registration, target: LinkedHub) -> Registration | None:
-        """Give a new device its home in the one write that records it; None if it must take the long way.
+    async def _at_once(
+        self, wanted: Registration, current: Registration | None, target: LinkedHub
+    ) -> Registration | None:
+        """Give a device its home in the one write that records it; None if it must take the long way.
 
-        That is: its hub is elsewhere or knows the device, or another call was faster. Then nothing is written.
+        That is: its hub is elsewhere, or has more to do for it, or another call was faster. Then nothing is written.
         """
-        spec = wanted.operation.spec
-        device = None if spec is None else self._joint.new_device(target, spec)
+        device = joint_device(self._joint, target, wanted, current)
         if device is None:
             return None
         finished = concluded(wanted)
-        if not await self._registrations.conclude(finished, device.write):
+        expected = current.etag if current else None
+        if not await self._registrations.conclude(finished, device.write, expected_etag=expected):
             return None
         await device.announce()
         return finished

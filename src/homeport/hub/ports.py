@@ -4,7 +4,8 @@ A store method is one whole transaction; each suite in tests/contract proves an 
 Every store object but HubStore serves one hub.
 """
 
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -28,7 +29,15 @@ T = TypeVar("T")
 N_co = TypeVar("N_co", covariant=True)
 
 JoinedWrite = Callable[[Any], Coroutine[Any, Any, bool]]
-"""Makes a device in the transaction it is called with; False, and nothing written, if there is one of this name."""
+"""Part of the transaction it is called with; False if what it is for does not hold, and then nothing is written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinedDevice:
+    """A device that is to be made in somebody else's transaction; `announce` it once that is durable."""
+
+    write: JoinedWrite
+    announce: Callable[[], Awaitable[None]]
 
 
 class HubStore(Protocol):
@@ -70,6 +79,10 @@ class DeviceStore(Protocol):
 
     def joined(self, device: Device) -> JoinedWrite:
         """Return what makes a new device, which is no module, in a transaction of the same database."""
+        ...
+
+    def joined_look(self, device_id: str, holds: Callable[[DeviceIdentity], bool]) -> JoinedWrite:
+        """Return what tells, in a transaction of the same database, whether this holds of a device."""
         ...
 
     async def replace_identity(self, identity: DeviceIdentity, *, expected_etag: str | None) -> None:

@@ -3,7 +3,7 @@
 JSON, headers and rights are not known here. All refusals are HubError.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,12 +22,11 @@ from homeport.hub.model import (
     NoAuthentication,
     RegistryStatistics,
     SasAuthentication,
-    Twin,
 )
-from homeport.hub.ports import DeviceStore, JoinedWrite
+from homeport.hub.ports import DeviceStore, JoinedDevice, JoinedWrite
 from homeport.hub.sessions import Sessions
 from homeport.hub.thumbprints import without_thumbprint
-from homeport.hub.twin_patch import new_twin, replace_section, replace_twin
+from homeport.hub.twin_patch import new_twin, reset_twin
 from homeport.paging import Page
 from homeport.security.policies import Random
 from homeport.security.sas import encode_key
@@ -67,14 +66,6 @@ class InitialTwin:
     tags: JsonObject | None = None
     desired: JsonObject | None = None
     reported: JsonObject | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewDevice:
-    """A device that is to be made in somebody else's transaction; `announce` it once that is durable."""
-
-    write: JoinedWrite
-    announce: Callable[[], Awaitable[None]]
 
 
 class Registry:
@@ -259,14 +250,18 @@ class Registry:
         tags: JsonObject,
         desired: JsonObject,
         reported: JsonObject | None = None,
-    ) -> NewDevice:
+    ) -> JoinedDevice:
         """Prepare a device, no Edge device, for a transaction in the same database. Raises TwinContentError."""
         now = self._clock.now()
         device = Device(
             identity=self._new_identity(IdentityWrite(device_id=device_id, authentication=authentication), now),
             twin=new_twin(device_id, now, tags=tags, desired=desired, reported=reported),
         )
-        return NewDevice(write=self._store.joined(device), announce=partial(self._changed, device_id))
+        return JoinedDevice(write=self._store.joined(device), announce=partial(self._changed, device_id))
+
+    def same_device(self, device_id: str, authentication: Authentication, *, iot_edge: bool | None) -> JoinedWrite:
+        """Prepare a look, in such a transaction, whether `provision` would change nothing."""
+        return self._store.joined_look(device_id, lambda stored: _is_as(stored, authentication, iot_edge))
 
     async def read(self, device_id: str) -> Device | None:
         """Return identity and twin, or None."""
@@ -316,7 +311,9 @@ class Registry:
         if iot_edge is not None and iot_edge is not stored.iot_edge:
             scope, parents = self._scopes(write, now, stored)
             changed = replace(changed, iot_edge=iot_edge, device_scope=scope, parent_scopes=parents)
-        new = device.twin if twin is None else _reset(device.twin, twin, now)
+        new = device.twin
+        if twin is not None:
+            new = reset_twin(new, now, tags=twin.tags or {}, desired=twin.desired or {}, reported=twin.reported)
         if changed is stored and new is device.twin:
             return True
         if changed is not stored:
@@ -384,19 +381,13 @@ class Registry:
         await self._bus.publish(DeviceChanged(hub=self._hub, device_id=device_id))
 
 
+def _is_as(stored: DeviceIdentity, authentication: Authentication, iot_edge: bool | None) -> bool:
+    return stored.authentication == authentication and iot_edge in (None, stored.iot_edge)
+
+
 def stale(device_id: str) -> HubError:
     """Return the refusal of a write that expected another version."""
     return HubError(HubCode.PRECONDITION_FAILED, f"The etag given for {device_id} is not the current one.")
-
-
-def _reset(twin: Twin, wished: InitialTwin, now: datetime) -> Twin:
-    """Return the twin with the wished content; the very same twin if it has it already."""
-    tags, desired, reported = wished.tags or {}, wished.desired or {}, wished.reported
-    if twin.tags != tags or twin.desired.content != desired:
-        twin = replace_twin(twin, now, tags=tags, desired=desired)
-    if reported is not None and twin.reported.content != reported:
-        twin = replace(twin, reported=replace_section(twin.reported, reported, now, versioned=False))
-    return twin
 
 
 def _ticks(now: datetime) -> str:

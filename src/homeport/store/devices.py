@@ -1,6 +1,6 @@
 """One hub's device identities and twins in SQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -116,6 +116,13 @@ class SqlDeviceStore:
 
         async def work(transaction: Transaction) -> bool:
             return await transaction.execute(_CREATE, values) > 0
+
+        return work
+
+    def joined_look(self, device_id: str, holds: Callable[[DeviceIdentity], bool]) -> Work[bool]:
+        async def work(transaction: Transaction) -> bool:
+            row = await transaction.fetch_one(_GET_IDENTITY, {"hub": self._hub, "device_id": device_id})
+            return row is not None and holds(identity_of(row))
 
         return work
 

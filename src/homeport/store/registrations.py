@@ -38,7 +38,8 @@ _SET = """
         deadline = :deadline, retry_at = :retry_at, lease_owner = :lease_owner, lease_until = :lease_until,
         status = :status, hub_key = :hub_key, updated_at = :updated_at, data = :data"""
 
-_REOPEN = f"{_SET} WHERE id_key = :id_key AND is_open = 0 AND etag = :expected RETURNING id"
+_REPLACE = f"{_SET} WHERE id_key = :id_key AND is_open = 0 AND etag = :expected"
+_REOPEN = f"{_REPLACE} RETURNING id"
 
 _SAVE = f"""{_SET}
     WHERE id_key = :id_key AND operation_id = :operation_id AND is_open = 1
@@ -133,13 +134,20 @@ class SqlRegistrationStore:
         if not changed:
             raise ConflictError("The operation is not this process's to continue.")
 
-    async def conclude(self, registration: Registration, also: Callable[[Any], Coroutine[Any, Any, bool]]) -> bool:
-        values = registration_values(registration)
+    async def conclude(
+        self,
+        registration: Registration,
+        also: Callable[[Any], Coroutine[Any, Any, bool]],
+        *,
+        expected_etag: str | None,
+    ) -> bool:
+        values = {**registration_values(registration), "expected": expected_etag}
+        statement = _CREATE if expected_etag is None else _REPLACE
         ended = outcome(registration)
         assert ended is not None, "only what is finished is concluded"
 
         async def work(transaction: Transaction) -> None:
-            if not await transaction.execute(_CREATE, values) or not await also(transaction):
+            if not await transaction.execute(statement, values) or not await also(transaction):
                 raise ConflictError
             await self._journal.append(transaction, ended)
 

@@ -31,8 +31,9 @@ _BATCH_JOBS = 512
 _BATCH_SECONDS = 0.01
 """A batch runs on the event loop: when it has taken this long, the rest waits for the next."""
 _FOLLOW_UP_TURNS = 8
+"""How many turns of the loop a commit waits for what follows a write that need not be durable."""
 _FOLLOW_UP_SECONDS = 0.005
-"""How long a commit waits for what follows a write that need not be durable: so many turns of the loop, or so long."""
+"""How long at most, whatever a commit waits for."""
 _IDLE_TURN_SECONDS = 0.0001
 """A turn of the loop that took longer did other work, which may end in a write that can share the commit."""
 _LEND_EVERY = 0.001
@@ -235,7 +236,8 @@ class SqliteDatabase:
 
         A single statement undoes itself when it fails, and needs none. A job that need not be durable is answered as
         soon as it has run. What its caller writes next is awaited for a few turns of the loop, so that all steps up
-        to the one that must last share the commit.
+        to the one that must last share the commit. And as long as the loop has other work, the commit waits for what
+        that may write: each commit costs a hand-over to the thread and back. An idle loop commits at once.
         """
         now = time.monotonic()
         others = not self._in_memory and now - self._turn_at > _IDLE_TURN_SECONDS
