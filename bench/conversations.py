@@ -167,6 +167,7 @@ def connect_hub(link: Link, name: str, host: str, token: str | None) -> Steps:
     yield from link.open()
     yield from link.send(_connect(name, f"{host}/{name}/?api-version=2021-04-12", token))
     yield from MqttPackets(link).accepted()
+    link.answered = time.perf_counter()
 
 
 def subscribe_and_leave(link: Link, name: str) -> Steps:

@@ -14,7 +14,7 @@ from homeport.store.stores import open_database
 PREFIX = "crowd-"
 MODEL = f"{PREFIX}{0:07d}"
 """The device that is copied: enrolled, registered, and known to the hub."""
-_TABLES = ("individual_enrollments", "registrations", "devices")
+TABLES = ("individual_enrollments", "registrations", "devices")
 _PORTION = 5000
 _APART = timedelta(milliseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -24,26 +24,37 @@ def name(number: int) -> str:
     return f"{PREFIX}{number:07d}"
 
 
-def fill(location: str, count: int, say: Callable[[str], None]) -> None:
+Vary = Callable[[int, dict[str, Value]], dict[str, Value]]
+"""Makes the row of the device of a number differ from the model's."""
+
+
+def fill(
+    location: str,
+    count: int,
+    say: Callable[[str], None],
+    *,
+    tables: Sequence[str] = TABLES,
+    vary: Vary = lambda _, row: row,
+) -> None:
     """Bring the crowd to `count` devices with enrollment, registration and identity; no server may be running."""
-    asyncio.run(_fill(location, count, say))
+    asyncio.run(_fill(location, count, say, tables, vary))
 
 
-async def _fill(location: str, count: int, say: Callable[[str], None]) -> None:
+async def _fill(location: str, count: int, say: Callable[[str], None], tables: Sequence[str], vary: Vary) -> None:
     database = await open_database(location)
     postgres = location.startswith("postgresql://")
     try:
-        for table in _TABLES:
+        for table in tables:
             model = await _model(database, table, postgres=postgres)
             columns = ", ".join(model)
             values = ", ".join(f":{column}" for column in model)
             insert = f"INSERT INTO {table} ({columns}) VALUES ({values})"
-            copies = _copies(model, count)
+            copies = (vary(number, copy) for number, copy in enumerate(_copies(model, count), start=1))
             done = 1
             while rows := list(islice(copies, _PORTION)):
                 await _write(database, insert, rows)
                 done += len(rows)
-                say(f"million: {table}, {done:,} of {count:,}")
+                say(f"filling {table}: {done:,} of {count:,}")
         if postgres:
             # What autovacuum does by itself, some time later.
             await database.execute("ANALYZE")
@@ -71,7 +82,7 @@ async def _model(database: Database, table: str, *, postgres: bool) -> dict[str,
     return dict(zip(columns, row, strict=True))
 
 
-def _copies(model: dict[str, Value], count: int) -> Iterator[Parameters]:
+def _copies(model: dict[str, Value], count: int) -> Iterator[dict[str, Value]]:
     """Yield the rows of all the others, each last changed a moment after the one before."""
     texts = {column: value for column, value in model.items() if isinstance(value, str)}
     touched = model.get("updated_at")

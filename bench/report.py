@@ -14,12 +14,15 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.breakdown import Report as Breakdown
+from bench.crowded_hub import Report as CrowdedHub
+from bench.hub import Report as Hub
 from bench.million import Report as Million
 from bench.registrations import Report as Registrations
 from bench.startup import Report as Startup
 from bench.storm import Report as Storm
 from bench.telemetry import NOTES
 from bench.telemetry import Report as Telemetry
+from bench.twins import Report as Twins
 
 FORMAT = 1
 
@@ -32,8 +35,11 @@ class Results:
     registrations: Registrations | None = None
     breakdown: Breakdown | None = None
     telemetry: Telemetry | None = None
+    hub: Hub | None = None
     storm: Storm | None = None
     startup: Startup | None = None
+    crowded_hub: CrowdedHub | None = None
+    twins: Twins | None = None
     million: Million | None = None
 
 
@@ -64,10 +70,16 @@ def show(results: Results, console: Console) -> None:
         _show_breakdown(results.breakdown, console)
     if results.telemetry is not None:
         _show_telemetry(results.telemetry, console)
+    if results.hub is not None:
+        _show_hub(results.hub, console)
     if results.storm is not None:
         _show_storm(results.storm, console)
     if results.startup is not None:
         _show_startup(results.startup, console)
+    if results.crowded_hub is not None:
+        _show_crowded_hub(results.crowded_hub, console)
+    if results.twins is not None:
+        _show_twins(results.twins, console)
     if results.million is not None:
         _show_million(results.million, console)
 
@@ -136,6 +148,57 @@ def _show_telemetry(report: Telemetry, console: Console) -> None:
     for line in NOTES if report.mosquitto else ("mosquitto is not installed: nothing to compare with",):
         console.print(line, style="dim")
     console.print()
+
+
+def _show_hub(report: Hub, console: Console) -> None:
+    _title(f"The hub's calls, over open connections: TLS {report.tls}, {report.rounds} rounds", console)
+    table = _table(
+        ("work", "at once"), ("per s", "p50 ms", "p90 ms", "p99 ms", "server CPU us", "x a read", "client CPU us")
+    )
+    at_once = 0
+    for cell in report.cells:
+        if at_once not in {0, cell.at_once}:
+            table.add_section()
+        at_once = cell.at_once
+        values = (cell.per_second, cell.p50_ms, cell.p90_ms, cell.p99_ms, cell.server_cpu_us)
+        ratio = f"[bold]{cell.ratio:.2f}[/]"
+        table.add_row(cell.work, str(cell.at_once), *map(_number, values), ratio, _number(cell.client_cpu_us))
+    console.print(table)
+
+
+def _show_crowded_hub(report: CrowdedHub, console: Console) -> None:
+    _title(f"{report.devices:,} devices connect at once over MQTT, TLS {report.tls}, and stay", console)
+    table = _table(("what",), ("",))
+    for name, value, unit in (
+        ("until the last is in", report.storm_seconds, "s"),
+        ("connections", report.per_second, "/s"),
+        ("accepted, p50", report.p50_ms, "ms"),
+        ("accepted, p99", report.p99_ms, "ms"),
+        ("server CPU for each", report.server_cpu_ms, "ms"),
+        ("bare handshake", report.handshake_cpu_ms, "ms"),
+        ("ratio", report.ratio, ""),
+        ("resident memory, nobody connected", report.before_mib, "MiB"),
+        ("resident memory, all idle", report.idle_mib, "MiB"),
+        ("for each connection", report.kib_each, "KiB"),
+        ("processor, all idle", report.idle_cpu_percent, "%"),
+    ):
+        table.add_row(name, f"{_number(value)} {unit}")
+    console.print(table)
+
+
+def _show_twins(report: Twins, console: Console) -> None:
+    _title(f"Queries over {report.devices:,} twins: medians of {report.rounds} rounds", console)
+    table = _table(("query",), ("rows", "ms", "server CPU ms", "x SQLite alone"))
+    for cell in report.cells:
+        table.add_row(
+            cell.query, f"{cell.rows:,}", _number(cell.ms), _number(cell.server_cpu_ms), f"[bold]{cell.ratio:.2f}[/]"
+        )
+    console.print(table)
+    console.print(
+        f"SQLite alone, looking for one tag in all of them: {_number(report.alone_ms)} ms. "
+        f"The server's memory: {_number(report.before_mib)} MiB before, {_number(report.after_mib)} after.\n",
+        style="dim",
+    )
 
 
 def _show_storm(report: Storm, console: Console) -> None:

@@ -49,9 +49,10 @@ class ConnectionChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TelemetryStored:
-    """A device-to-cloud message is durable and can be read from this offset of this partition."""
+    """A device-to-cloud message is durable and can be read from this offset of this partition of a hub's endpoint."""
 
     hub: str
+    stream: str
     device_id: str
     partition: int
     offset: int
@@ -65,6 +66,21 @@ class MessageQueued:
     target: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubAuthoritiesChanged:
+    """The CA certificates of a hub changed; connections that came in by them must be looked at."""
+
+    hub: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwinChanged:
+    """The twin of a device or module has a new version."""
+
+    hub: str
+    device_id: str
+
+
 Event = (
     RegistrationOpened
     | RegistrationFinished
@@ -73,6 +89,8 @@ Event = (
     | ConnectionChanged
     | TelemetryStored
     | MessageQueued
+    | HubAuthoritiesChanged
+    | TwinChanged
 )
 
 

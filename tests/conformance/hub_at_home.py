@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from homeport.app.hub_files import file_parts
+from homeport.app.hub_stores import hub_stores
 from homeport.bus import LocalBus
 from homeport.clock import SystemClock
 from homeport.hub.frontends.site import hub_site
@@ -87,15 +87,10 @@ async def running_home(folder: Path) -> AsyncIterator[Home]:
     async with AsyncExitStack() as stack:
         stores = await stack.enter_async_context(open_stores(":memory:"))
         http = await stack.enter_async_context(HttpClient())
+        opened = await stack.enter_async_context(hub_stores(stores, folder, http, clock=CLOCK, random=os.urandom))
         hubs = Hubs(
             store=stores.hubs,
-            devices=stores.devices,
-            messages=stores.messages,
-            jobs=stores.jobs,
-            configurations=stores.configurations,
-            feedback=stores.feedback,
-            files=file_parts(stores, folder, http, clock=CLOCK, random=os.urandom),
-            log=stores.events,
+            stores=opened,
             bus=LocalBus(),
             clock=CLOCK,
             random=os.urandom,
@@ -106,7 +101,11 @@ async def running_home(folder: Path) -> AsyncIterator[Home]:
         running = tasks.create_task(hubs.run())
         stack.callback(running.cancel)
         web = HttpServer(sites, MqttServer(sites, CLOCK), amqp=AmqpServer(sites, CLOCK))
-        for service, port, alpn in ((AmqpServer(sites, CLOCK), 5671, ()), (web, 443, (b"http/1.1",))):
+        for service, port, alpn in (
+            (MqttServer(sites, CLOCK), 8883, ()),
+            (AmqpServer(sites, CLOCK), 5671, ()),
+            (web, 443, (b"http/1.1",)),
+        ):
             listener = Listener(service, certificates, port=port, addresses=["127.0.0.1"], alpn=alpn, grace=1)
             await stack.enter_async_context(listener)
         yield Home(hub, str(ca_file))

@@ -37,6 +37,7 @@ pytestmark = [pytest.mark.conformance, pytest.mark.parametrize("style", ["blocki
 
 SDK = "Python: homeport.client"
 EVENT_SECONDS = 20.0
+ITERATING = frozenset({"attempts", "registrations", "query", "device_jobs"})
 
 
 class Awaitable:
@@ -53,7 +54,7 @@ class Awaitable:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._client, name)
-        if inspect.isgeneratorfunction(method) or name.startswith("query_") or name in {"attempts", "registrations"}:
+        if inspect.isgeneratorfunction(method) or name.startswith("query_") or name in ITERATING:
             return lambda *args, **named: _each(method(*args, **named))
         return lambda *args, **named: asyncio.to_thread(method, *args, **named)
 

@@ -5,15 +5,22 @@ import base64
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from azure.iot.device import MethodResponse
+from azure.iot.device import X509, Message, MethodResponse
+from azure.iot.device import IoTHubDeviceClient as BlockingDeviceClient
 from azure.iot.device.aio import IoTHubDeviceClient, IoTHubModuleClient
+from azure.iot.device.exceptions import CredentialError
 from azure.iot.hub import IoTHubRegistryManager
 from azure.iot.hub.models import CloudToDeviceMethod
 from msrest.exceptions import HttpOperationError
 
+from homeport.client import HubRegistryClient
+from homeport.client.telemetry import TelemetryMessage
+from homeport.security.x509 import parse_der
+from tests.certificates import Certified, make_certificate
 from tests.conformance.conftest import Service
 from tests.conformance.test_python_provisioning import unique
 
@@ -73,6 +80,115 @@ async def test_a_direct_method(service: Service, registry: IoTHubRegistryManager
         answer = await asyncio.to_thread(registry.invoke_device_method, device_id, call)
         assert (answer.status, answer.payload) == (201, {"said": "héllo & good/bye!"})
         assert heard == [("say", {"word": "héllo & good/bye"})]
+
+
+@transports
+@pytest.mark.matrix(sdk="Python: azure-iot-device", feature="blocking client: telemetry, twin, direct methods")
+def test_the_blocking_client(service: Service, registry: IoTHubRegistryManager, websockets: bool) -> None:
+    device_id, key = unique("blocking"), base64.b64encode(os.urandom(32)).decode()
+    registry.create_device_with_sas(device_id, key, key, "enabled")
+    client = BlockingDeviceClient.create_from_symmetric_key(
+        key, service.host, device_id, server_verification_cert=service.ca, websockets=websockets
+    )
+    client.connect()
+    try:
+
+        def handle(request: Any) -> None:
+            client.send_method_response(MethodResponse.create_from_method_request(request, 200, request.payload))
+
+        client.on_method_request_received = handle
+        call = CloudToDeviceMethod(
+            method_name="echo", payload=[1, None], response_timeout_in_seconds=10, connect_timeout_in_seconds=10
+        )
+        answer = registry.invoke_device_method(device_id, call)
+        assert (answer.status, answer.payload) == (200, [1, None])
+        message = Message("blocking", message_id="m1", content_type="text/plain", content_encoding="utf-8")
+        message.custom_properties["plant"] = "north & south"
+        client.send_message(message)
+        client.patch_twin_reported_properties({"mode": "blocking"})
+        assert client.get_twin()["reported"]["mode"] == "blocking"
+    finally:
+        client.shutdown()
+    (told,) = telemetry(service, device_id)
+    assert (told.body, told.properties) == ("blocking", {"plant": "north & south"})
+    assert told.system_properties["messageId"] == "m1"
+
+
+def telemetry(service: Service, device_id: str) -> list[TelemetryMessage]:
+    """Return what the hub has kept of a device."""
+    with HubRegistryClient.create_from_connection_string(
+        service.values["HOMEPORT_HUB_CONNECTION_STRING"], ca_file=service.values["HOMEPORT_CA_FILE"]
+    ) as hub:
+        return hub.telemetry(device_id)
+
+
+@transports
+@pytest.mark.matrix(sdk="Python: azure-iot-device", feature="X.509 thumbprint: telemetry, twin")
+async def test_a_certificate(
+    service: Service, registry: IoTHubRegistryManager, websockets: bool, tmp_path: Path
+) -> None:
+    device_id = unique("x509-home")
+    certified, other = make_certificate(device_id), make_certificate(device_id)
+    thumbprint = parse_der(certified.der).info.sha256_thumbprint
+    await asyncio.to_thread(registry.create_device_with_x509, device_id, "ab" * 32, thumbprint, "enabled")
+
+    def client_of(identity: Certified) -> IoTHubDeviceClient:
+        (tmp_path / "cert.pem").write_text(identity.pem)
+        (tmp_path / "key.pem").write_text(identity.key_pem)
+        return IoTHubDeviceClient.create_from_x509_certificate(
+            X509(str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")),
+            service.host,
+            device_id,
+            server_verification_cert=service.ca,
+            websockets=websockets,
+            connection_retry=False,
+        )
+
+    client = client_of(certified)
+    await client.connect()
+    await client.send_message("by certificate")
+    await client.patch_twin_reported_properties({"proof": "certificate"})
+    assert (await client.get_twin())["reported"]["proof"] == "certificate"
+    await client.shutdown()
+    stranger = client_of(other)
+    with pytest.raises(CredentialError):
+        await stranger.connect()
+    await stranger.shutdown()
+
+
+@transports
+@pytest.mark.matrix(sdk="Python: azure-iot-device", feature="displaced, then disabled: cut off")
+async def test_what_ends_a_connection(service: Service, registry: IoTHubRegistryManager, websockets: bool) -> None:
+    async with device(service, registry, websockets=websockets) as (device_id, first):
+        left: asyncio.Queue[bool] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def changed(*_: None) -> None:
+            loop.call_soon_threadsafe(left.put_nowait, first.connected)
+
+        first.on_connection_state_change = changed
+        key = (await asyncio.to_thread(registry.get_device, device_id)).authentication.symmetric_key.primary_key
+        second = IoTHubDeviceClient.create_from_symmetric_key(
+            key,
+            service.host,
+            device_id,
+            server_verification_cert=service.ca,
+            websockets=websockets,
+            connection_retry=False,
+        )
+        await second.connect()
+        async with asyncio.timeout(30):
+            while await left.get():
+                pass
+        await second.shutdown()
+        identity = await asyncio.to_thread(registry.get_device, device_id)
+        await asyncio.to_thread(registry.update_device_with_sas, device_id, identity.etag, key, key, "disabled")
+        third = IoTHubDeviceClient.create_from_symmetric_key(
+            key, service.host, device_id, server_verification_cert=service.ca, websockets=websockets
+        )
+        with pytest.raises(CredentialError):
+            await third.connect()
+        await third.shutdown()
 
 
 @pytest.mark.matrix(sdk="Python: azure-iot-hub", feature="direct method of an absent device", transport="https")

@@ -1,4 +1,4 @@
-"""Microsoft's Node device SDK on its hub over AMQP: telemetry, twin, methods, modules, by key and by certificate."""
+"""Microsoft's Node device SDK on its hub: telemetry, twin, methods, modules, by key and by certificate."""
 
 import asyncio
 import base64
@@ -9,6 +9,7 @@ import pytest
 from azure.iot.hub import IoTHubRegistryManager
 from azure.iot.hub.models import CloudToDeviceMethod
 
+from homeport.client import HubRegistryClient
 from homeport.security.x509 import parse_der
 from tests.certificates import make_certificate
 from tests.conformance.conftest import Service
@@ -18,7 +19,7 @@ from tests.conformance.test_python_provisioning import unique
 pytestmark = [pytest.mark.conformance, pytest.mark.node]
 
 SDK = "Node: azure-iot-device"
-transports = pytest.mark.parametrize("transport", ["amqp", "amqp-ws"])
+transports = pytest.mark.parametrize("transport", ["mqtt", "mqtt-ws", "amqp", "amqp-ws"])
 
 
 @pytest.fixture
@@ -148,3 +149,31 @@ async def test_strangers(service: Service, registry: IoTHubRegistryManager, key:
         async with home(service, name, transport, f"SharedAccessKey={key}") as device:
             told = await device.next()
             assert (told["event"], told["name"]) == ("failed", "UnauthorizedError")
+
+
+@pytest.mark.matrix(sdk=SDK, feature="telemetry, one by one and in a batch", transport="http")
+@pytest.mark.parametrize("proof", ["key", "certificate"])
+async def test_telemetry_over_https(service: Service, registry: IoTHubRegistryManager, key: str, proof: str) -> None:
+    device_id = unique("node-https")
+    certified = make_certificate(device_id)
+    if proof == "key":
+        await asyncio.to_thread(registry.create_device_with_sas, device_id, key, key, "enabled")
+        credentials, wanted = f"SharedAccessKey={key}", dict[str, str]()
+    else:
+        thumbprint = parse_der(certified.der).info.sha1_thumbprint
+        await asyncio.to_thread(registry.create_device_with_x509, device_id, thumbprint, thumbprint, "enabled")
+        credentials, wanted = "x509=true", {"cert": certified.pem, "certKey": certified.key_pem}
+    batch = [{"number": number} for number in range(3)]
+    async with home(service, device_id, "http", credentials, send={"t": 1}, batch=batch, **wanted) as device:
+        await device.expect("sent")
+        await device.expect("sent batch")
+        await device.leave()
+    assert await asyncio.to_thread(stored, service, device_id) == [{"t": 1}, *batch]
+
+
+def stored(service: Service, device_id: str) -> list[Any]:
+    """Return the bodies that the hub has kept of a device, the oldest first."""
+    with HubRegistryClient.create_from_connection_string(
+        service.values["HOMEPORT_HUB_CONNECTION_STRING"], ca_file=service.values["HOMEPORT_CA_FILE"]
+    ) as hub:
+        return [message.body for message in hub.telemetry(device_id)][::-1]

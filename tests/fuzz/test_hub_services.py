@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from homeport.hub.errors import HubError
 from homeport.hub.frontends.amqp.service_messages import read_cloud_message
 from homeport.hub.identifiers import is_identity_id
-from homeport.hub.messages import LONGEST_LIFE
+from homeport.hub.queue_settings import LONGEST_LIFE
 from homeport.proto.amqp import AmqpValue, Data, Message, Properties, RemoteProtocolError, Timestamp, encode_message
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -21,7 +21,7 @@ addresses = st.text(alphabet="/deviceboundmsagl%25#é", max_size=60) | st.builds
 
 def check(data: bytes) -> None:
     with suppress(HubError, RemoteProtocolError):
-        targets, message = read_cloud_message(data, NOW)
+        targets, message = read_cloud_message(data, NOW, timedelta(hours=1))
         assert targets
         assert all(is_identity_id(target) for target in targets)
         assert message.expires_at <= NOW + LONGEST_LIFE
@@ -50,5 +50,7 @@ def test_messages(
 def test_an_expiry_in_the_past_stays_one() -> None:
     past = Timestamp.of(NOW - timedelta(days=1))
     sent = Properties(to="/devices/d/messages/devicebound", absolute_expiry_time=past)
-    _, message = read_cloud_message(encode_message(Message(properties=sent, body=Data((b"",)))), NOW)
+    _, message = read_cloud_message(
+        encode_message(Message(properties=sent, body=Data((b"",)))), NOW, timedelta(hours=1)
+    )
     assert message.expires_at == NOW - timedelta(days=1)

@@ -18,7 +18,9 @@ NAMES = [
     "HOMEPORT_GLOBAL_ENDPOINT",
     "HOMEPORT_DPS_CONNECTION_STRING",
     "HOMEPORT_HUB_CONNECTION_STRING",
+    "HOMEPORT_EVENTHUB_CONNECTION_STRING",
     "HOMEPORT_HUB_CONNECTION_STRING_WEST_2",
+    "HOMEPORT_EVENTHUB_CONNECTION_STRING_WEST_2",
     "HOMEPORT_CA_FILE",
     "HOMEPORT_PORTAL_URL",
 ]
@@ -59,7 +61,7 @@ def test_the_values_can_be_used(server: HomeportServer) -> None:
                 assert [hub.name for hub in opened.hubs()] == ["hub1", "west-2"]
             else:
                 assert list(opened.query_enrollment_groups()) == []
-    for name, address in zip(NAMES[3:5], ADDRESSES, strict=True):
+    for name, address in zip((name for name in NAMES if "_HUB_" in name), ADDRESSES, strict=True):
         with HubRegistryClient.create_from_connection_string(values[name], ca_file=ca_file) as hub:
             assert hub.host_name == address
             assert hub.get_registry_statistics().total_device_count == 0

@@ -44,7 +44,7 @@ def test_an_account_and_back(server: HomeportServer) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("nohub",), "this server has no hub nohub; it has hub1"),
+        (("nohub",), "no hub 'nohub'"),
         (("hub1", "--connection-string", "AccountName=a"), "AccountKey"),
         (("hub1", "--built-in", "--container", "c"), "--built-in goes without"),
     ],

@@ -13,8 +13,12 @@ from homeport.app.config import Config
 from homeport.app.custom_allocators import custom_allocators
 from homeport.app.directory import DataDirectory
 from homeport.app.hub_administration import LocalHubAdministration
-from homeport.app.hub_files import file_parts
+from homeport.app.hub_event_hubs import LocalEventHubs
 from homeport.app.hub_links import HubLinkDirectory
+from homeport.app.hub_resources import HubPartsResource
+from homeport.app.hub_revocation import HubRevocation
+from homeport.app.hub_routing_admin import routing_resources
+from homeport.app.hub_stores import hub_stores
 from homeport.app.identity import ServiceIdentity, load_or_create
 from homeport.app.issuing import make_issuing, open_custody, warn_of_authorities
 from homeport.app.journal import journal_parts
@@ -24,13 +28,16 @@ from homeport.app.protection import Protection, protection
 from homeport.app.provisioning import provisioning
 from homeport.bus import LocalBus
 from homeport.clock import Clock, SystemClock
+from homeport.dps.administration import EventHubsResponder
 from homeport.dps.assigner import Assigner
+from homeport.dps.frontends.admin import EventHubsResource
 from homeport.dps.hub_health import HubHealthMonitor
 from homeport.dps.hubs import HubService, Share
 from homeport.dps.policies import CurrentPolicies, seed_policies
 from homeport.dps.signing_keys import SigningKeyService
 from homeport.errors import Code, HomeportError
 from homeport.hub.frontends.http_admin import TelemetryFrontEnd
+from homeport.hub.frontends.http_monitor import MonitorFrontEnd
 from homeport.hub.frontends.site import hub_site
 from homeport.hub.hubs import Hubs
 from homeport.hub.registry import Registry
@@ -77,8 +84,7 @@ async def build(
 
     Raises DatabaseError or SchemaError if the store cannot be used, DirectoryError for an unusable master key.
     """
-    clock = clock or SystemClock()
-    random = random or PooledRandom()
+    clock, random = clock or SystemClock(), random or PooledRandom()
     custody = open_custody(config, directory, random)
     addresses = Addresses.of(config)
     async with contextlib.AsyncExitStack() as stack:
@@ -91,16 +97,18 @@ async def build(
         policies = CurrentPolicies(stores.policies, clock)
         await policies.refresh()
         bus = LocalBus()
+        metrics = Metrics()
+        fetcher = HttpRevocationFetcher()
+        stack.push_async_callback(fetcher.close)
+        trusted = authorities(stores, metrics, fetcher, limit=config.max_ca_certificates, clock=clock, random=random)
         storage_client = await stack.enter_async_context(HttpClient())
+        opened_stores = await stack.enter_async_context(
+            hub_stores(stores, directory.path / "blobs", storage_client, clock=clock, random=random)
+        )
         hubs = Hubs(
             store=stores.hubs,
-            devices=stores.devices,
-            messages=stores.messages,
-            jobs=stores.jobs,
-            configurations=stores.configurations,
-            feedback=stores.feedback,
-            files=file_parts(stores, directory.path / "blobs", storage_client, clock=clock, random=random),
-            log=stores.events,
+            stores=opened_stores,
+            revoked=HubRevocation(trusted.revocation, stores.ca_certificates).check,
             bus=bus,
             clock=clock,
             random=random,
@@ -108,10 +116,12 @@ async def build(
         )
         sites = Sites(default=addresses.host_names[0])
         links = HubLinkDirectory(
-            local=lambda name: _registry(hubs, name), look_again=lambda: hubs.load(alone=False), clock=clock
+            local=lambda name: _registry(hubs, name),
+            joining=lambda name: None if (served := hubs.get(name)) is None else served.joining,
+            look_again=lambda: hubs.load(alone=False),
+            clock=clock,
         )
         stack.push_async_callback(links.close)
-        metrics = Metrics()
         signing_keys = SigningKeyService(stores.settings, stores.allocation, random)
         allocators, webhooks = custom_allocators(config, signing_keys, clock)
         stack.push_async_callback(webhooks.close)
@@ -156,13 +166,19 @@ async def build(
                 bus=bus,
                 clock=clock,
             )
-            sites.add(hub_site(served, clock, http=(telemetry,), screen=guard.screen))
+            monitor = MonitorFrontEnd(
+                hub=served.name,
+                audience=served.audience,
+                telemetry=served.telemetry,
+                identity=served.registry.get,
+                twin=served.twins.get,
+                bus=bus,
+                clock=clock,
+            )
+            sites.add(hub_site(served, clock, http=(telemetry, monitor), screen=guard.screen))
             if presence is not None:
                 presence.refresh()
 
-        fetcher = HttpRevocationFetcher()
-        stack.push_async_callback(fetcher.close)
-        trusted = authorities(stores, metrics, fetcher, limit=config.max_ca_certificates, clock=clock, random=random)
         sites.add(
             crl_site(
                 addresses.host_names,
@@ -186,6 +202,11 @@ async def build(
             guard,
             trusted,
             journal,
+            hub_parts=(
+                HubPartsResource(hubs, clock),
+                EventHubsResource(EventHubsResponder(LocalEventHubs(hubs))),
+                *routing_resources(hubs, clock, random),
+            ),
             policies=policies,
             signing_keys=signing_keys,
             joint=links,

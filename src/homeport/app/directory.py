@@ -35,6 +35,8 @@ class ConnectionInfo:
     portal_url: str
     admin_connection_string: str = field(repr=False)
     """Like `dps_connection_string`, but by a loopback address and the port the server really listens on."""
+    event_hub_connection_strings: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By hub name: where Event Hubs clients read a hub's telemetry."""
 
 
 class DataDirectory:

@@ -1,14 +1,23 @@
 """Where a hub's files are: makes the parts of its file upload from what the process has."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
-from homeport.blobs import AccountStorage, BlobFiles, BuiltInStorage
+from homeport.blobs import (
+    AccountContainer,
+    AccountStorage,
+    BlobFiles,
+    BuiltInContainer,
+    BuiltInStorage,
+    read_container_uri,
+)
 from homeport.clock import Clock
+from homeport.hub.blob_account import CONTAINER
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.file_ports import BlobStorage, FileParts
 from homeport.hub.model import FileUploadSettings
+from homeport.hub.transfers import TransferContainer
 from homeport.net.http_client import HttpClient
 from homeport.security.blob_sas import StorageStringError, parse_connection_string
 from homeport.security.policies import Random
@@ -30,11 +39,18 @@ def file_parts(
                 return BuiltInStorage(hub, settings, container)
             return account_storage(settings.connection_string, settings.container or "", http, clock)
 
+        def transfer_container(address: str, hosts: Collection[str], settings: FileUploadSettings) -> TransferContainer:
+            uri = read_container_uri(address)
+            if uri.path == f"/{CONTAINER}" and uri.host in {host.lower() for host in hosts}:
+                return BuiltInContainer(uri, hub, settings, container, clock)
+            return AccountContainer(uri, http, clock)
+
         return FileParts(
             uploads=stores.file_uploads(hub),
             notifications=stores.file_notifications(hub),
             container=container,
             storage=storage,
+            transfer_container=transfer_container,
         )
 
     return parts

@@ -41,6 +41,13 @@ def service_connection_string(host: str, policy: str, key: bytes) -> str:
     return f"HostName={host};SharedAccessKeyName={policy};SharedAccessKey={encode_key(key)}"
 
 
+def event_hub_connection_string(host: str, policy: str, key: bytes, event_hub: str) -> str:
+    """Write what Event Hubs clients take (contract hub.md 2.2, 20)."""
+    return (
+        f"Endpoint=sb://{host}/;SharedAccessKeyName={policy};SharedAccessKey={encode_key(key)};EntityPath={event_hub}"
+    )
+
+
 async def load_or_create(settings: Settings, *, now: datetime, random: Random) -> ServiceIdentity:
     """Return the stored identity; on the first start, make and store one."""
     stored = await settings.get("service-identity")

@@ -9,15 +9,25 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 
 from homeport.app.directory import ConnectionInfo, DataDirectory
-from homeport.app.identity import HUB_OWNER_POLICY, OWNER_POLICY, ServiceIdentity, service_connection_string
+from homeport.app.identity import (
+    HUB_OWNER_POLICY,
+    OWNER_POLICY,
+    ServiceIdentity,
+    event_hub_connection_string,
+    service_connection_string,
+)
 from homeport.app.pki import KeyPair, is_due, issue_server_certificate
 from homeport.clock import Clock
 from homeport.dps.policies import administrator
+from homeport.hub.event_streams import event_hub_name
 from homeport.hub.model import Hub
 from homeport.net.certificates import ServerCertificates
 from homeport.security.policies import DpsRight, SharedAccessPolicy
 
 RENEWAL_CHECK = 3600.0
+AMQP_PORT = 5671
+READER_POLICY = "service"
+"""The policy with which events are read, where a hub has it: it may not change the registry."""
 
 _log = logging.getLogger(__name__)
 
@@ -45,14 +55,14 @@ class Presence:
         self._hubs = hubs
         self._policies = policies
         self._lock = threading.Lock()
-        self._ports: tuple[int, str] | None = None
+        self._ports: tuple[int, int, str] | None = None
         directory.write("ca.pem", identity.root_ca.certificate)
         pair = self._load()
         self.certificates = ServerCertificates(pair.certificate, pair.key)
 
-    def announce(self, *, https_port: int, portal_url: str) -> None:
+    def announce(self, *, https_port: int, amqp_port: int, portal_url: str) -> None:
         """Write `connection.json`; from now on it is rewritten when hubs change."""
-        self._ports = (https_port, portal_url)
+        self._ports = (https_port, amqp_port, portal_url)
         self.refresh()
 
     def refresh(self) -> None:
@@ -103,12 +113,17 @@ class Presence:
         self._directory.write("server.pem", pair.certificate + pair.key)
         return pair
 
-    def _connection(self, https_port: int, portal_url: str) -> ConnectionInfo:
+    def _connection(self, https_port: int, amqp_port: int, portal_url: str) -> ConnectionInfo:
         port = "" if https_port == 443 else f":{https_port}"
-        hubs = {}
+        of_amqp = "" if amqp_port == AMQP_PORT else f":{amqp_port}"
+        hubs, event_hubs = {}, {}
         for hub in self._hubs():
             owner = next(policy for policy in hub.policies if policy.name == HUB_OWNER_POLICY)
             hubs[hub.name] = service_connection_string(f"{hub.host_names[0]}{port}", owner.name, owner.primary_key)
+            reader = next((policy for policy in hub.policies if policy.name == READER_POLICY), owner)
+            event_hubs[hub.name] = event_hub_connection_string(
+                f"{hub.host_names[0]}{of_amqp}", reader.name, reader.primary_key, event_hub_name(hub)
+            )
         endpoint = self._host_names[0]
         admin = administrator(self._policies(), OWNER_POLICY)
         return ConnectionInfo(
@@ -116,6 +131,7 @@ class Presence:
             global_endpoint=endpoint,
             dps_connection_string=service_connection_string(f"{endpoint}{port}", admin.name, admin.primary_key),
             hub_connection_strings=hubs,
+            event_hub_connection_strings=event_hubs,
             ca_file=os.fspath(self._directory.ca_file),
             portal_url=portal_url,
             admin_connection_string=service_connection_string(

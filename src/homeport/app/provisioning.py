@@ -36,6 +36,7 @@ from homeport.dps.frontends.admin import (
     CertificatesResource,
     CountsResource,
     ExportResource,
+    HubPart,
     HubsResource,
     IpFilterResource,
     PoliciesResource,
@@ -76,6 +77,7 @@ def provisioning(
     trusted: Authorities,
     journal: JournalParts,
     *,
+    hub_parts: Sequence[HubPart],
     policies: CurrentPolicies,
     signing_keys: SigningKeyService,
     joint: JointHubs,
@@ -127,7 +129,7 @@ def provisioning(
         admin=(
             AttemptsResource(AttemptsResponder(attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
-            HubsResource(HubsResponder(hub_service)),
+            HubsResource(HubsResponder(hub_service), hub_parts),
             CertificatesResource(trusted.responder),
             *issuing.resources,
             AllocationResource(

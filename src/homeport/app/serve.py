@@ -99,7 +99,7 @@ async def _serve(config: Config, announce: Callable[[Ready], None]) -> None:
         portal_socket = stack.enter_context(_portal_socket(config))
         portal_url = f"http://{config.portal_bind}:{portal_socket.getsockname()[1]}"
         # The portal's clients find the server by what is announced here, like everybody's.
-        parts.presence.announce(https_port=https_port, portal_url=portal_url)
+        parts.presence.announce(https_port=https_port, amqp_port=amqp_port, portal_url=portal_url)
         portal_token = directory.portal_token()
         announce(
             Ready(

@@ -8,14 +8,13 @@ committed. Every problem in every file is reported at once.
 
 import json
 import tomllib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
-import yaml
+from homeport.ascode.plain_yaml import read_plain
 
 JsonObject = dict[str, Any]
 
@@ -59,7 +58,7 @@ def read_declarations(paths: Iterable[Path], sections: Iterable[str], environmen
     for path in _files(paths, problems):
         try:
             document = _parse(path)
-        except (ValueError, TypeError, RecursionError, OSError, yaml.YAMLError) as error:
+        except (ValueError, TypeError, RecursionError, OSError) as error:
             problems.append(f"{path}: {_words(error)}")
             continue
         for section, members in document.items():
@@ -116,8 +115,7 @@ def _parse(path: Path) -> JsonObject:
     elif path.suffix == ".json":
         document = json.loads(text, object_pairs_hook=_no_duplicates)
     else:
-        # A loader that makes only plain values.
-        document = yaml.load(text, Loader=_YamlLoader)  # noqa: S506
+        document = read_plain(text)
     if document is None:
         return {}
     if not isinstance(document, dict):
@@ -146,26 +144,6 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> JsonObject:
         names = [name for name, _ in pairs]
         raise ValueError(f"'{next(name for name in names if names.count(name) > 1)}' stands twice")
     return document
-
-
-_MERGE = "tag:yaml.org,2002:merge"
-
-
-class _YamlLoader(yaml.SafeLoader):
-    """YAML as JSON's values: a date stays text, a repeated key is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE]
-        if twice := next((key for key, count in Counter(keys).items() if count > 1), None):
-            raise yaml.constructor.ConstructorError(problem=f"'{twice}' stands twice", problem_mark=node.start_mark)
-        document: dict[Any, Any] = super().construct_mapping(node, deep=deep)
-        return document
-
-
-_YamlLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 def _resolve(
@@ -223,7 +201,5 @@ def _words(error: Exception) -> str:
             return error.strerror or "the file cannot be read"
         case RecursionError():
             return "nested too deeply"
-        case yaml.MarkedYAMLError() if error.problem_mark is not None:
-            return f"{error.problem} (line {error.problem_mark.line + 1})"
         case _:
             return str(error)

@@ -4,7 +4,17 @@ Adapters of the hub's ports (`hub.file_ports`). May import: hub models, ports an
 """
 
 from homeport.blobs.account import AccountStorage
+from homeport.blobs.account_container import AccountContainer
 from homeport.blobs.built_in import BuiltInStorage
+from homeport.blobs.built_in_container import BuiltInContainer
+from homeport.blobs.container_uri import read_container_uri
 from homeport.blobs.files import BlobFiles
 
-__all__ = ["AccountStorage", "BlobFiles", "BuiltInStorage"]
+__all__ = [
+    "AccountContainer",
+    "AccountStorage",
+    "BlobFiles",
+    "BuiltInContainer",
+    "BuiltInStorage",
+    "read_container_uri",
+]

@@ -47,7 +47,7 @@ def upload(
     ] = None,
 ) -> None:
     """Upload a root or intermediate certificate."""
-    certificate = _certificate(file)
+    certificate = certificate_text(file)
     with admin(data) as client:
         found = client.upload_ca_certificate(
             name,
@@ -151,7 +151,7 @@ def verify(
         if file is None:
             found = client.set_ca_certificate_verified(name)
         else:
-            found = client.verify_ca_certificate(name, _certificate(file))
+            found = client.verify_ca_certificate(name, certificate_text(file))
     out.print(f"CA certificate [bold]{escape(found.name)}[/] is verified.")
 
 
@@ -251,7 +251,7 @@ def _bytes(file: Path) -> bytes:
         raise fail(f"cannot read {file}: {error.strerror}") from error
 
 
-def _certificate(file: Path) -> str:
+def certificate_text(file: Path) -> str:
     """Return a certificate file as text: PEM as it is, DER in Base64."""
     import base64
 

@@ -51,6 +51,8 @@ def variables(info: ConnectionInfo) -> dict[str, str]:
     for position, (name, connection_string) in enumerate(info.hub_connection_strings.items()):
         suffix = "" if position == 0 else "_" + re.sub(r"[^A-Z0-9]", "_", name.upper())
         values[f"HOMEPORT_HUB_CONNECTION_STRING{suffix}"] = connection_string
+        if (events := info.event_hub_connection_strings.get(name)) is not None:
+            values[f"HOMEPORT_EVENTHUB_CONNECTION_STRING{suffix}"] = events
     values["HOMEPORT_CA_FILE"] = info.ca_file
     values["HOMEPORT_PORTAL_URL"] = info.portal_url
     return values

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from homeport.app.config import default_data_directory
@@ -83,6 +84,10 @@ Set once, before a command runs: typer does not let a command's helpers reach th
 """
 
 
+trusted_file: ContextVar[Path | None] = ContextVar("trusted_file", default=None)
+"""The PEM that the program's `--ca-file` names: whom to trust where a connection string names the place."""
+
+
 def name_server(server: str, token: str, ca_file: Path | None) -> None:
     """Let all that this command asks go to this address (`host` or `host:port`), with an administrator's token."""
     authority = server.strip().removeprefix("https://").rstrip("/")
@@ -137,4 +142,4 @@ def _client(data: Path | None, kind: type[C], *, api_version: str | None = None)
         ) as client:
             yield client
     except ClientError as error:
-        raise fail(str(error)) from error
+        raise fail(escape(str(error))) from error

@@ -1,4 +1,4 @@
-"""`homeport hub files`: where a hub of the running server keeps the files that devices upload."""
+"""`homeport hub files`: where a hub keeps the files that devices upload."""
 
 from typing import Annotated, TypeVar
 
@@ -6,8 +6,7 @@ import typer
 from msgspec import UNSET, UnsetType
 from rich.markup import escape
 
-from homeport.cli.console import DataOption, connection_info, fail, named_server, out, running_server
-from homeport.client import ClientError, HubRegistryClient
+from homeport.cli.console import DataOption, admin, fail, out
 from homeport.client.hub_models import FileUploadChanges
 
 T = TypeVar("T")
@@ -32,18 +31,14 @@ def files(
     notifications: Annotated[
         bool | None, typer.Option("--notifications/--no-notifications", help="Whether services are told.")
     ] = None,
+    writable: Annotated[
+        bool, typer.Option("--writable", help="Print an address that writes, too: for imports and exports.")
+    ] = False,
     enabled: Annotated[bool | None, typer.Option("--on/--off", help="Whether files are taken at all.")] = None,
 ) -> None:
     """Show or change where a hub keeps the files of its devices; prints an address that reads them for an hour."""
-    if named_server.get() is not None:
-        raise fail("this command works with the server of a data directory; name it with --data")
     if built_in and (connection_string or container):
         raise fail("--built-in goes without --connection-string and --container")
-    running_server(data)
-    info = connection_info(data)
-    secret = info.hub_connection_strings.get(name)
-    if secret is None:
-        raise fail(f"this server has no hub {name}; it has {', '.join(info.hub_connection_strings) or 'none'}")
     changes = FileUploadChanges(
         enabled=_given(enabled),
         connection_string=None if built_in else _given(connection_string),
@@ -51,18 +46,18 @@ def files(
         sas_life_in_seconds=_given(life),
         notifications=_given(notifications),
     )
-    try:
-        with HubRegistryClient.create_from_connection_string(secret, ca_file=info.ca_file) as client:
-            told = client.file_upload() if changes == FileUploadChanges() else client.set_file_upload(changes)
-    except ClientError as error:
-        raise fail(str(error)) from error
+    with admin(data) as client:
+        told = None if changes == FileUploadChanges() else client.set_hub_file_upload(name, changes)
+        if told is None or writable:
+            told = client.hub_file_upload(name, writable=writable)
     where = "below the data directory" if told.storage == "built-in" else escape(told.storage)
     if not told.enabled:
         out.print(f"Hub [bold]{escape(name)}[/] takes no files (--on changes that).")
         return
     services = "services are told" if told.notifications else "nobody is told"
     out.print(f"Hub [bold]{escape(name)}[/] keeps files {where}; {services}.", soft_wrap=True)
-    out.print(f"A device has {told.sas_life_in_seconds} s to upload one. Readable for an hour from now:")
+    able = "Readable and writable" if writable else "Readable"
+    out.print(f"A device has {told.sas_life_in_seconds} s to upload one. {able} for an hour from now:")
     typer.echo(told.container_url)
 
 

@@ -11,8 +11,9 @@ import typer
 from homeport import __version__
 
 COMMANDS = (
-    "serve", "connection", "trust", "hub", "authority", "certificate", "policy", "allocation", "device", "plan",
-    "apply", "export", "import", "query", "counts", "why", "admin", "audit", "events", "ip-filter", "demo",
+    "serve", "connection", "trust", "hub", "authority", "certificate", "policy", "allocation", "device", "job",
+    "configuration", "plan", "apply", "export", "import", "query", "counts", "why", "admin", "audit", "events",
+    "ip-filter", "demo",
 )  # fmt: skip
 
 
@@ -35,10 +36,13 @@ def _root(
     ),
 ) -> None:
     """Hold the options of the program itself."""
-    if server is None:
+    if server is None and ca_file is None:
         return  # whoever is on the server's machine needs no token
-    from homeport.cli.console import fail, name_server
+    from homeport.cli.console import fail, name_server, trusted_file
 
+    trusted_file.set(ca_file)
+    if server is None:
+        return
     if not token:
         raise fail("--server needs --token, or HOMEPORT_TOKEN.", code=2)
     name_server(server, token, ca_file)

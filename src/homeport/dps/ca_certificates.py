@@ -1,9 +1,7 @@
 """The administrator's questions about certificate authorities: upload, proof of possession, revocation (dps.md 6.5)."""
 
-import hmac
 import re
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 from homeport.clock import Clock
 from homeport.dps.identifiers import Random, new_etag
@@ -21,16 +19,18 @@ from homeport.dps.revocation import CrlKeeper, CrlShelf
 from homeport.dps.revocation.lists import UPLOAD
 from homeport.errors import Code, HomeportError
 from homeport.security.callers import SYSTEM, Caller
-from homeport.security.explain import quoted
 from homeport.security.revocation import RevocationError, authority_key, is_http_url
-from homeport.security.x509 import Certificate, CertificateError, parse_certificate, parse_der
-from homeport.security.x509_path import is_issued_by, judge_leaf
+from homeport.security.x509 import Certificate, parse_der
+from homeport.security.x509_possession import (
+    PossessionError,
+    check_possession,
+    new_verification_code,
+    read_authority,
+)
 
 NAME = re.compile(r"[A-Za-z0-9\-._]{1,128}")
 
-_CODE_BYTES = 24
 _ANY = "*"
-_CLOCK_SKEW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,19 +96,11 @@ class CaCertificateService:
             raise HomeportError(
                 Code.INVALID_REQUEST, "A CA certificate's name has 1 to 128 letters, digits or any of '-', '.' and '_'."
             )
-        try:
-            parsed = parse_certificate(certificate)
-        except CertificateError as error:
-            raise HomeportError(Code.INVALID_REQUEST, f"The certificate cannot be taken: {error}.") from None
-        if not (parsed.is_ca and parsed.may_sign):
-            raise HomeportError(
-                Code.INVALID_REQUEST,
-                f"{parsed.label} is not a CA certificate: it needs CA:TRUE in its basic constraints, and certificate "
-                "signing if it says what its key is for.",
-            )
         now = self._clock.now()
-        if now - _CLOCK_SKEW > parsed.info.not_after:
-            raise HomeportError(Code.INVALID_REQUEST, f"{parsed.label} has expired.")
+        try:
+            parsed = read_authority(certificate, now)
+        except PossessionError as error:
+            raise HomeportError(Code.INVALID_REQUEST, str(error)) from None
         stored = None if if_match is None else await self._find(name)
         if is_verified is None:
             is_verified = stored is not None and stored.certificate == parsed.der and stored.is_verified
@@ -170,7 +162,7 @@ class CaCertificateService:
     async def new_code(self, name: str, *, if_match: str | None, by: Caller = SYSTEM) -> AuthorityView:
         """Give a fresh verification code: the common name of the certificate that is to prove possession."""
         stored = await self._find(name)
-        code = self._random(_CODE_BYTES).hex().upper()
+        code = new_verification_code(self._random)
         await self._replace(replace(stored, verification_code=code), stored, if_match, by)
         return await self.get(stored.name)
 
@@ -180,24 +172,9 @@ class CaCertificateService:
         if stored.verification_code is None:
             raise HomeportError(Code.INVALID_REQUEST, "There is no verification code: have one made first.")
         try:
-            proof = parse_certificate(certificate)
-        except CertificateError as error:
-            raise HomeportError(
-                Code.INVALID_REQUEST, f"The verification certificate cannot be taken: {error}."
-            ) from None
-        authority = parse_der(stored.certificate)
-        if not hmac.compare_digest((proof.common_name or "").encode(), stored.verification_code.encode()):
-            shown = quoted(proof.common_name) if proof.common_name else "none, or several"
-            raise HomeportError(
-                Code.INVALID_REQUEST,
-                f"The verification certificate's common name is {shown}; it must be the verification code.",
-            )
-        if proof.issuer_key != authority.subject_key or not is_issued_by(proof, authority):
-            raise HomeportError(
-                Code.INVALID_REQUEST, f"The verification certificate is not issued by {authority.label} with its key."
-            )
-        if problem := judge_leaf(proof, now=self._clock.now()):
-            raise HomeportError(Code.INVALID_REQUEST, f"The verification certificate: {problem.explanation}.")
+            check_possession(parse_der(stored.certificate), stored.verification_code, certificate, self._clock.now())
+        except PossessionError as error:
+            raise HomeportError(Code.INVALID_REQUEST, str(error)) from None
         await self._replace(replace(stored, is_verified=True, verification_code=None), stored, if_match, by)
         return await self.get(stored.name)
 

@@ -4,11 +4,11 @@ Nothing is read from a store here: the identity is an argument. What a refusal l
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import assert_never
 
+from homeport.hub.certificate_proof import NO_TRUST, HubTrust, is_named, judge_certificates
 from homeport.hub.identifiers import path_of
 from homeport.hub.model import (
     CaAuthentication,
@@ -19,11 +19,42 @@ from homeport.hub.model import (
     SasAuthentication,
     SelfSignedAuthentication,
 )
+from homeport.hub.verdicts import (
+    Accepted,
+    CertificatePath,
+    ClientCertificate,
+    DeviceKey,
+    PolicyKey,
+    Proof,
+    Reason,
+    Refused,
+)
 from homeport.security import policies, sas
-from homeport.security.explain import quoted, server_time
+from homeport.security.explain import quoted
 from homeport.security.policies import DenialReason, HubRight, SharedAccessPolicy
 from homeport.security.sas import CLOCK_SKEW, SasError, SasToken
-from homeport.security.x509 import Certificate, CertificateError, matches_thumbprint, parse_chain
+from homeport.security.x509 import Certificate, CertificateError, parse_chain
+
+__all__ = [
+    "Accepted",
+    "Audience",
+    "CertificateEvidence",
+    "CertificatePath",
+    "ClientCertificate",
+    "DeviceKey",
+    "Evidence",
+    "PolicyKey",
+    "Proof",
+    "Reason",
+    "Refused",
+    "TokenEvidence",
+    "authorize_service",
+    "judge_device",
+    "read_evidence",
+    "refused",
+    "still_holds",
+    "token_end",
+]
 
 HubPolicies = tuple[SharedAccessPolicy[HubRight], ...]
 
@@ -54,66 +85,6 @@ class Audience:
         )
 
 
-class Reason(StrEnum):
-    """Why a device or service was refused; stable words for logs and tests."""
-
-    NO_PROOF = "no-proof"
-    MALFORMED = "malformed"
-    WRONG_RESOURCE = "wrong-resource"
-    UNKNOWN_DEVICE = "unknown-device"
-    DISABLED = "disabled"
-    WRONG_MECHANISM = "wrong-mechanism"
-    BAD_SIGNATURE = "bad-signature"
-    EXPIRED = "expired"
-    NOT_YET_VALID = "not-yet-valid"
-    UNKNOWN_POLICY = "unknown-policy"
-    MISSING_RIGHT = "missing-right"
-    WRONG_THUMBPRINT = "wrong-thumbprint"
-    NO_HUB_CA = "no-hub-ca"
-    WRONG_CLAIM = "wrong-claim"
-    TOO_MANY = "too-many"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
-    """The proof does not hold. `explanation` is for the operator and names no secret; devices are not told."""
-
-    reason: Reason
-    explanation: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceKey:
-    """The device signed with its own key."""
-
-    key: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyKey:
-    """Somebody with DeviceConnect speaks for the device."""
-
-    policy: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientCertificate:
-    """The device owns a certificate whose thumbprint its identity names."""
-
-    certificate: Certificate = field(repr=False)
-
-
-Proof = DeviceKey | PolicyKey | ClientCertificate
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
-    """The device is who it says it is, until `expires_at` (None: no end; tokens end with the clock tolerance)."""
-
-    proof: Proof
-    expires_at: datetime | None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenEvidence:
     """A token whose form and resource are in order; its signature is not proven yet."""
@@ -123,9 +94,9 @@ class TokenEvidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateEvidence:
-    """The certificate of the TLS connection, read but not judged."""
+    """The certificates of the TLS connection, leaf first, read but not judged."""
 
-    certificate: Certificate
+    chain: tuple[Certificate, ...]
 
 
 Evidence = TokenEvidence | CertificateEvidence
@@ -143,7 +114,7 @@ def read_evidence(
     if not chain:
         return Refused(reason=Reason.NO_PROOF, explanation="neither a SAS token nor a client certificate was presented")
     try:
-        return CertificateEvidence(certificate=parse_chain(chain)[0])
+        return CertificateEvidence(chain=parse_chain(chain))
     except CertificateError as error:
         return Refused(reason=Reason.MALFORMED, explanation=f"client certificate: {error}")
 
@@ -154,9 +125,13 @@ def judge_device(
     evidence: Evidence,
     now: datetime,
     *,
+    trust: HubTrust = NO_TRUST,
     tolerance: timedelta = CLOCK_SKEW,
 ) -> Accepted | Refused:
-    """Judge what a device offered against its identity (None: there is none)."""
+    """Judge what a device offered against its identity (None: there is none) and the hub's CA certificates.
+
+    Whether a certificate was revoked is not asked here.
+    """
     if identity is None:
         # The work of a signature is done anyway: whether a device exists must not show in the time taken.
         if isinstance(evidence, TokenEvidence):
@@ -167,8 +142,8 @@ def judge_device(
             verdict = _judge_policy_token(audience, identity, token, now, tolerance)
         case TokenEvidence(token=token):
             verdict = _judge_device_token(identity, token, now, tolerance)
-        case CertificateEvidence(certificate=certificate):
-            verdict = _judge_certificate(identity, certificate, now)
+        case CertificateEvidence(chain=chain):
+            verdict = judge_certificates(identity, chain, trust, now)
         case _:
             assert_never(evidence)
     if isinstance(verdict, Accepted) and identity.status is DeviceStatus.DISABLED:
@@ -177,8 +152,11 @@ def judge_device(
     return verdict
 
 
-def still_holds(identity: DeviceIdentity | None, generation_id: str, proof: Proof) -> bool:
-    """Tell whether a connection that was accepted with this proof may stay, now that the identity is this one."""
+def still_holds(identity: DeviceIdentity | None, generation_id: str, proof: Proof, trust: HubTrust = NO_TRUST) -> bool:
+    """Tell whether a connection that was accepted with this proof may stay, now that this is the identity.
+
+    A chain holds as long as the CA certificate that it ended at is one of the hub's, and verified.
+    """
     if identity is None or identity.generation_id != generation_id or identity.status is DeviceStatus.DISABLED:
         return False
     match proof, identity.authentication:
@@ -187,7 +165,9 @@ def still_holds(identity: DeviceIdentity | None, generation_id: str, proof: Proo
         case DeviceKey(key=key), SasAuthentication() as keys:
             return key in (keys.primary_key, keys.secondary_key)
         case ClientCertificate(certificate=certificate), SelfSignedAuthentication() as thumbprints:
-            return _is_named(certificate, thumbprints)
+            return is_named(certificate, thumbprints)
+        case CertificatePath(path=path), CaAuthentication():
+            return path.anchor.der in trust.verified
         case _:
             return False
 
@@ -293,50 +273,6 @@ def _judge_policy_token(
             reason=Reason.MISSING_RIGHT, explanation=f"policy {quoted(verdict.policy)} lacks {HubRight.DEVICE_CONNECT}"
         )
     return Accepted(proof=PolicyKey(policy=verdict.policy), expires_at=_end(verdict.expires_at, tolerance))
-
-
-def _judge_certificate(identity: DeviceIdentity, certificate: Certificate, now: datetime) -> Accepted | Refused:
-    match identity.authentication:
-        case NoAuthentication() | SasAuthentication():
-            return Refused(
-                reason=Reason.WRONG_MECHANISM,
-                explanation="the device sent a certificate and no token; its identity is set to symmetric keys",
-            )
-        case CaAuthentication():
-            return Refused(
-                reason=Reason.NO_HUB_CA,
-                explanation="the identity is set to certificateAuthority, and this hub has no CA certificates; "
-                "give the identity the certificate's thumbprint (selfSigned) instead",
-            )
-        case SelfSignedAuthentication() as thumbprints:
-            if not _is_named(certificate, thumbprints):
-                return Refused(
-                    reason=Reason.WRONG_THUMBPRINT,
-                    explanation=f"the certificate {certificate.label} has the thumbprint "
-                    f"{certificate.info.sha256_thumbprint}, which the identity does not name",
-                )
-        case _:
-            assert_never(identity.authentication)
-    if now > certificate.info.not_after:
-        return Refused(
-            reason=Reason.EXPIRED,
-            explanation=f"the certificate {certificate.label} expired at {server_time(certificate.info.not_after)}",
-        )
-    if now < certificate.info.not_before - CLOCK_SKEW:
-        return Refused(
-            reason=Reason.NOT_YET_VALID,
-            explanation=f"the certificate {certificate.label} is valid from "
-            f"{server_time(certificate.info.not_before)} on",
-        )
-    return Accepted(proof=ClientCertificate(certificate=certificate), expires_at=None)
-
-
-def _is_named(certificate: Certificate, thumbprints: SelfSignedAuthentication) -> bool:
-    return any(
-        matches_thumbprint(certificate, thumbprint)
-        for thumbprint in (thumbprints.primary_thumbprint, thumbprints.secondary_thumbprint)
-        if thumbprint
-    )
 
 
 def refused(denial: policies.Denied) -> Refused:

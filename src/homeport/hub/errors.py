@@ -8,6 +8,7 @@ class HubCode(Enum):
 
     INVALID_PROTOCOL_VERSION = (400001, "InvalidProtocolVersion")
     ARGUMENT_INVALID = (400004, "ArgumentInvalid")
+    INVALID_BLOB_CONTAINER = (400008, "BlobContainerValidationError")
     BULK_OPERATION_FAILED = (400013, "BulkRegistryOperationFailure")
     DISPLACED = (400027, "ConnectionForcefullyClosedOnNewConnection")
     INVALID_DEVICE_SCOPE = (400028, "InvalidDeviceScope")
@@ -25,6 +26,7 @@ class HubCode(Enum):
     STORAGE_NOT_CONFIGURED = (400014, "DefaultStorageEndpointNotConfigured")
     INVALID_CORRELATION_ID = (400015, "InvalidFileUploadCorrelationId")
     EXPIRED_CORRELATION_ID = (400016, "ExpiredFileUploadCorrelationId")
+    JOB_QUOTA_EXCEEDED = (403003, "JobQuotaExceeded")
     QUEUE_FULL = (403004, "DeviceMaximumQueueDepthExceeded")
     TOO_MANY_UPLOADS = (403006, "DeviceMaximumActiveFileUploadLimitExceeded")
     METHOD_QUOTA_EXCEEDED = (403800, "DeviceMaximumInflightMethodExceeded")

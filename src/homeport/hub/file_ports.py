@@ -3,7 +3,7 @@
 Every object serves one hub; suites in tests/contract prove the stores.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -18,6 +18,8 @@ from homeport.hub.model import (
     UploadPlace,
 )
 from homeport.hub.ports import NoticeStore
+from homeport.hub.transfer_ports import TransferContainer
+from homeport.security.callers import SYSTEM, Caller
 
 
 class FileUploadStore(Protocol):
@@ -27,8 +29,8 @@ class FileUploadStore(Protocol):
         """Return the settings; `initial` stands from the first call on until they are changed."""
         ...
 
-    async def configure(self, settings: FileUploadSettings) -> None:
-        """Replace the settings."""
+    async def configure(self, settings: FileUploadSettings, *, by: Caller = SYSTEM) -> None:
+        """Replace the settings; told in the journal."""
         ...
 
     async def begin(self, upload: FileUpload, *, limit: int, now: datetime) -> None:
@@ -56,8 +58,8 @@ class BlobStorage(Protocol):
         """What it is, for administrators; names no secret."""
         ...
 
-    def reading_url(self, *, host: str, start: datetime, end: datetime) -> str:
-        """Return the address of all files, with the right to read, list and delete them."""
+    def container_url(self, *, host: str, start: datetime, end: datetime, writable: bool = False) -> str:
+        """Return the address of all files, with the right to read, list and delete them, and to write them if told."""
         ...
 
     def place(self, blob_name: str, *, host: str, start: datetime, end: datetime) -> UploadPlace:
@@ -66,6 +68,10 @@ class BlobStorage(Protocol):
 
     async def find(self, blob_name: str) -> FoundBlob | None:
         """Look at a blob. Raises HubError SERVICE_UNAVAILABLE if the storage cannot be asked."""
+        ...
+
+    async def put(self, blob_name: str, content: bytes, content_type: str) -> None:
+        """Put a blob, in place of one of that name. Raises HubError SERVICE_UNAVAILABLE if it is not taken."""
         ...
 
 
@@ -152,3 +158,6 @@ class FileParts:
     container: BlobContainer
     storage: Callable[[FileUploadSettings], BlobStorage]
     """Opens what the settings name. Raises HubError ARGUMENT_INVALID for what cannot be."""
+    transfer_container: Callable[[str, Collection[str], FileUploadSettings], TransferContainer]
+    """Opens a container by its signed address, for imports and exports; the host names are the hub's, whose own store
+    is reached without the network. Raises StorageFault."""

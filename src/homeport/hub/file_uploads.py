@@ -14,6 +14,7 @@ from homeport.hub.errors import HubCode, HubError
 from homeport.hub.file_ports import BlobStorage, FileUploadStore
 from homeport.hub.identifiers import device_of
 from homeport.hub.model import FileNotification, FileUpload, FileUploadSettings
+from homeport.security.callers import Caller
 from homeport.security.explain import quoted
 from homeport.security.policies import Random
 
@@ -112,7 +113,7 @@ class FileUploads:
         """Return how the hub keeps files."""
         return await self._store.settings(FileUploadSettings(built_in_key=self._random(32)))
 
-    async def configure(self, settings: FileUploadSettings) -> None:
+    async def configure(self, settings: FileUploadSettings, *, by: Caller) -> None:
         """Keep files like this from now on; uploads under way go on where they began.
 
         Raises HubError ARGUMENT_INVALID.
@@ -120,7 +121,7 @@ class FileUploads:
         if not SHORTEST_SAS_LIFE <= settings.sas_life <= LONGEST_SAS_LIFE:
             raise HubError(HubCode.ARGUMENT_INVALID, "An upload may take from a minute to a day.")
         self._storage(settings)
-        await self._store.configure(settings)
+        await self._store.configure(settings, by=by)
 
     async def run(self) -> None:
         """Forget uploads that never ended, until cancelled."""

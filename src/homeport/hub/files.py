@@ -5,7 +5,7 @@ import asyncio
 from homeport.clock import Clock
 from homeport.hub.file_ports import FileParts
 from homeport.hub.file_uploads import FileUploads
-from homeport.hub.notices import FILES, Notices
+from homeport.hub.notices import Notices, file_pace
 from homeport.security.policies import Random
 
 
@@ -16,8 +16,9 @@ class Files:
         self.clock = clock
         self.storage = parts.storage
         self.container = parts.container
+        self.transfer_container = parts.transfer_container
         self.uploads = FileUploads(hub=hub, store=parts.uploads, storage=parts.storage, clock=clock, random=random)
-        self.notifications = Notices(hub=hub, store=parts.notifications, pace=FILES, clock=clock, random=random)
+        self.notifications = Notices(hub=hub, store=parts.notifications, pace=file_pace, clock=clock, random=random)
 
     async def run(self) -> None:
         """Do what time brings, until cancelled."""

@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 from homeport.bus import Bus, HubsChanged
 from homeport.clock import Clock
-from homeport.hub.configurations import ConfigurationStore
-from homeport.hub.file_ports import FileParts
-from homeport.hub.jobs import JobStore
-from homeport.hub.model import FeedbackRecord, Hub, Policy
-from homeport.hub.ports import DeviceStore, EventLog, HubStore, MessageStore, NoticeStore
+from homeport.hub.authorities import RevocationCheck, never_revoked
+from homeport.hub.hub_stores import OpenHubStores
+from homeport.hub.model import Hub, Policy
+from homeport.hub.ports import HubStore
 from homeport.hub.served_hub import ServedHub
 from homeport.security.policies import Random, default_hub_policies
 
@@ -34,30 +33,20 @@ class Hubs:
         self,
         *,
         store: HubStore,
-        devices: Callable[[str], DeviceStore],
-        messages: Callable[[str], MessageStore],
-        jobs: Callable[[str], JobStore],
-        configurations: Callable[[str], ConfigurationStore],
-        feedback: Callable[[str], NoticeStore[FeedbackRecord]],
-        files: Callable[[str], FileParts],
-        log: Callable[[str], EventLog],
+        stores: OpenHubStores,
         bus: Bus,
         clock: Clock,
         random: Random,
+        revoked: RevocationCheck = never_revoked,
         opened: Callable[[ServedHub], None] = lambda _: None,
     ) -> None:
-        """Serve what `store` holds; `devices`, `messages` and the like open a hub's own stores.
+        """Serve what `store` holds; `stores` opens a hub's own stores.
 
         `opened` is called once for each hub as soon as it can answer, also for those that come later.
         """
         self._store = store
-        self._devices = devices
-        self._messages = messages
-        self._jobs = jobs
-        self._configurations = configurations
-        self._feedback = feedback
-        self._files = files
-        self._log = log
+        self._stores = stores
+        self._revoked = revoked
         self._bus = bus
         self._clock = clock
         self._random = random
@@ -89,8 +78,10 @@ class Hubs:
         if alone:
             for served in self:
                 if served.name not in known:
-                    await served.devices.disconnect_all(now=self._clock.now())
+                    await served.devices.disconnect_all(now=self._clock.now(), tell=served.sessions.tell)
                     await served.job_store.release()
+                    await served.transfer_store.release()
+                    await served.routing.release()
 
     async def create(self, name: str, host_names: Sequence[str]) -> ServedHub:
         """Create a hub with the default policies and serve it. Raises ValueError with what is wrong."""
@@ -112,7 +103,7 @@ class Hubs:
         )
         hub = Hub(name=name, host_names=tuple(host_names), policies=policies, created_at=self._clock.now())
         await self._store.create(hub)
-        served = self._open(hub)
+        served = await self._open(hub)
         await self._bus.publish(HubsChanged(name=name))
         return served
 
@@ -125,25 +116,24 @@ class Hubs:
             tasks.create_task(self._watch())
             tasks.create_task(self._poll())
 
-    def _open(self, hub: Hub) -> ServedHub:
+    async def _open(self, hub: Hub) -> ServedHub:
         known = self._served.get(hub.name)
         if known is not None:
             known.update(hub)
             return known
         served = ServedHub(
             hub,
-            devices=self._devices(hub.name),
-            messages=self._messages(hub.name),
-            jobs=self._jobs(hub.name),
-            configurations=self._configurations(hub.name),
-            feedback=self._feedback(hub.name),
-            files=self._files(hub.name),
-            log=self._log(hub.name),
+            stores=self._stores(hub.name),
+            revoked=self._revoked,
             bus=self._bus,
             clock=self._clock,
             random=self._random,
         )
-        self._served[hub.name] = served
+        # Before the first message: it goes where the routes say.
+        await served.routing.refresh()
+        known = self._served.setdefault(hub.name, served)
+        if known is not served:
+            return known
         if self._tasks is not None:
             self._tasks.create_task(served.run())
         self._opened(served)
@@ -151,7 +141,7 @@ class Hubs:
 
     async def _reload(self) -> None:
         for hub in await self._store.all():
-            self._open(hub)
+            await self._open(hub)
 
     async def _watch(self) -> None:
         async with self._bus.subscribe(HubsChanged) as events:

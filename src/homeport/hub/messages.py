@@ -17,17 +17,15 @@ from homeport.hub import message_lock
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.identifiers import not_found
 from homeport.hub.message_lock import Settlement
-from homeport.hub.model import Change, CloudMessage, DeviceStatus, Lock, QueuedMessage
+from homeport.hub.model import Change, CloudMessage, DeviceStatus, Lock, QueuedMessage, QueueSettings
 from homeport.hub.ports import DeviceStore, MessageStore
+from homeport.hub.queue_settings import QueueSettingsStore
 from homeport.security.policies import Random
 
 T = TypeVar("T")
 
 MAX_BYTES = 64 * 1024
 MAX_QUEUED = 50
-MAX_DELIVERIES = 10
-DEFAULT_LIFE = timedelta(hours=1)
-LONGEST_LIFE = timedelta(days=2)
 CONNECTION_LOCK = timedelta(days=1)
 """A connection ends its locks itself; this is for the one that a dead process has left."""
 _SWEEP_SECONDS = 2.0
@@ -53,11 +51,20 @@ class Messages:
     """The queues of one hub. A target is a device id, or `{device}/{module}`."""
 
     def __init__(
-        self, *, hub: str, store: MessageStore, devices: DeviceStore, bus: Bus, clock: Clock, random: Random
+        self,
+        *,
+        hub: str,
+        store: MessageStore,
+        devices: DeviceStore,
+        settings: QueueSettingsStore,
+        bus: Bus,
+        clock: Clock,
+        random: Random,
     ) -> None:
         self._hub = hub
         self._store = store
         self._devices = devices
+        self._settings = settings
         self._bus = bus
         self._clock = clock
         self._random = random
@@ -77,19 +84,26 @@ class Messages:
         if identity is None or identity.status is DeviceStatus.DISABLED:
             raise not_found(target)
         # What time has brought makes room first.
-        await self._change(target, lambda queue: message_lock.age(queue, **self._rules()))
+        await self._age(target)
         number = await self._store.append(target, message, limit=MAX_QUEUED)
         await self._announce(target)
         return number
 
-    async def receive(self, target: str, *, life: timedelta, of_connection: bool) -> Delivery | None:
-        """Take the next message for `life`; None if none waits. It must be settled, or comes back."""
+    async def settings(self) -> QueueSettings:
+        """Return how this hub keeps messages, as it is now."""
+        return await self._settings.get()
+
+    async def receive(self, target: str, *, life: timedelta | None, of_connection: bool) -> Delivery | None:
+        """Take the next message for `life`, None: the hub's lock; None if none waits. Unsettled, it comes back."""
+        if life is None:
+            life = (await self._settings.get()).lock
+        rules = await self._rules()
         lock = Lock(
             token=str(uuid.UUID(bytes=self._random(16), version=4)),
             until=self._clock.now() + life,
             of_connection=of_connection,
         )
-        queued = await self._change(target, lambda queue: message_lock.lock_next(queue, lock, **self._rules()))
+        queued = await self._change(target, lambda queue: message_lock.lock_next(queue, lock, **rules))
         if queued is None:
             return None
         message = await self._store.read(target, queued.sequence_number)
@@ -98,13 +112,15 @@ class Messages:
 
     async def settle(self, target: str, token: str, settlement: Settlement) -> None:
         """End a delivery. Raises HubError MESSAGE_LOCK_LOST."""
-        await self._change(target, lambda queue: message_lock.settle(queue, token, settlement, **self._rules()))
+        rules = await self._rules()
+        await self._change(target, lambda queue: message_lock.settle(queue, token, settlement, **rules))
         if settlement is Settlement.ABANDON:
             await self._announce(target)
 
     async def take_over(self, target: str) -> None:
         """Void the locks of earlier connections, as a new one begins to receive."""
-        if await self._change(target, lambda queue: message_lock.release(queue, **self._rules())):
+        rules = await self._rules()
+        if await self._change(target, lambda queue: message_lock.release(queue, **rules)):
             await self._announce(target)
 
     async def purge(self, target: str) -> int:
@@ -131,8 +147,13 @@ class Messages:
             tasks.create_task(self._watch())
             tasks.create_task(self._sweep())
 
-    def _rules(self) -> message_lock.Rules:
-        return {"now": self._clock.now(), "max_deliveries": MAX_DELIVERIES}
+    async def _rules(self) -> message_lock.Rules:
+        most = (await self._settings.get()).max_deliveries
+        return {"now": self._clock.now(), "max_deliveries": most}
+
+    async def _age(self, target: str) -> None:
+        rules = await self._rules()
+        await self._change(target, lambda queue: message_lock.age(queue, **rules))
 
     async def _change(self, target: str, decide: Callable[[Sequence[QueuedMessage]], Change[T]]) -> T:
         return await self._store.change(target, decide)
@@ -153,7 +174,7 @@ class Messages:
             await self._clock.sleep(_SWEEP_SECONDS)
             try:
                 for target in await self._store.due(self._clock.now(), limit=_SWEPT):
-                    await self._change(target, lambda queue: message_lock.age(queue, **self._rules()))
+                    await self._age(target)
                     await self._announce(target)
             except Exception:
                 _log.exception("hub %s: queues could not be looked after; trying again", self._hub)

@@ -5,8 +5,8 @@ Taken under a lock, then done with or put back; what nobody takes in time is for
 
 import logging
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
@@ -15,12 +15,11 @@ from homeport.hub.errors import HubCode, HubError
 from homeport.hub.message_lock import Settlement
 from homeport.hub.model import FeedbackRecord, FileNotification, Waiting
 from homeport.hub.ports import NoticeStore
+from homeport.hub.queue_settings import QueueSettingsStore
 from homeport.security.policies import Random
 
 N = TypeVar("N")
 
-LIFE = timedelta(hours=1)
-LOCK = timedelta(seconds=60)
 _SWEEP_SECONDS = 10.0
 
 _log = logging.getLogger(__name__)
@@ -33,6 +32,9 @@ class Pace:
     batch: int
     patience: timedelta
     max_deliveries: int
+    life: timedelta = timedelta(hours=1)
+    """How long a notice waits for somebody who takes it."""
+    lock: timedelta = timedelta(seconds=60)
 
 
 FEEDBACK = Pace(batch=64, patience=timedelta(seconds=15), max_deliveries=10)
@@ -58,7 +60,16 @@ class Batch(Generic[N]):
 class Notices(Generic[N]):
     """The notices of one kind at one hub."""
 
-    def __init__(self, *, hub: str, store: NoticeStore[N], pace: Pace, clock: Clock, random: Random) -> None:
+    def __init__(
+        self,
+        *,
+        hub: str,
+        store: NoticeStore[N],
+        pace: Callable[[], Awaitable[Pace]],
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        """`pace` is asked each time, since settings may change."""
         self.hub = hub
         self._store = store
         self._pace = pace
@@ -67,13 +78,14 @@ class Notices(Generic[N]):
 
     async def take(self, *, patient: bool) -> Batch[N] | None:
         """Take the next batch; None if there is none, or, being patient, if more may come to fill it."""
-        now, limit = self._clock.now(), self._pace.max_deliveries
+        pace = await self._pace()
+        now, limit = self._clock.now(), pace.max_deliveries
         waiting = await self._store.waiting(now=now, max_deliveries=limit)
-        if waiting.count == 0 or (patient and not is_due(waiting, self._pace, now)):
+        if waiting.count == 0 or (patient and not is_due(waiting, pace, now)):
             return None
         token = uuid.UUID(bytes=self._random(16), version=4)
         notices = await self._store.take(
-            limit=self._pace.batch, now=now, until=now + LOCK, token=str(token), max_deliveries=limit
+            limit=pace.batch, now=now, until=now + pace.lock, token=str(token), max_deliveries=limit
         )
         return Batch(token=token, notices=notices, taken_at=now) if notices else None
 
@@ -85,8 +97,8 @@ class Notices(Generic[N]):
 
     async def expire(self) -> None:
         """Forget what nobody took in time, or came back too often."""
-        now = self._clock.now()
-        await self._store.expire(created_before=now - LIFE, now=now, max_deliveries=self._pace.max_deliveries)
+        pace, now = await self._pace(), self._clock.now()
+        await self._store.expire(created_before=now - pace.life, now=now, max_deliveries=pace.max_deliveries)
 
     async def run(self) -> None:
         """Forget what nobody took in time, until cancelled."""
@@ -96,6 +108,21 @@ class Notices(Generic[N]):
                 await self.expire()
             except Exception:
                 _log.exception("hub %s: what services are told could not be looked after; trying again", self.hub)
+
+
+def feedback_pace(settings: QueueSettingsStore) -> Callable[[], Awaitable[Pace]]:
+    """Return what tells the pace of a hub's feedback."""
+
+    async def pace() -> Pace:
+        chosen = (await settings.get()).feedback
+        return replace(FEEDBACK, life=chosen.life, lock=chosen.lock, max_deliveries=chosen.max_deliveries)
+
+    return pace
+
+
+async def file_pace() -> Pace:
+    """Return the pace of notifications of files."""
+    return FILES
 
 
 Feedback = Notices[FeedbackRecord]

@@ -4,8 +4,7 @@ A store method is one whole transaction; each suite in tests/contract proves an 
 Every store object but HubStore serves one hub.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -13,31 +12,31 @@ from homeport.hub.model import (
     Change,
     CloudMessage,
     ConnectionState,
+    ConsumerGroup,
     Device,
     DeviceIdentity,
+    EventStream,
     Hub,
+    Outgoing,
+    PartitionState,
     QueuedMessage,
     RegistryStatistics,
+    Sought,
     StoredTelemetry,
     Telemetry,
     Twin,
     Waiting,
 )
 from homeport.paging import Page
+from homeport.security.callers import SYSTEM, Caller
+
+TellDeleted = Callable[[Device], Sequence[Outgoing]]
+"""What is told of the end of an identity."""
+TellConnection = Callable[[Device, ConnectionState, int], Sequence[Outgoing]]
+"""What is told of a device's new connection state; the number grows with every change of that device."""
 
 T = TypeVar("T")
 N_co = TypeVar("N_co", covariant=True)
-
-JoinedWrite = Callable[[Any], Coroutine[Any, Any, bool]]
-"""Part of the transaction it is called with; False if what it is for does not hold, and then nothing is written."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JoinedDevice:
-    """A device that is to be made in somebody else's transaction; `announce` it once that is durable."""
-
-    write: JoinedWrite
-    announce: Callable[[], Awaitable[None]]
 
 
 class HubStore(Protocol):
@@ -59,6 +58,9 @@ class HubStore(Protocol):
 class DeviceStore(Protocol):
     """Identities and twins of one hub, devices and modules alike. Writes name the etag they expect; None accepts any.
 
+    What is `told` of a change is appended to the event log in its transaction, so that the two stand or fall together,
+    and where it is then is returned.
+
     All raise HubError (hub/errors.py): DEVICE_NOT_FOUND or MODULE_NOT_FOUND, PRECONDITION_FAILED.
     """
 
@@ -68,7 +70,9 @@ class DeviceStore(Protocol):
         """Return the identity alone: what authentication needs, without parsing the twin."""
         ...
 
-    async def create(self, device: Device, *, durable: bool = True) -> None:
+    async def create(
+        self, device: Device, *, durable: bool = True, told: Sequence[Outgoing] = ()
+    ) -> Sequence[StoredTelemetry]:
         """Store a new device. Raise DEVICE_ALREADY_EXISTS.
 
         Of a module raise MODULE_ALREADY_EXISTS, DEVICE_NOT_FOUND without its device, TOO_MANY_MODULES.
@@ -77,19 +81,31 @@ class DeviceStore(Protocol):
         """
         ...
 
-    def joined(self, device: Device) -> JoinedWrite:
-        """Return what makes a new device, which is no module, in a transaction of the same database."""
+    def creation(
+        self, device: Device, *, told: Sequence[Outgoing]
+    ) -> Callable[[Any], Coroutine[Any, Any, Sequence[StoredTelemetry] | None]]:
+        """Return what creates a device, which is no module, as the last part of a transaction of the same database.
+
+        Its answer is None, and nothing is written, if there is a device of this name.
+        """
         ...
 
-    def joined_look(self, device_id: str, holds: Callable[[DeviceIdentity], bool]) -> JoinedWrite:
-        """Return what tells, in a transaction of the same database, whether this holds of a device."""
+    async def holds(self, device_id: str, condition: Callable[[DeviceIdentity], bool], transaction: Any) -> bool:
+        """Tell, in such a transaction, whether there is the device and this holds of it."""
         ...
 
     async def replace_identity(self, identity: DeviceIdentity, *, expected_etag: str | None) -> None:
         """Replace everything but connection state and activity, which belong to `touch`."""
         ...
 
-    async def replace_twin(self, twin: Twin, *, expected_version: int | None, reported_only: bool = False) -> None:
+    async def replace_twin(
+        self,
+        twin: Twin,
+        *,
+        expected_version: int | None,
+        reported_only: bool = False,
+        told: Sequence[Outgoing] = (),
+    ) -> Sequence[StoredTelemetry]:
         """Replace one side of the twin and leave the other as it is, so that neither can undo the other.
 
         The service's side is tags, desired, version and model id, and `expected_version` is `Twin.version`. With
@@ -97,12 +113,19 @@ class DeviceStore(Protocol):
         """
         ...
 
-    async def replace(self, device: Device, *, expected_etag: str | None) -> None:
+    async def replace(
+        self, device: Device, *, expected_etag: str | None, told: Sequence[Outgoing] = ()
+    ) -> Sequence[StoredTelemetry]:
         """Replace identity and twin in one transaction."""
         ...
 
-    async def delete(self, device_id: str, *, expected_etag: str | None) -> None:
-        """Delete an identity and what belongs to it: twin, queue, and a device's modules."""
+    async def delete(
+        self, device_id: str, *, expected_etag: str | None, tell: TellDeleted | None = None
+    ) -> Sequence[StoredTelemetry]:
+        """Delete an identity and what belongs to it: twin, queue, and a device's modules.
+
+        `tell` is asked for each of them, modules first.
+        """
         ...
 
     async def list(self, *, limit: int) -> Sequence[DeviceIdentity]:
@@ -113,8 +136,14 @@ class DeviceStore(Protocol):
         """Return a device's modules in order of their id."""
         ...
 
-    async def page(self, *, after: str | None, limit: int, modules: bool = False) -> Page[Device]:
-        """Return devices, or else modules, in order of their id, behind the id `after`."""
+    async def page(
+        self, *, after: str | None, limit: int, modules: bool = False, sought: Sequence[Sought] = ()
+    ) -> Page[Device]:
+        """Return devices, or else modules, in order of their id, behind the id `after`.
+
+        Those that do not meet all that is `sought` may be left out; some that do not may be among them. Then a page
+        may also be short, or empty, and not the last: what counts is `after`.
+        """
         ...
 
     async def statistics(self) -> RegistryStatistics: ...
@@ -125,15 +154,16 @@ class DeviceStore(Protocol):
         states: Mapping[str, ConnectionState],
         activity: Mapping[str, datetime],
         now: datetime,
-    ) -> None:
+        tell: TellConnection | None = None,
+    ) -> Sequence[StoredTelemetry]:
         """Record connection states that changed, at `now`, and last activities, of many devices in one transaction.
 
         Ids without an identity are passed over. An activity never moves back; a state that is the stored one
-        already leaves its time alone.
+        already leaves its time alone. `tell` is asked for each state that did change.
         """
         ...
 
-    async def disconnect_all(self, *, now: datetime) -> None:
+    async def disconnect_all(self, *, now: datetime, tell: TellConnection | None = None) -> None:
         """Mark every device disconnected: what a process that has just started knows."""
         ...
 
@@ -194,7 +224,7 @@ class NoticeStore(Protocol[N_co]):
 
 
 class EventLog(Protocol):
-    """The hub's telemetry: partitions in which every message has an offset; readers never block writers."""
+    """One stream of a hub's events: partitions in which each has an offset; readers never block writers."""
 
     @property
     def partitions(self) -> int: ...
@@ -205,6 +235,10 @@ class EventLog(Protocol):
         The partition is chosen by device id. Calls made in one order from one task, or started in one order,
         are stored in that order for each device.
         """
+        ...
+
+    async def append_all(self, messages: Sequence[Outgoing]) -> Sequence[StoredTelemetry]:
+        """Store messages in this and other streams of the hub, all of them or none; the order is that of `append`."""
         ...
 
     async def read(self, partition: int, *, offset: int, limit: int) -> Sequence[StoredTelemetry]:
@@ -219,6 +253,62 @@ class EventLog(Protocol):
         """Return how many messages of this device the log holds."""
         ...
 
-    async def retain(self, *, enqueued_after: datetime) -> int:
-        """Drop older messages and return how many; offsets never change."""
+    async def state(self, partition: int) -> PartitionState:
+        """Tell which offsets a partition holds."""
+        ...
+
+    async def first_enqueued(self, partition: int, at: datetime) -> int:
+        """Return the offset of the first message enqueued at this time or later, or the next one to be given."""
+        ...
+
+    async def retain(self, *, enqueued_after: datetime, max_bytes: int | None = None, limit: int) -> int:
+        """Drop up to `limit` messages that are older, or the oldest of more than `max_bytes`; return how many.
+
+        One small step, to be repeated until it returns 0. Offsets never change.
+        """
+        ...
+
+
+class OpenEventLog(Protocol):
+    """Opens a stream of a hub's event log; one object for each gathers what is appended."""
+
+    def __call__(self, hub: str, *, stream: str = ..., partitions: int = ...) -> EventLog: ...
+
+
+class EventStreamStore(Protocol):
+    """The streams of one hub's event log with their settings, and their consumer groups. Letter case is no matter."""
+
+    async def all(self) -> Sequence[EventStream]:
+        """Return the streams in order of their names; the built-in one only if its settings were saved."""
+        ...
+
+    async def create(self, stream: EventStream, *, by: Caller = SYSTEM) -> None:
+        """Raise ValueError if there is one of that name."""
+        ...
+
+    async def save(self, stream: EventStream, *, before: EventStream | None = None, by: Caller = SYSTEM) -> None:
+        """Store a stream's settings, whether it was there or not; `before` is for the journal."""
+        ...
+
+    async def remove(self, name: str, *, by: Caller = SYSTEM) -> None:
+        """Remove a stream with its groups and events; raise KeyError if there is none.
+
+        A new stream of that name begins anew. `sweep` removes the events themselves.
+        """
+        ...
+
+    async def sweep(self, *, limit: int) -> int:
+        """Delete up to `limit` events of removed streams and return how many; 0 when none is left."""
+        ...
+
+    async def groups(self, stream: str) -> Sequence[ConsumerGroup]:
+        """Return the consumer groups that were created, in order of their names."""
+        ...
+
+    async def create_group(self, stream: str, group: ConsumerGroup, *, limit: int, by: Caller = SYSTEM) -> None:
+        """Raise ValueError if the group exists, and OverflowError if there are `limit` groups already."""
+        ...
+
+    async def remove_group(self, stream: str, name: str, *, by: Caller = SYSTEM) -> None:
+        """Raise KeyError if there is no such group."""
         ...

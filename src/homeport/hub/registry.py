@@ -6,7 +6,6 @@ JSON, headers and rights are not known here. All refusals are HubError.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 
 from homeport.bus import Bus, DeviceChanged
 from homeport.clock import Clock
@@ -19,14 +18,18 @@ from homeport.hub.model import (
     DeviceIdentity,
     DeviceStatus,
     JsonObject,
+    MessageSource,
     NoAuthentication,
     RegistryStatistics,
     SasAuthentication,
+    Sought,
+    Twin,
 )
-from homeport.hub.ports import DeviceStore, JoinedDevice, JoinedWrite
+from homeport.hub.ports import DeviceStore
 from homeport.hub.sessions import Sessions
+from homeport.hub.telling import Telling
 from homeport.hub.thumbprints import without_thumbprint
-from homeport.hub.twin_patch import new_twin, reset_twin
+from homeport.hub.twin_patch import new_twin, replace_section, replace_twin
 from homeport.paging import Page
 from homeport.security.policies import Random
 from homeport.security.sas import encode_key
@@ -72,9 +75,18 @@ class Registry:
     """The devices of one hub. Every change is announced on the bus, so that connections are looked at."""
 
     def __init__(
-        self, *, hub: str, store: DeviceStore, sessions: Sessions, bus: Bus, clock: Clock, random: Random
+        self,
+        *,
+        hub: str,
+        store: DeviceStore,
+        sessions: Sessions,
+        telling: Telling,
+        bus: Bus,
+        clock: Clock,
+        random: Random,
     ) -> None:
         self._hub = hub
+        self._telling = telling
         self._store = store
         self._sessions = sessions
         self._bus = bus
@@ -99,9 +111,11 @@ class Registry:
             await self.get(device_id)
         return [self._sessions.overlay(module) for module in modules]
 
-    async def page(self, *, after: str | None, limit: int, modules: bool = False) -> Page[Device]:
-        """Return devices, or else modules, with their twins in order of id."""
-        page = await self._store.page(after=after, limit=limit, modules=modules)
+    async def page(
+        self, *, after: str | None, limit: int, modules: bool = False, sought: Sequence[Sought] = ()
+    ) -> Page[Device]:
+        """Return devices, or else modules, with their twins in order of id; `sought` as DeviceStore.page has it."""
+        page = await self._store.page(after=after, limit=limit, modules=modules, sought=sought)
         devices = [replace(device, identity=self._sessions.overlay(device.identity)) for device in page.items]
         return Page(items=devices, after=page.after)
 
@@ -123,20 +137,22 @@ class Registry:
 
         Without `durable` they last, and are seen, from the caller's next write to the same database on.
         """
-        now = self._clock.now()
-        identity = self._new_identity(write, now)
-        start = twin or InitialTwin()
-        await self._store.create(
-            Device(
-                identity=identity,
-                twin=new_twin(write.device_id, now, tags=start.tags, desired=start.desired, reported=start.reported),
-            ),
-            durable=durable,
-        )
+        device = self.prepared(write, twin)
+        told = self._telling.created(device)
+        self._telling.stored(await self._store.create(device, durable=durable, told=told))
         await self._changed(write.device_id)
         if write.iot_edge:
             await self._add_system_modules(write.device_id)
-        return identity
+        return device.identity
+
+    def prepared(self, write: IdentityWrite, twin: InitialTwin | None = None) -> Device:
+        """Make an identity and its twin, but store nothing. Raises TwinContentError."""
+        now = self._clock.now()
+        start = twin or InitialTwin()
+        return Device(
+            identity=self._new_identity(write, now),
+            twin=new_twin(write.device_id, now, tags=start.tags, desired=start.desired, reported=start.reported),
+        )
 
     async def update(self, write: IdentityWrite, *, expected_etag: str | None) -> DeviceIdentity:
         """Replace an identity; None expects any. Raises DEVICE_NOT_FOUND or PRECONDITION_FAILED."""
@@ -199,7 +215,8 @@ class Registry:
 
     async def delete(self, device_id: str, *, expected_etag: str | None) -> None:
         """Delete identity and twin; None expects any. Raises DEVICE_NOT_FOUND or PRECONDITION_FAILED."""
-        await self._store.delete(device_id, expected_etag=expected_etag)
+        tell = self._telling.deleted if self._telling.wanted(MessageSource.DEVICE_LIFECYCLE) else None
+        self._telling.stored(await self._store.delete(device_id, expected_etag=expected_etag, tell=tell))
         await self._changed(device_id)
 
     # ------------------------------------------------------------ for a provisioning service in this process
@@ -241,27 +258,6 @@ class Registry:
                 if race.code is not HubCode.PRECONDITION_FAILED:
                     raise
         raise HubError(HubCode.SERVICE_UNAVAILABLE, f"Others keep writing {device_id}.")
-
-    def new_device(
-        self,
-        device_id: str,
-        authentication: Authentication,
-        *,
-        tags: JsonObject,
-        desired: JsonObject,
-        reported: JsonObject | None = None,
-    ) -> JoinedDevice:
-        """Prepare a device, no Edge device, for a transaction in the same database. Raises TwinContentError."""
-        now = self._clock.now()
-        device = Device(
-            identity=self._new_identity(IdentityWrite(device_id=device_id, authentication=authentication), now),
-            twin=new_twin(device_id, now, tags=tags, desired=desired, reported=reported),
-        )
-        return JoinedDevice(write=self._store.joined(device), announce=partial(self._changed, device_id))
-
-    def same_device(self, device_id: str, authentication: Authentication, *, iot_edge: bool | None) -> JoinedWrite:
-        """Prepare a look, in such a transaction, whether `provision` would change nothing."""
-        return self._store.joined_look(device_id, lambda stored: _is_as(stored, authentication, iot_edge))
 
     async def read(self, device_id: str) -> Device | None:
         """Return identity and twin, or None."""
@@ -311,9 +307,7 @@ class Registry:
         if iot_edge is not None and iot_edge is not stored.iot_edge:
             scope, parents = self._scopes(write, now, stored)
             changed = replace(changed, iot_edge=iot_edge, device_scope=scope, parent_scopes=parents)
-        new = device.twin
-        if twin is not None:
-            new = reset_twin(new, now, tags=twin.tags or {}, desired=twin.desired or {}, reported=twin.reported)
+        new = device.twin if twin is None else _reset(device.twin, twin, now)
         if changed is stored and new is device.twin:
             return True
         if changed is not stored:
@@ -321,7 +315,9 @@ class Registry:
         if new is device.twin:
             await self._store.replace_identity(changed, expected_etag=stored.etag)
         else:
-            await self._store.replace(Device(identity=changed, twin=new), expected_etag=stored.etag)
+            after = Device(identity=changed, twin=new)
+            told = self._telling.twin_replaced(device, after)
+            self._telling.stored(await self._store.replace(after, expected_etag=stored.etag, told=told))
         await self._changed(write.device_id)
         return True
 
@@ -329,7 +325,7 @@ class Registry:
         scope, parents = self._scopes(write, now, None)
         return DeviceIdentity(
             device_id=write.device_id,
-            generation_id=_ticks(now),
+            generation_id=ticks(now),
             etag=self._new_etag(),
             authentication=write.authentication or self._new_keys(),
             status=write.status,
@@ -372,7 +368,7 @@ class Registry:
         if not write.iot_edge:
             return write.device_scope, (write.device_scope,) if write.device_scope else ()
         if stored is None:
-            return f"{_SCOPE_PREFIX}{write.device_id}-{_ticks(now)}", write.parent_scopes
+            return f"{_SCOPE_PREFIX}{write.device_id}-{ticks(now)}", write.parent_scopes
         if stored.iot_edge:
             return stored.device_scope, write.parent_scopes
         return f"{_SCOPE_PREFIX}{write.device_id}", write.parent_scopes
@@ -381,15 +377,21 @@ class Registry:
         await self._bus.publish(DeviceChanged(hub=self._hub, device_id=device_id))
 
 
-def _is_as(stored: DeviceIdentity, authentication: Authentication, iot_edge: bool | None) -> bool:
-    return stored.authentication == authentication and iot_edge in (None, stored.iot_edge)
-
-
 def stale(device_id: str) -> HubError:
     """Return the refusal of a write that expected another version."""
     return HubError(HubCode.PRECONDITION_FAILED, f"The etag given for {device_id} is not the current one.")
 
 
-def _ticks(now: datetime) -> str:
+def _reset(twin: Twin, wished: InitialTwin, now: datetime) -> Twin:
+    """Return the twin with the wished content; the very same twin if it has it already."""
+    tags, desired, reported = wished.tags or {}, wished.desired or {}, wished.reported
+    if twin.tags != tags or twin.desired.content != desired:
+        twin = replace_twin(twin, now, tags=tags, desired=desired)
+    if reported is not None and twin.reported.content != reported:
+        twin = replace(twin, reported=replace_section(twin.reported, reported, now, versioned=False))
+    return twin
+
+
+def ticks(now: datetime) -> str:
     """Count 100-nanosecond steps since the year 1, as .NET does: 18 digits until the year 3169."""
     return str((now - NEVER) // _TICK * 10)

@@ -12,16 +12,26 @@ from msgspec.json import Decoder
 
 from homeport.clock import Clock
 from homeport.hub import translate
-from homeport.hub.authentication import Accepted, Audience, Reason, Refused, judge_device, read_evidence
+from homeport.hub.authentication import (
+    Accepted,
+    Audience,
+    CertificatePath,
+    Reason,
+    Refused,
+    judge_device,
+    read_evidence,
+)
+from homeport.hub.authorities import HubAuthorities
+from homeport.hub.certificate_proof import NO_TRUST
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.identifiers import device_of, is_identity_id
-from homeport.hub.model import DeviceIdentity, StoredTelemetry
+from homeport.hub.model import CaAuthentication, DeviceIdentity
 from homeport.hub.ports import DeviceStore
+from homeport.hub.routing.device_messages import Send
 from homeport.hub.sessions import Session, Sessions
 from homeport.hub.telemetry import (
     MAX_MESSAGE_BYTES,
     PropertyBag,
-    TelemetryStream,
     connection_annotations,
     make_message,
 )
@@ -76,18 +86,20 @@ class DeviceResponder:
         *,
         hub: str,
         audience: Callable[[], Audience],
+        authorities: HubAuthorities,
         store: DeviceStore,
         sessions: Sessions,
-        telemetry: TelemetryStream,
+        send: Send,
         twins: Twins,
         clock: Clock,
     ) -> None:
-        """`audience` is asked at each connection, since names and policies may change."""
+        """`audience` is asked at each connection, since names and policies may change; `send` stores messages."""
         self._hub = hub
         self._audience = audience
+        self._authorities = authorities
         self._store = store
         self._sessions = sessions
-        self._telemetry = telemetry
+        self._send = send
         self._twins = twins
         self._clock = clock
 
@@ -144,7 +156,7 @@ class DeviceResponder:
         """Take note that the connection has ended, whoever ended it."""
         await self._sessions.leave(connected.session)
 
-    async def send(self, caller: Caller, body: bytes, bag: PropertyBag) -> StoredTelemetry:
+    async def send(self, caller: Caller, body: bytes, bag: PropertyBag) -> None:
         """Store a message of the device; durable when this returns. Raises MESSAGE_TOO_LARGE."""
         if len(body) + bag.size > MAX_MESSAGE_BYTES:
             raise HubError(HubCode.MESSAGE_TOO_LARGE, f"A message has at most {MAX_MESSAGE_BYTES} bytes.")
@@ -152,7 +164,7 @@ class DeviceResponder:
         self._sessions.active(caller.device_id, now)
         # A module's messages are its device's: they share a partition, and so an order.
         owner = device_of(caller.device_id)
-        return await self._telemetry.append(make_message(owner, body, bag, caller.annotations, now))
+        await self._send(caller.device_id, make_message(owner, body, bag, caller.annotations, now))
 
     async def read_twin(self, connected: Connected) -> bytes:
         """Return the device's own view of its twin, as JSON."""
@@ -181,10 +193,17 @@ class DeviceResponder:
         if isinstance(evidence, Refused):
             return evidence
         identity = await self._store.get_identity(claim.device_id)
-        verdict = judge_device(audience, identity, evidence, self._clock.now())
+        trust = NO_TRUST
+        if identity is not None and isinstance(identity.authentication, CaAuthentication):
+            trust = await self._authorities.trust()
+        verdict = judge_device(audience, identity, evidence, self._clock.now(), trust=trust)
         if isinstance(verdict, Refused):
             return verdict
         assert identity is not None
+        if isinstance(verdict.proof, CertificatePath):
+            refusal = await self._authorities.check_revocation(verdict.proof.path)
+            if refusal is not None:
+                return refusal
         return identity, verdict
 
     async def _connect(self, claim: DeviceClaim, end: Callable[[], None]) -> Connected | Refused:

@@ -8,23 +8,30 @@ import asyncio
 from homeport.bus import Bus
 from homeport.clock import Clock
 from homeport.hub.authentication import Audience
-from homeport.hub.configurations import ConfigurationStore, Deployer
+from homeport.hub.authorities import HubAuthorities, RevocationCheck
+from homeport.hub.ca_certificates import HubCaCertificates
+from homeport.hub.configurations import Deployer
 from homeport.hub.device_files import DeviceFiles
 from homeport.hub.device_side import DeviceSide
-from homeport.hub.file_ports import FileParts
+from homeport.hub.event_streams import EventStreams
 from homeport.hub.files import Files
-from homeport.hub.jobs import JobRunner, JobStore, ScheduledJobs
+from homeport.hub.hub_stores import HubStores
+from homeport.hub.importing import Importer
+from homeport.hub.jobs import JobRunner, ScheduledJobs
+from homeport.hub.joining import Joining
 from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
-from homeport.hub.model import FeedbackRecord, Hub
-from homeport.hub.notices import FEEDBACK, Notices
-from homeport.hub.ports import DeviceStore, EventLog, MessageStore, NoticeStore
+from homeport.hub.model import Hub
+from homeport.hub.notices import Notices, feedback_pace
+from homeport.hub.queue_settings import HubQueues
 from homeport.hub.registry import Registry
 from homeport.hub.responder import DeviceResponder
+from homeport.hub.routing import HubRouting
 from homeport.hub.service import Service
+from homeport.hub.service.configurations import ConfigurationsResponder
 from homeport.hub.service_side import ServiceSide
 from homeport.hub.sessions import Sessions
-from homeport.hub.telemetry import TelemetryStream
+from homeport.hub.transfers import TransferContainer, TransferRunner, Transfers
 from homeport.hub.twins import Twins
 from homeport.security.policies import Random
 
@@ -36,62 +43,124 @@ class ServedHub:
         self,
         hub: Hub,
         *,
-        devices: DeviceStore,
-        messages: MessageStore,
-        jobs: JobStore,
-        configurations: ConfigurationStore,
-        feedback: NoticeStore[FeedbackRecord],
-        files: FileParts,
-        log: EventLog,
+        stores: HubStores,
+        revoked: RevocationCheck,
         bus: Bus,
         clock: Clock,
         random: Random,
     ) -> None:
         self._hub = hub
         self._audience = Audience.of(hub)
-        self.devices = devices
-        self.sessions = Sessions(hub=hub.name, store=devices, bus=bus, clock=clock)
-        self.telemetry = TelemetryStream(hub=hub.name, log=log, bus=bus, clock=clock)
-        self.registry = Registry(
-            hub=hub.name, store=devices, sessions=self.sessions, bus=bus, clock=clock, random=random
+        self.devices = stores.devices
+        self.authorities = HubAuthorities(hub=hub.name, store=stores.authorities, revoked=revoked, bus=bus, clock=clock)
+        self.ca_certificates = HubCaCertificates(
+            hub=hub.name, store=stores.authorities, bus=bus, clock=clock, random=random
         )
-        self.twins = Twins(store=devices, sessions=self.sessions, clock=clock)
+        self.streams = EventStreams(hub=lambda: self._hub, store=stores.streams, log=stores.log, bus=bus, clock=clock)
+        self.telemetry = self.streams.built_in
+        self.routing = HubRouting(
+            hub=hub.name,
+            parts=stores.routing,
+            streams=self.streams,
+            devices=stores.devices,
+            clock=clock,
+            random=random,
+        )
+        telling = self.routing.happenings
+        self.sessions = Sessions(
+            hub=hub.name,
+            store=stores.devices,
+            telling=telling,
+            bus=bus,
+            clock=clock,
+            trust=self.authorities.trust,
+        )
+        self.registry = Registry(
+            hub=hub.name,
+            store=stores.devices,
+            sessions=self.sessions,
+            telling=telling,
+            bus=bus,
+            clock=clock,
+            random=random,
+        )
+        self.joining = Joining(hub=hub.name, registry=self.registry, store=stores.devices, telling=telling, bus=bus)
+        self.twins = Twins(
+            hub=hub.name, store=stores.devices, sessions=self.sessions, telling=telling, bus=bus, clock=clock
+        )
+        self.twins.watch(self.routing.device_messages.forget)
         self.methods = Methods()
-        self.messages = Messages(hub=hub.name, store=messages, devices=devices, bus=bus, clock=clock, random=random)
-        self.job_store = jobs
+        self.queues = HubQueues(stores.queues, random)
+        self.messages = Messages(
+            hub=hub.name,
+            store=stores.messages,
+            devices=stores.devices,
+            settings=stores.queues,
+            bus=bus,
+            clock=clock,
+            random=random,
+        )
+        self.job_store = stores.jobs
         self.job_runner = JobRunner(
             hub=hub.name,
-            store=jobs,
+            store=stores.jobs,
             registry=self.registry,
             twins=self.twins,
             methods=self.methods,
+            messages=self.messages,
+            telling=telling,
             clock=clock,
             random=random,
         )
         self.deployer = Deployer(
-            hub=hub.name, store=configurations, registry=self.registry, twins=self.twins, bus=bus, clock=clock
+            hub=hub.name, store=stores.configurations, registry=self.registry, twins=self.twins, bus=bus, clock=clock
         )
-        self.feedback = Notices(hub=hub.name, store=feedback, pace=FEEDBACK, clock=clock, random=random)
-        self.files = Files(hub.name, files, clock, random)
+        self.feedback = Notices(
+            hub=hub.name, store=stores.feedback, pace=feedback_pace(stores.queues), clock=clock, random=random
+        )
+        self.files = Files(hub.name, stores.files, clock, random)
+        importer = Importer(self.registry, self.twins)
+        configurations_responder = ConfigurationsResponder(stores.configurations, self.deployer, self.registry, clock)
+        self.transfer_store = stores.transfers
+        self.transfer_runner = TransferRunner(
+            hub=hub.name,
+            store=stores.transfers,
+            open_container=self._open_container,
+            registry=self.registry,
+            importer=importer,
+            configurations=stores.configurations,
+            configuration_writer=configurations_responder,
+            clock=clock,
+            random=random,
+        )
         self.service = Service.of(
             registry=self.registry,
             twins=self.twins,
             methods=self.methods,
             messages=self.messages,
             sessions=self.sessions,
-            jobs=ScheduledJobs(store=jobs, runner=self.job_runner, clock=clock),
-            configurations=configurations,
-            deployer=self.deployer,
+            jobs=ScheduledJobs(store=stores.jobs, runner=self.job_runner, clock=clock),
+            configurations=configurations_responder,
+            importer=importer,
+            transfers=Transfers(
+                store=stores.transfers,
+                open_container=self._open_container,
+                runner=self.transfer_runner,
+                clock=clock,
+                random=random,
+            ),
             clock=clock,
+            random=random,
             feedback=self.feedback,
             files=self.files,
         )
         self.responder = DeviceResponder(
             hub=hub.name,
             audience=self.audience,
-            store=devices,
+            authorities=self.authorities,
+            store=stores.devices,
             sessions=self.sessions,
-            telemetry=self.telemetry,
+            send=self.routing.device_messages.send,
             twins=self.twins,
             clock=clock,
         )
@@ -132,13 +201,20 @@ class ServedHub:
             self._hub = hub
             self._audience = Audience.of(hub)
 
+    async def _open_container(self, address: str) -> TransferContainer:
+        """Open a container for an import or export. Raises StorageFault."""
+        return self.files.transfer_container(address, self._hub.host_names, await self.files.uploads.settings())
+
     async def run(self) -> None:
         """Do what is done beside answering, until cancelled; then write what is pending."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.sessions.run())
-            tasks.create_task(self.telemetry.run())
+            tasks.create_task(self.streams.run())
+            tasks.create_task(self.authorities.run(self.sessions.authorities_changed))
+            tasks.create_task(self.routing.run())
             tasks.create_task(self.messages.run())
             tasks.create_task(self.job_runner.run())
+            tasks.create_task(self.transfer_runner.run())
             tasks.create_task(self.deployer.run())
             tasks.create_task(self.feedback.run())
             tasks.create_task(self.files.run())

@@ -5,16 +5,18 @@ A session is one accepted connection, whatever its transport. Sockets and topics
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from homeport.bus import Bus, ConnectionChanged, DeviceChanged
 from homeport.clock import Clock
-from homeport.hub.authentication import Accepted, Proof, still_holds
+from homeport.hub.authentication import Accepted, CertificatePath, Proof, still_holds
+from homeport.hub.certificate_proof import NO_TRUST, HubTrust
 from homeport.hub.identifiers import device_of, module_of
-from homeport.hub.model import ConnectionState, DeviceIdentity
-from homeport.hub.ports import DeviceStore
+from homeport.hub.model import CaAuthentication, ConnectionState, DeviceIdentity, MessageSource
+from homeport.hub.ports import DeviceStore, TellConnection
+from homeport.hub.telling import Telling
 
 STATE_DELAY = 0.2
 """Seconds between a changed connection state and its transaction: a storm of reconnects shares one."""
@@ -48,8 +50,20 @@ class Sessions:
     Connection states and activities reach the store in batches; `overlay` shows them before they are written.
     """
 
-    def __init__(self, *, hub: str, store: DeviceStore, bus: Bus, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        hub: str,
+        store: DeviceStore,
+        telling: Telling,
+        bus: Bus,
+        clock: Clock,
+        trust: Callable[[], Awaitable[HubTrust]],
+    ) -> None:
+        """`trust` tells the hub's CA certificates as they are now."""
         self._hub = hub
+        self._trust = trust
+        self._telling = telling
         self._store = store
         self._bus = bus
         self._clock = clock
@@ -153,6 +167,11 @@ class Sessions:
             identity = replace(identity, last_activity_at=activity)
         return identity
 
+    @property
+    def tell(self) -> TellConnection | None:
+        """What is told of new connection states; None if nobody wants to know."""
+        return self._telling.connection if self._telling.wanted(MessageSource.CONNECTION_STATE) else None
+
     async def run(self) -> None:
         """Keep the registry informed and look after changed identities, until cancelled; then write what is left."""
         try:
@@ -162,6 +181,13 @@ class Sessions:
                 tasks.create_task(self._watch())
         finally:
             await self.flush()
+
+    async def authorities_changed(self) -> None:
+        """End the sessions that came in by a CA certificate that is none of the hub's any more."""
+        self._changes += 1
+        for session in self:
+            if isinstance(session.proof, CertificatePath):
+                await self._review_one(session.device_id)
 
     async def flush(self) -> None:
         """Write what is pending now; what cannot be written stays pending and is logged."""
@@ -196,11 +222,13 @@ class Sessions:
                 self._writing_activity, self._activity = self._activity, {}
             try:
                 if self._writing_states or self._writing_activity:
-                    await self._store.touch(
+                    told = await self._store.touch(
                         states={device_id: state for device_id, (state, _) in self._writing_states.items()},
                         activity=self._writing_activity,
                         now=max((at for _, at in self._writing_states.values()), default=self._clock.now()),
+                        tell=self.tell,
                     )
+                    self._telling.stored(told)
             except Exception:
                 _log.exception("hub %s: connection states could not be written; trying again", self._hub)
                 self._states = self._writing_states | self._states
@@ -229,11 +257,14 @@ class Sessions:
     async def _review_one(self, device_id: str) -> None:
         if device_id not in self._open:
             return
+        trust = NO_TRUST
         try:
             identity = await self._store.get_identity(device_id)
+            if identity is not None and isinstance(identity.authentication, CaAuthentication):
+                trust = await self._trust()
         except Exception:
             _log.exception("hub %s: device %r could not be looked at; its connection ends", self._hub, device_id)
             identity = None
         session = self._open.get(device_id)
-        if session is not None and not still_holds(identity, session.generation_id, session.proof):
-            self._end(session, "the device was disabled, deleted or given other credentials")
+        if session is not None and not still_holds(identity, session.generation_id, session.proof, trust):
+            self._end(session, "the device was disabled, deleted or given other credentials, or its CA is gone")

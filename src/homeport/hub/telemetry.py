@@ -4,8 +4,8 @@ Topics, packets and partitions are known elsewhere.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -14,9 +14,10 @@ from urllib.parse import unquote_to_bytes
 
 from homeport.bus import Bus, TelemetryStored
 from homeport.clock import Clock
-from homeport.hub.authentication import Accepted, ClientCertificate, DeviceKey, PolicyKey
+from homeport.hub.authentication import Accepted, CertificatePath, ClientCertificate, DeviceKey, PolicyKey
 from homeport.hub.identifiers import device_of, module_of
-from homeport.hub.model import DeviceIdentity, StoredTelemetry, Telemetry
+from homeport.hub.model import BUILT_IN, DeviceIdentity, StoredTelemetry, Telemetry
+from homeport.hub.partition_tail import PartitionTail
 from homeport.hub.ports import EventLog
 
 MAX_MESSAGE_BYTES = 256 * 1024
@@ -79,7 +80,7 @@ def connection_annotations(identity: DeviceIdentity, accepted: Accepted, model_i
             scope, kind = own, "sas"
         case PolicyKey():
             scope, kind = "hub", "sas"
-        case ClientCertificate():
+        case ClientCertificate() | CertificatePath():
             scope, kind = own, "x509"
         case _:
             assert_never(accepted.proof)
@@ -116,15 +117,22 @@ def make_message(
 
 
 class TelemetryStream:
-    """The messages of one hub: appended to the log, hinted at on the bus, followed live."""
+    """The messages of one endpoint of a hub: appended to the log, hinted at on the bus, followed live."""
 
-    def __init__(self, *, hub: str, log: EventLog, bus: Bus, clock: Clock) -> None:
+    def __init__(
+        self, *, hub: str, stream: str = BUILT_IN, log: EventLog, bus: Bus, clock: Clock, created_at: datetime
+    ) -> None:
+        self.created_at = created_at
         self._hub = hub
+        self._stream = stream
         self._log = log
         self._bus = bus
         self._clock = clock
         self._stored: dict[int, StoredTelemetry] = {}
         self._news = asyncio.Event()
+        self._closed = False
+        self._tails: dict[int, PartitionTail] = {}
+        """Of the partitions that somebody in this process reads."""
 
     @property
     def log(self) -> EventLog:
@@ -134,13 +142,48 @@ class TelemetryStream:
     async def append(self, message: Telemetry) -> StoredTelemetry:
         """Store one message; it is durable when this returns."""
         stored = await self._log.append(message)
-        self._stored[stored.partition] = stored
-        self._news.set()
+        self.stored(stored)
         return stored
 
+    def stored(self, stored: StoredTelemetry) -> None:
+        """Learn that this process has stored something here: hint at it, and let its readers have it."""
+        self._stored[stored.partition] = stored
+        self._news.set()
+        if self._tails and (tail := self._tails.get(stored.partition)) is not None:
+            tail.push(stored)
+
+    @contextmanager
+    def reading(self, partition: int, wake: asyncio.Event) -> Iterator[PartitionTail]:
+        """Read a partition through what its readers in this process share; `wake` is set when there may be more."""
+        tail = self._tails.get(partition)
+        if tail is None:
+            tail = self._tails[partition] = PartitionTail(self._log, partition)
+        tail.listen(wake)
+        try:
+            yield tail
+        finally:
+            tail.forget(wake)
+            if not tail.is_read:
+                self._tails.pop(partition, None)
+
+    def heard(self, partition: int) -> None:
+        """Learn that a process has stored something in a partition: its readers look."""
+        if (tail := self._tails.get(partition)) is not None:
+            tail.wake()
+
+    def wake_readers(self) -> None:
+        """Let all readers look, for hints may be lost."""
+        for tail in self._tails.values():
+            tail.wake()
+
+    def close(self) -> None:
+        """Hint no more: the endpoint was removed."""
+        self._closed = True
+        self._news.set()
+
     async def run(self) -> None:
-        """Publish hints until cancelled: the newest message of each partition, at most once per interval."""
-        while True:
+        """Publish hints until closed: the newest message of each partition, at most once per interval."""
+        while not self._closed:
             await self._news.wait()
             self._news.clear()
             stored, self._stored = self._stored, {}
@@ -148,6 +191,7 @@ class TelemetryStream:
                 await self._bus.publish(
                     TelemetryStored(
                         hub=self._hub,
+                        stream=self._stream,
                         device_id=newest.telemetry.device_id,
                         partition=partition,
                         offset=newest.offset,
@@ -172,7 +216,7 @@ class TelemetryStream:
     ) -> AsyncIterator[StoredTelemetry]:
         """Yield what is newer than `behind`, the last offset seen in each partition."""
         async for event in events:
-            if not isinstance(event, TelemetryStored) or event.hub != self._hub:
+            if not isinstance(event, TelemetryStored) or (event.hub, event.stream) != (self._hub, self._stream):
                 continue
             if event.offset <= behind.get(event.partition, -1):
                 continue

@@ -231,7 +231,7 @@ def device_document(identity: DeviceIdentity, messages: int = 0) -> wire.Device:
         status_updated_time=format_time(identity.status_updated_at),
         last_activity_time=format_time(identity.last_activity_at),
         cloud_to_device_message_count=messages,
-        authentication=_authentication_document(identity.authentication),
+        authentication=authentication_document(identity.authentication),
         capabilities=wire.Capabilities(iot_edge=identity.iot_edge),
         device_scope=identity.device_scope or UNSET,
         parent_scopes=list(identity.parent_scopes) or UNSET,
@@ -250,14 +250,14 @@ def module_document(identity: DeviceIdentity, messages: int = 0) -> wire.Module:
         connection_state_updated_time=format_time(identity.connection_state_updated_at),
         last_activity_time=format_time(identity.last_activity_at),
         cloud_to_device_message_count=messages,
-        authentication=_authentication_document(identity.authentication),
+        authentication=authentication_document(identity.authentication),
     )
 
 
 def twin_document(device: Device, messages: int = 0) -> wire.Twin:
     """Write a twin as services see it, with what it shows of its identity; `messages` wait in the device's queue."""
     identity, twin = device.identity, device.twin
-    authentication = _authentication_document(identity.authentication)
+    authentication = authentication_document(identity.authentication)
     return wire.Twin(
         device_id=device_of(twin.device_id),
         module_id=module_of(twin.device_id) or UNSET,
@@ -274,7 +274,9 @@ def twin_document(device: Device, messages: int = 0) -> wire.Twin:
         model_id=twin.model_id or "",
         version=twin.version,
         tags=dict(twin.tags),
-        properties=wire.TwinProperties(desired=_section(twin.desired), reported=_section(twin.reported)),
+        properties=wire.TwinProperties(
+            desired=section_document(twin.desired), reported=section_document(twin.reported)
+        ),
         configurations={name: {"status": status} for name, status in twin.configurations.items()} or UNSET,
         capabilities=wire.Capabilities(iot_edge=identity.iot_edge),
         device_scope=identity.device_scope or UNSET,
@@ -291,11 +293,13 @@ def device_twin_document(device: Device) -> dict[str, Any]:
     }
 
 
-def _section(section: TwinSection) -> dict[str, Any]:
+def section_document(section: TwinSection) -> dict[str, Any]:
+    """Write a section of a twin as services see it."""
     return {**section.content, "$metadata": section.metadata, "$version": section.version}
 
 
-def _authentication_document(authentication: Authentication) -> wire.Authentication:
+def authentication_document(authentication: Authentication) -> wire.Authentication:
+    """Write how an identity proves itself, keys included."""
     match authentication:
         case SasAuthentication(primary_key=primary, secondary_key=secondary):
             return wire.Authentication(

@@ -195,20 +195,6 @@ def replace_twin(twin: Twin, now: datetime, *, tags: JsonObject | None, desired:
     )
 
 
-def reset_twin(
-    twin: Twin, now: datetime, *, tags: JsonObject, desired: JsonObject, reported: JsonObject | None
-) -> Twin:
-    """Return the twin with this content; the very same twin if it has it already. Raises TwinContentError.
-
-    `reported` None leaves what the device reported.
-    """
-    if twin.tags != tags or twin.desired.content != desired:
-        twin = replace_twin(twin, now, tags=tags, desired=desired)
-    if reported is not None and twin.reported.content != reported:
-        twin = replace(twin, reported=replace_section(twin.reported, reported, now, versioned=False))
-    return twin
-
-
 def report(twin: Twin, patch: JsonObject, now: datetime) -> Twin:
     """Merge what a device reports; the version of the twin as a whole stays. Raises TwinContentError."""
     return replace(twin, reported=patch_section(twin.reported, patch, now, versioned=False))

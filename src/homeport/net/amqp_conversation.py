@@ -52,6 +52,8 @@ __all__ = ["AmqpLimits", "Conversation"]
 _log = logging.getLogger(__name__)
 
 _CONTAINER: Final = "homeport"
+_STALLED: Final = 0.01
+"""Seconds between two looks at a client whose window is closed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,6 +303,12 @@ class Conversation:
             self.close(Error(condition=Condition.RESOURCE_LIMIT_EXCEEDED, description="Too much waits to be read."))
 
     # --- the AmqpConnection -----------------------------------------------------------------------------------------
+
+    async def room(self) -> None:
+        self._outlet.flush()
+        await self._stream.drain()
+        while not self._ended and self._links.held_bytes + self._outlet.waiting > self._limits.waiting_bytes // 4:  # noqa: ASYNC110
+            await asyncio.sleep(_STALLED)  # it is the peer that makes room, and of windows nobody tells
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         if self._ended:

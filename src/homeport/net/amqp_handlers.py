@@ -9,7 +9,18 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from homeport.net.stream import Peer
-from homeport.proto.amqp import Attached, DeliveryState, Error, Message, SaslCode, SaslInit, Session, Source, Target
+from homeport.proto.amqp import (
+    Attached,
+    DeliveryState,
+    Error,
+    Message,
+    SaslCode,
+    SaslInit,
+    Session,
+    Source,
+    Symbol,
+    Target,
+)
 
 __all__ = [
     "AmqpConnection",
@@ -62,6 +73,13 @@ class AmqpConnection(Protocol):
         """Run this alongside the connection, for example delivery on a sending link.
 
         It is cancelled when the connection ends. An exception in it is logged and ends the connection.
+        """
+        ...
+
+    async def room(self) -> None:
+        """Wait until no more than a quarter of what may wait for the client does so: for who sends much.
+
+        Raises ConnectionClosedError when the connection has ended.
         """
         ...
 
@@ -168,6 +186,7 @@ class LinkTerms:
     source: Source | None = None
     target: Target | None = None
     properties: dict[Any, Any] | None = None
+    offered_capabilities: tuple[Symbol, ...] = ()
 
 
 class AmqpHandler(Protocol):

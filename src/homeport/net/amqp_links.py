@@ -317,6 +317,7 @@ class Links:
                 rcv_settle_mode=ReceiverSettleMode.FIRST,
                 max_message_size=terms.max_message_size,
                 properties=terms.properties,
+                offered_capabilities=terms.offered_capabilities,
             )
         )
         if isinstance(made, Receiver):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from homeport.errors import Code, HomeportError
+from homeport.store.dialect import Dialect
 
 T = TypeVar("T")
 
@@ -71,6 +72,11 @@ calls. What it raises undoes its own changes and reaches the caller.
 
 class Database(Protocol):
     """One database. What writes returns when the change is durable, unless told otherwise; all raise DatabaseError."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """The SQL it speaks, for the few searches that cannot be written for both."""
+        ...
 
     def edition(self, table: str) -> int | None:
         """Return a number that stays the same as long as nobody writes this small table.

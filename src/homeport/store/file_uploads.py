@@ -4,9 +4,12 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from homeport.dps.model import Kind, change
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.model import FileNotification, FileUpload, FileUploadSettings
+from homeport.security.callers import SYSTEM, Caller
 from homeport.store.database import Database, Parameters, Transaction
+from homeport.store.journal import SqlJournal
 from homeport.store.notices import SqlNoticeStore
 from homeport.store.rows import Codec, key_of, to_micros
 
@@ -64,8 +67,10 @@ _notification_codec = Codec(NotificationRow)
 class SqlFileUploadStore:
     """FileUploadStore of one hub over a Database."""
 
-    def __init__(self, database: Database, hub: str) -> None:
+    def __init__(self, database: Database, journal: SqlJournal, hub: str) -> None:
         self._database = database
+        self._journal = journal
+        self._name = hub
         self._hub = key_of(hub)
 
     async def settings(self, initial: FileUploadSettings) -> FileUploadSettings:
@@ -74,18 +79,22 @@ class SqlFileUploadStore:
             await self._database.execute(_SETTLE, {"hub": self._hub, "data": _settings(initial)})
             row = await self._database.fetch_one(_SETTINGS, {"hub": self._hub})
         assert row is not None, "settings are never deleted"
-        stored = _settings_codec.decode(row[0])
-        return FileUploadSettings(
-            built_in_key=stored.built_in_key,
-            connection_string=stored.connection_string,
-            container=stored.container,
-            sas_life=timedelta(seconds=stored.sas_seconds),
-            notifications=stored.notifications,
-            enabled=stored.enabled,
-        )
+        return _told(row[0])
 
-    async def configure(self, settings: FileUploadSettings) -> None:
-        await self._database.execute(_CHANGE, {"hub": self._hub, "data": _settings(settings)})
+    async def configure(self, settings: FileUploadSettings, *, by: Caller = SYSTEM) -> None:
+        async def work(transaction: Transaction) -> None:
+            row = await transaction.fetch_one(_SETTINGS, {"hub": self._hub})
+            await transaction.execute(_CHANGE, {"hub": self._hub, "data": _settings(settings)})
+            entry = change(
+                Kind.HUB_FILES_UPDATED,
+                f"hubs/{self._name}/fileUpload",
+                by,
+                before=None if row is None else _told(row[0]),
+                after=settings,
+            )
+            await self._journal.append(transaction, entry)
+
+        await self._database.write(work)
 
     async def begin(self, upload: FileUpload, *, limit: int, now: datetime) -> None:
         row = UploadRow(
@@ -154,6 +163,18 @@ class SqlFileUploadStore:
 def file_notification_store(database: Database, hub: str) -> SqlNoticeStore[FileNotification]:
     """Return what services are to be told of a hub's files."""
     return SqlNoticeStore(database, hub, table="file_notifications", read=_notification)
+
+
+def _told(data: str) -> FileUploadSettings:
+    stored = _settings_codec.decode(data)
+    return FileUploadSettings(
+        built_in_key=stored.built_in_key,
+        connection_string=stored.connection_string,
+        container=stored.container,
+        sas_life=timedelta(seconds=stored.sas_seconds),
+        notifications=stored.notifications,
+        enabled=stored.enabled,
+    )
 
 
 def _settings(settings: FileUploadSettings) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from homeport.store.database import DatabaseError, Parameters, Row, Value, Work
-from homeport.store.dialect import numbered
+from homeport.store.dialect import Dialect, numbered
 
 T = TypeVar("T")
 
@@ -97,6 +97,10 @@ class PostgresDatabase:
         except (*_OUT_OF_REACH, ValueError) as error:
             raise _failure(name, error) from error
         return cls(pool, name)
+
+    @property
+    def dialect(self) -> Dialect:
+        return "postgres"
 
     def edition(self, table: str) -> int | None:
         del table

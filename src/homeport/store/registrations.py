@@ -147,9 +147,11 @@ class SqlRegistrationStore:
         assert ended is not None, "only what is finished is concluded"
 
         async def work(transaction: Transaction) -> None:
-            if not await transaction.execute(statement, values) or not await also(transaction):
+            if not await transaction.execute(statement, values):
                 raise ConflictError
             await self._journal.append(transaction, ended)
+            if not await also(transaction):
+                raise ConflictError
 
         try:
             await self._database.write(work)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from homeport.store.database import DatabaseError, Parameters, Row, Work
+from homeport.store.dialect import Dialect
 from homeport.store.sqlite_file import BUSY_MILLISECONDS, MEMORY, attempt, connect, create_private
 
 T = TypeVar("T")
@@ -129,6 +130,10 @@ class SqliteDatabase:
         self._idle.set()
         self._orders: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+
+    @property
+    def dialect(self) -> Dialect:
+        return "sqlite"
 
     def edition(self, table: str) -> int | None:
         if not self._alone or table in self._transaction.written:

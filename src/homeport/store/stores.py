@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from homeport.clock import Clock, SystemClock
-from homeport.hub.model import FeedbackRecord, FileNotification
+from homeport.hub.model import BUILT_IN, PARTITIONS, FeedbackRecord, FileNotification
 from homeport.store.administrators import SqlAdministratorStore
 from homeport.store.allocation_settings import SqlAllocationSettingsStore
 from homeport.store.attempts import SqlAttemptStore
@@ -20,7 +20,10 @@ from homeport.store.devices import SqlDeviceStore
 from homeport.store.dialect import Dialect
 from homeport.store.enrollments import SqlEnrollmentStore
 from homeport.store.event_log import SqlEventLog
+from homeport.store.event_streams import SqlEventStreamStore
 from homeport.store.file_uploads import SqlFileUploadStore, file_notification_store
+from homeport.store.hub_ca_certificates import SqlHubCaCertificates, SqlHubCaCertificateStore
+from homeport.store.hub_queue_settings import SqlHubQueueSettings, SqlQueueSettingsStore
 from homeport.store.hubs import SqlHubStore
 from homeport.store.ip_filter import SqlIpFilterStore
 from homeport.store.issued_certificates import SqlIssuedCertificateStore
@@ -33,9 +36,11 @@ from homeport.store.notices import SqlNoticeStore
 from homeport.store.policies import SqlPolicyStore
 from homeport.store.postgres import PostgresDatabase
 from homeport.store.registrations import SqlRegistrationStore
+from homeport.store.routing import SqlDeliveryStore, SqlRoutingStore
 from homeport.store.settings import SettingsStore
 from homeport.store.sqlite import SqliteDatabase
 from homeport.store.subscriptions import SqlSubscriptionStore
+from homeport.store.transfers import SqlTransferStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +59,8 @@ class Stores:
     administrators: SqlAdministratorStore
     subscriptions: SqlSubscriptionStore
     hubs: SqlHubStore
+    hub_ca_certificates: SqlHubCaCertificates
+    hub_queue_settings: SqlHubQueueSettings
     ca_certificates: SqlCaCertificateStore
     crls: SqlCrlStore
     authorities: SqlAuthorityStore
@@ -80,6 +87,8 @@ class Stores:
             linked_hubs=SqlLinkedHubStore(database, journal),
             allocation=SqlAllocationSettingsStore(database, journal),
             hubs=SqlHubStore(database),
+            hub_ca_certificates=SqlHubCaCertificates(database, journal),
+            hub_queue_settings=SqlHubQueueSettings(database, journal),
             ca_certificates=SqlCaCertificateStore(database, journal),
             crls=SqlCrlStore(database, journal),
             authorities=SqlAuthorityStore(database, journal),
@@ -103,7 +112,7 @@ class Stores:
 
     def file_uploads(self, hub: str) -> SqlFileUploadStore:
         """Return the uploads that devices of this hub have begun, and the hub's settings for them."""
-        return SqlFileUploadStore(self.database, hub)
+        return SqlFileUploadStore(self.database, self.journal, hub)
 
     def file_notifications(self, hub: str) -> SqlNoticeStore[FileNotification]:
         """Return what services are to be told of this hub's files."""
@@ -113,17 +122,41 @@ class Stores:
         """Return the index of the blobs of this hub that the built-in store holds."""
         return SqlBlobIndex(self.database, hub)
 
+    def hub_authorities(self, hub: str) -> SqlHubCaCertificateStore:
+        """Return the CA certificates of the hub with this name."""
+        return self.hub_ca_certificates.of(hub)
+
+    def hub_queues(self, hub: str) -> SqlQueueSettingsStore:
+        """Return how the hub with this name keeps cloud-to-device messages."""
+        return self.hub_queue_settings.of(hub)
+
     def jobs(self, hub: str) -> SqlJobStore:
         """Return the scheduled jobs of the hub with this name."""
         return SqlJobStore(self.database, hub)
+
+    def transfers(self, hub: str) -> SqlTransferStore:
+        """Return the imports and exports of the hub with this name."""
+        return SqlTransferStore(self.database, hub)
 
     def configurations(self, hub: str) -> SqlConfigurationStore:
         """Return the configurations of the hub with this name."""
         return SqlConfigurationStore(self.database, hub)
 
-    def events(self, hub: str, *, partitions: int = 4) -> SqlEventLog:
-        """Return the telemetry of the hub with this name; one object per hub gathers what is appended."""
-        return SqlEventLog(self.database, hub, partitions=partitions)
+    def events(self, hub: str, *, stream: str = BUILT_IN, partitions: int = PARTITIONS) -> SqlEventLog:
+        """Return a stream of the hub's event log; one object for each gathers what is appended."""
+        return SqlEventLog(self.database, hub, stream=stream, partitions=partitions)
+
+    def event_streams(self, hub: str) -> SqlEventStreamStore:
+        """Return the settings of the streams of a hub's event log, and their consumer groups."""
+        return SqlEventStreamStore(self.database, self.journal, hub)
+
+    def routing(self, hub: str) -> SqlRoutingStore:
+        """Return where the messages of this hub go."""
+        return SqlRoutingStore(self.database, self.journal, hub)
+
+    def deliveries(self, hub: str) -> SqlDeliveryStore:
+        """Return how far messages have been carried to the endpoints of this hub."""
+        return SqlDeliveryStore(self.database, hub)
 
     async def close(self) -> None:
         """Write what was recorded, chain the journal, and close the database."""

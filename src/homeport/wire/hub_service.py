@@ -160,6 +160,33 @@ class BulkEntry(WireStruct, frozen=True, kw_only=True):
     parent_scopes: list[str] | None = None
 
 
+class ExportEntry(WireStruct, frozen=True, kw_only=True):
+    """One line of an export, which an import takes as a `BulkEntry` (contract hub.md 10)."""
+
+    id: str
+    module_id: str | UnsetType = UNSET
+    etag: str = field(name="eTag")
+    import_mode: str | UnsetType = UNSET
+    status: str
+    status_reason: str | UnsetType = UNSET
+    authentication: Authentication
+    twin_etag: str = field(name="twinETag")
+    tags: dict[str, Any]
+    properties: TwinProperties
+    capabilities: Capabilities | UnsetType = UNSET
+    device_scope: str | UnsetType = UNSET
+    parent_scopes: list[str] | UnsetType = UNSET
+
+
+class ImportFault(WireStruct, frozen=True, kw_only=True):
+    """One line of the log that an import leaves; `errorCode` is a number here."""
+
+    device_id: str
+    module_id: str | UnsetType = UNSET
+    error_code: int
+    error_status: str
+
+
 class BulkError(WireStruct, frozen=True, kw_only=True):
     device_id: str
     module_id: str | None = None
@@ -277,3 +304,4 @@ bulk_decoder = Decoder(list[BulkEntry])
 query_decoder = Decoder(QuerySpecification)
 method_decoder = Decoder(MethodCall)
 json_decoder = Decoder(Raw)
+line_decoder = Decoder(BulkEntry)

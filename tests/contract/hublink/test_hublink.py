@@ -2,14 +2,14 @@
 
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from homeport.app.hub_files import file_parts
 from homeport.app.hub_links import LocalHubLink
+from homeport.app.hub_stores import hub_stores
 from homeport.app.pki import create_root_ca, issue_server_certificate
 from homeport.bus import LocalBus
 from homeport.clock import SystemClock
@@ -46,16 +46,13 @@ class Place:
 
 @pytest.fixture
 async def hub(tmp_path: Path) -> AsyncIterator[ServedHub]:
-    async with open_stores(":memory:") as stores, HttpClient() as http:
+    async with AsyncExitStack() as stack, open_stores(":memory:") as stores, HttpClient() as http:
+        opened = await stack.enter_async_context(
+            hub_stores(stores, tmp_path, http, clock=SystemClock(), random=secrets.token_bytes)
+        )
         hubs = Hubs(
             store=stores.hubs,
-            devices=stores.devices,
-            messages=stores.messages,
-            jobs=stores.jobs,
-            configurations=stores.configurations,
-            feedback=stores.feedback,
-            files=file_parts(stores, tmp_path, http, clock=SystemClock(), random=secrets.token_bytes),
-            log=stores.events,
+            stores=opened,
             bus=LocalBus(),
             clock=SystemClock(),
             random=secrets.token_bytes,

@@ -1,6 +1,6 @@
 import asyncio
 from collections import defaultdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -139,29 +139,91 @@ async def test_counting_the_messages_of_a_device(stores: Stores, log: SqlEventLo
     assert [await log.count(f"d{number}") for number in range(4)] == [10, 10, 10, 0]
 
 
+async def retained(log: SqlEventLog, after: datetime, *, max_bytes: int | None = None, limit: int = 500) -> int:
+    dropped = 0
+    while step := await log.retain(enqueued_after=after, max_bytes=max_bytes, limit=limit):
+        assert step <= limit
+        dropped += step
+    return dropped
+
+
 async def test_retention_drops_the_old_and_moves_no_offset(log: SqlEventLog) -> None:
     await asyncio.gather(*(log.append(telemetry(f"d{n % 5}", at=NOW + n * SECOND)) for n in range(2000)))
     before = {(each.partition, each.offset): each for each in await everything(log)}
-    assert await log.retain(enqueued_after=NOW + 1500 * SECOND) == 1500
+    assert await retained(log, NOW + 1500 * SECOND) == 1500
     after = await everything(log)
     assert len(after) == 500
     assert all(each.telemetry.enqueued_at >= NOW + 1500 * SECOND for each in after)
     assert all(before[each.partition, each.offset] == each for each in after)
-    assert await log.retain(enqueued_after=NOW + 1500 * SECOND) == 0
+    assert await retained(log, NOW + 1500 * SECOND) == 0
+
+
+async def test_retention_by_size_drops_the_oldest_wherever_they_are(log: SqlEventLog) -> None:
+    for number in range(100):
+        await log.append(telemetry(f"d{number % 7}", b"x" * 10_000, at=NOW + number * SECOND))
+    dropped = await retained(log, NOW - SECOND, max_bytes=200_000, limit=7)
+    left = await everything(log)
+    assert len(left) == 100 - dropped
+    # Ten thousand bytes and some for the properties; a step may drop a few of one partition before the others' turn.
+    assert 15 <= len(left) <= 20
+    assert min(each.telemetry.enqueued_at for each in left) >= NOW + 70 * SECOND
+    assert await retained(log, NOW - SECOND, max_bytes=200_000) == 0
+    assert await retained(log, NOW - SECOND, max_bytes=0) == len(left)
+    await log.append(telemetry("dev"))
+    assert await retained(log, NOW + SECOND, max_bytes=1 << 40) == 1
+
+
+async def test_what_a_partition_holds(stores: Stores, log: SqlEventLog) -> None:
+    empty = await log.state(2)
+    assert (empty.begin, empty.end, empty.last_enqueued_at, empty.is_empty) == (0, 0, None, True)
+    for number in range(5):
+        await log.append(telemetry("dev", at=NOW + number * SECOND))
+    held = await log.state(2)
+    assert (held.begin, held.end, held.last_enqueued_at, held.is_empty) == (0, 5, NOW + 4 * SECOND, False)
+    await retained(log, NOW + 3 * SECOND)
+    assert (await log.state(2)).begin == 3
+    await retained(log, NOW + 30 * SECOND)
+    gone = await stores.events("hub").state(2)
+    assert (gone.begin, gone.end, gone.last_enqueued_at, gone.is_empty) == (5, 5, NOW + 4 * SECOND, True)
+
+
+async def test_a_position_by_time(log: SqlEventLog) -> None:
+    assert await log.first_enqueued(2, NOW) == 0
+    for number in range(40):
+        await log.append(telemetry("dev", at=NOW + number * SECOND))
+    await retained(log, NOW + 11 * SECOND, limit=11)
+    for number in range(-2, 45):
+        exact = min(max(number, 11), 40)
+        assert await log.first_enqueued(2, NOW + number * SECOND) == exact
+        assert await log.first_enqueued(2, NOW + number * SECOND - SECOND / 2) == exact
+    assert await log.first_enqueued(0, NOW) == 0
+
+
+async def test_streams_of_a_hub_are_apart(stores: Stores, log: SqlEventLog) -> None:
+    other = stores.events("hub", stream="alarms", partitions=2)
+    assert other.partitions == 2
+    await log.append(telemetry("dev"))
+    stored = await other.append(telemetry("dev", b"alarm"))
+    assert stored.offset == 0
+    assert [each.telemetry.body for each in await other.read(stored.partition, offset=0, limit=10)] == [b"alarm"]
+    assert await log.count("dev") == await other.count("dev") == 1
+    assert await retained(other, NOW + SECOND) == 1
+    assert await log.count("dev") == 1
 
 
 async def test_offsets_go_on_after_everything_was_dropped(stores: Stores, log: SqlEventLog) -> None:
     await stores.events("other").append(telemetry("dev"))
     for _ in range(3):
         await log.append(telemetry("dev"))
-    assert await log.retain(enqueued_after=NOW + SECOND) == 3
+    assert await retained(log, NOW + SECOND) == 3
     assert (await stores.events("hub").append(telemetry("dev"))).offset == 3
     assert await stores.events("other").count("dev") == 1
 
 
-@pytest.mark.parametrize("name", ["_COUNT", "_LATEST_OF_DEVICE", "_LATEST", "_READ", "_OLDEST"])
+@pytest.mark.parametrize("name", ["_COUNT", "_LATEST_OF_DEVICE", "_LATEST", "_READ", "_OLDEST", "_STATE"])
 async def test_no_statement_walks_over_the_whole_log(stores: Stores, name: str) -> None:
-    parameters: dict[str, str | int] = {"hub": "h", "part": 0, "device_id": "d", "limit": 1, "offset": 0}
+    parameters: dict[str, str | int] = {"hub": "h", "stream": "s", "part": 0, "seq": 1}
+    parameters |= {"device_id": "d", "limit": 1, "offset": 0}
     statement = getattr(event_log, name)
 
     async def work(transaction: Transaction) -> str:

@@ -49,7 +49,8 @@ def test_every_figure_is_produced(tmp_path: Path) -> None:
     told = {cell["server"].split(",")[0] for cell in figures["telemetry"]["cells"]}
     assert told == ({"homeport", "mosquitto"} if _has_mosquitto() else {"homeport"})
     assert figures["startup"]["idle_mib"] > 0
-    assert_measured(cells + figures["telemetry"]["cells"])
+    assert len(figures["hub"]["cells"]) == 4
+    assert_measured(cells + figures["telemetry"]["cells"] + figures["hub"]["cells"])
 
 
 def assert_measured(cells: list[dict[str, Any]]) -> None:
@@ -62,6 +63,22 @@ def test_a_crowd_is_made_and_asked(tmp_path: Path) -> None:
     assert {weight["devices"] for weight in figures["weights"]} == {10, 20}
     assert {cell["work"].split(",")[0].split()[0] for cell in figures["cells"]} >= {"create", "query", "register"}
     assert_measured(figures["cells"] + figures["weights"])
+
+
+def test_a_hub_is_crowded_and_asked(tmp_path: Path) -> None:
+    figures = measured(tmp_path, "crowded-hub", "twins")
+    assert figures["crowded_hub"]["devices"] == 10
+    rows = {cell["query"]: cell["rows"] for cell in figures["twins"]["cells"]}
+    assert rows == {
+        "one device by its id": 1,
+        "the first hundred": 100,
+        "one by a tag": 1,
+        "a hundredth by a tag": 2,
+        "a tenth by a reported number": 21,
+        "how many": 1,
+        "how many in each group": 101,
+    }
+    assert_measured(figures["twins"]["cells"])
 
 
 def _has_mosquitto() -> bool:

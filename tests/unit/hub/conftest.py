@@ -5,7 +5,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -13,11 +13,12 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from homeport.app.hub_files import file_parts
+from homeport.app.hub_stores import hub_stores
 from homeport.bus import LocalBus
 from homeport.hub.frontends.site import hub_site
+from homeport.hub.hub_stores import HubStores, OpenHubStores
 from homeport.hub.hubs import Hubs
-from homeport.hub.ports import DeviceStore, EventLog
+from homeport.hub.ports import DeviceStore, EventLog, OpenEventLog
 from homeport.hub.served_hub import ServedHub
 from homeport.net.amqp_server import AmqpServer
 from homeport.net.certificates import ServerCertificates
@@ -73,6 +74,8 @@ class Recorded:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
+        if not callable(method):
+            return method
 
         async def call(*arguments: Any, **named: Any) -> Any:
             self._calls.append(name)
@@ -115,27 +118,29 @@ MakeHubs = Callable[..., Hubs]
 
 
 @pytest.fixture
+async def opened_stores(
+    stores: Stores, clock: ManualClock, tmp_path: Path, http: HttpClient
+) -> AsyncIterator[OpenHubStores]:
+    async with hub_stores(stores, tmp_path / "blobs", http, clock=clock, random=os.urandom) as opened:
+        yield opened
+
+
+@pytest.fixture
 def make_hubs(
-    stores: Stores, clock: ManualClock, bus: LocalBus, calls: Calls, tmp_path: Path, http: HttpClient
+    stores: Stores, opened_stores: OpenHubStores, clock: ManualClock, bus: LocalBus, calls: Calls
 ) -> MakeHubs:
     """Make what one process has of the hubs; all share the store and, unless told otherwise, the bus."""
 
+    def recorded(name: str) -> HubStores:
+        return replace(
+            opened_stores(name),
+            devices=cast("DeviceStore", Recorded(stores.devices(name), calls)),
+            log=cast("OpenEventLog", lambda name, **stream: Recorded(stores.events(name, **stream), calls)),
+        )
+
     def make(**parts: Any) -> Hubs:
         return Hubs(
-            **{
-                "store": stores.hubs,
-                "devices": lambda name: cast("DeviceStore", Recorded(stores.devices(name), calls)),
-                "messages": stores.messages,
-                "jobs": stores.jobs,
-                "configurations": stores.configurations,
-                "feedback": stores.feedback,
-                "files": file_parts(stores, tmp_path / "blobs", http, clock=clock, random=os.urandom),
-                "log": lambda name: cast("EventLog", Recorded(stores.events(name), calls)),
-                "bus": bus,
-                "clock": clock,
-                "random": os.urandom,
-                **parts,
-            }
+            **{"store": stores.hubs, "stores": recorded, "bus": bus, "clock": clock, "random": os.urandom, **parts}
         )
 
     return make

@@ -8,8 +8,8 @@ import pytest
 
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.hubs import Hubs
-from homeport.hub.messages import MAX_BYTES, MAX_DELIVERIES, MAX_QUEUED
-from homeport.hub.model import CloudMessage, DeviceStatus, SasAuthentication
+from homeport.hub.messages import MAX_BYTES, MAX_QUEUED
+from homeport.hub.model import CloudMessage, DeviceStatus, QueueSettings, SasAuthentication
 from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from homeport.proto.mqtt import Disconnect, PubAck, Publish, Unsubscribe
@@ -169,7 +169,7 @@ async def test_limits_of_a_queue(hub: ServedHub, clock: ManualClock) -> None:
 async def test_too_many_deliveries_end_a_message(hub: ServedHub, clock: ManualClock) -> None:
     await hub.registry.create(IdentityWrite(device_id="d1", authentication=KEYS))
     await send(hub, clock, life=100_000)
-    for count in range(MAX_DELIVERIES):
+    for count in range(QueueSettings().max_deliveries):
         delivery = await hub.messages.receive("d1", life=timedelta(seconds=60), of_connection=False)
         assert delivery is not None
         assert delivery.queued.delivery_count == count

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -17,13 +17,21 @@ class ServerFailedError(Exception):
 class DemoServer:
     """Runs the server on these loopback addresses until the context ends."""
 
-    def __init__(self, data: Path, addresses: Sequence[str], options: Sequence[str]) -> None:
+    def __init__(
+        self,
+        data: Path,
+        addresses: Sequence[str],
+        options: Sequence[str],
+        *,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
         self._command = [
             *(sys.executable, "-m", "homeport.cli.main", "serve"),
             *("--data", str(data)),
             *(option for address in addresses for option in ("--bind", address)),
             *options,
         ]
+        self._environ = environ
         self._log = data / "server.log"
         self._process: subprocess.Popen[str] | None = None
         self.ready = ""
@@ -37,7 +45,7 @@ class DemoServer:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                env={**self._environ, "PYTHONUNBUFFERED": "1"},
                 # Ctrl-C is the demo's to handle: devices leave first, then the server.
                 start_new_session=True,
             )
@@ -46,7 +54,7 @@ class DemoServer:
             if line.startswith("ready"):
                 self.ready = line.strip()
                 return self
-        self._process.wait()
+        self._end()
         raise ServerFailedError(self._log.read_text().strip())
 
     def __exit__(self, *_: object) -> None:
@@ -57,7 +65,19 @@ class DemoServer:
             self._process.wait(STOP_LIMIT)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+        self._end()
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+            self._end()
+
+    def _end(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        self._process.wait()
+        self._process.stdout.close()
 
     @property
     def running(self) -> bool:

@@ -2,7 +2,7 @@
 
 import random
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
@@ -58,11 +58,22 @@ class HttpSession:
             trust_env=not is_loopback(authority),
             headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
         )
+        self.context = context
+        self.seconds = timeout
         self._authority = authority
         self._retry = retry
         self._authorization = authorization
         self._query = dict(query or {})
         self._pause = pause
+
+    @property
+    def authority(self) -> str:
+        """Where the service is: `host` or `host:port`."""
+        return self._authority
+
+    def proof(self) -> str:
+        """Return the `Authorization` header's value for a request made now."""
+        return "" if self._authorization is None else self._authorization()
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -84,9 +95,11 @@ class HttpSession:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
+        seconds: float | None = None,
+        answers: Collection[int] = (),
         repeatable: bool,
     ) -> httpx.Response:
-        """Send a request until it is answered well; return the 2xx answer.
+        """Send a request until it is answered well; return the 2xx answer, or one with a status of `answers`.
 
         A request that was surely not carried out (no connection, 429) is always tried again. One that may have
         been (a broken answer, 5xx) only if it is `repeatable`. A DELETE that finds nothing when it is repeated
@@ -96,7 +109,7 @@ class HttpSession:
         while True:
             failure: TransportError | ProvisioningServiceError
             try:
-                response = await self.exchange(method, path, body=body, headers=headers, query=query)
+                response = await self.exchange(method, path, body=body, headers=headers, query=query, seconds=seconds)
             except UntrustedServerError:
                 raise
             except TransportError as error:
@@ -104,7 +117,7 @@ class HttpSession:
                 sent = not isinstance(error.__cause__, _NOT_SENT)
                 wait = None
             else:
-                if response.is_success:
+                if response.is_success or response.status_code in answers:
                     return response
                 failure = refusal(response.status_code, response.headers, response.content)
                 if doubtful and method == "DELETE" and isinstance(failure, NotFoundError):

@@ -4,8 +4,8 @@
 import ssl
 import time
 import uuid
-from collections import deque
 
+from homeport.client._sync.amqp_stream import AmqpStream, left
 from homeport.client._sync.backend import TlsStream
 from homeport.client._sync.streams import Stream, WebSocketStream
 from homeport.client.amqp_messages import (
@@ -34,7 +34,6 @@ from homeport.proto.amqp import (
     Attached,
     Begin,
     Closed,
-    Command,
     Connection,
     Delivery,
     Detached,
@@ -95,9 +94,7 @@ class AmqpConversation:
         self._websocket = websocket
         self._tpm = tpm
         self._link_properties = link_properties(api_version)
-        self._stream: Stream | None = None
-        self._engine = Connection(Role.CLIENT, container_id=registration_id)
-        self._events: deque[Event] = deque()
+        self._amqp: AmqpStream | None = None
         self._sender: Link | None = None
         self._receiver: Link | None = None
 
@@ -113,32 +110,27 @@ class AmqpConversation:
 
     def close(self) -> None:
         """Disconnect."""
-        stream, self._stream = self._stream, None
+        amqp, self._amqp = self._amqp, None
         self._sender = self._receiver = None
-        if stream is None:
-            return
-        self._engine.close()
-        try:
-            stream.write(self._engine.outgoing(), seconds=1.0)
-        except OSError:
-            pass
-        finally:
-            stream.close()
+        if amqp is not None:
+            amqp.close()
 
     def _ask(self, request: Message, request_id: str, status: int, token: str | None, seconds: float) -> Answer:
         deadline = time.monotonic() + seconds
         try:
-            if self._stream is None:
-                challenge = self._connect(token, deadline)
+            amqp = self._amqp
+            if amqp is None:
+                amqp = self._dial(token, deadline)
+                challenge = self._prove(amqp, token, deadline)
                 if challenge is not None:
                     return challenge_answer(challenge)
             elif self._sender is None:
                 # The TPM has imported the challenge's key, and the service waits for what it signed with it.
-                self._say(SaslResponse(response=EMPTY + (token or "").encode("ascii")), deadline=deadline)
-                self._hear_outcome(deadline)
+                amqp.say(SaslResponse(response=EMPTY + (token or "").encode("ascii")), deadline=deadline)
+                _hear_outcome(amqp, deadline)
             if self._sender is None:
-                self._open(deadline)
-            return self._exchange(request, request_id, status, deadline)
+                self._open(amqp, deadline)
+            return self._exchange(amqp, request, request_id, status, deadline)
         except _RefusedError as refusal:
             self.close()
             return refusal.answer
@@ -151,68 +143,61 @@ class AmqpConversation:
 
     # --- connecting -------------------------------------------------------------------------------------------
 
-    def _connect(self, token: str | None, deadline: float) -> bytes | None:
-        """Connect and prove who we are, as far as that goes; return what a TPM must import first."""
-        mechanism = TPM if self._tpm is not None else PLAIN if token is not None else None
-        mechanisms = () if mechanism is None else (mechanism,)
-        self._engine = Connection(Role.CLIENT, container_id=self._registration_id, mechanisms=mechanisms)
-        self._events.clear()
-        seconds = _left(deadline)
+    def _mechanism(self, token: str | None) -> str | None:
+        return TPM if self._tpm is not None else PLAIN if token is not None else None
+
+    def _dial(self, token: str | None, deadline: float) -> AmqpStream:
+        mechanism = self._mechanism(token)
+        engine = Connection(
+            Role.CLIENT, container_id=self._registration_id, mechanisms=() if mechanism is None else (mechanism,)
+        )
+        seconds = left(deadline)
+        stream: Stream
         if self._websocket:
-            self._stream = WebSocketStream.connect(
+            stream = WebSocketStream.connect(
                 self._host, self._port, self._context, protocol=WEBSOCKET_PROTOCOL, seconds=seconds
             )
         else:
-            self._stream = TlsStream.connect(self._host, self._port, self._context, seconds=seconds)
+            stream = TlsStream.connect(self._host, self._port, self._context, seconds=seconds)
+        self._amqp = AmqpStream(stream, engine)
+        return self._amqp
+
+    def _prove(self, amqp: AmqpStream, token: str | None, deadline: float) -> bytes | None:
+        """Prove who we are, as far as that goes; return what a TPM must import first."""
+        mechanism = self._mechanism(token)
         if mechanism is None:
             return None
-        self._flush(deadline)
-        offer = self._hear(deadline)
+        amqp.flush(deadline)
+        offer = amqp.hear(deadline)
         if not isinstance(offer, SaslMechanisms) or mechanism not in offer.mechanisms:
             raise UnexpectedAnswerError(f"the service does not offer the SASL mechanism {mechanism}")
         if self._tpm is not None:
-            return self._ask_challenge(self._tpm, deadline)
+            return self._ask_challenge(amqp, self._tpm, deadline)
         credentials = PlainCredentials(authentication_id=self._address, password=token or "")
-        self._say(
-            SaslInit(mechanism=PLAIN, initial_response=plain(credentials), hostname=self._host), deadline=deadline
-        )
-        self._hear_outcome(deadline)
+        amqp.say(SaslInit(mechanism=PLAIN, initial_response=plain(credentials), hostname=self._host), deadline=deadline)
+        _hear_outcome(amqp, deadline)
         return None
 
-    def _ask_challenge(self, keys: TpmKeys, deadline: float) -> bytes:
+    def _ask_challenge(self, amqp: AmqpStream, keys: TpmKeys, deadline: float) -> bytes:
         said = hello(self._id_scope, self._registration_id, keys)
-        self._say(SaslInit(mechanism=TPM, initial_response=said, hostname=self._host), deadline=deadline)
-        self._hear_challenge(deadline)
-        self._say(SaslResponse(response=EMPTY + keys.storage_root_key), deadline=deadline)
+        amqp.say(SaslInit(mechanism=TPM, initial_response=said, hostname=self._host), deadline=deadline)
+        _hear_challenge(amqp, deadline)
+        amqp.say(SaslResponse(response=EMPTY + keys.storage_root_key), deadline=deadline)
         blob = b""
         while True:
-            segment = self._hear_challenge(deadline)
+            segment = _hear_challenge(amqp, deadline)
             blob += segment[1:]
             if is_last(segment):
                 return blob
-            self._say(SaslResponse(response=EMPTY), deadline=deadline)
+            amqp.say(SaslResponse(response=EMPTY), deadline=deadline)
 
-    def _hear_challenge(self, deadline: float) -> bytes:
-        event = self._hear(deadline)
-        if isinstance(event, SaslOutcome):
-            _raise_unless_good(event)
-        if not isinstance(event, SaslChallenge):
-            raise UnexpectedAnswerError("the service broke off SASL TPM")
-        return event.challenge
-
-    def _hear_outcome(self, deadline: float) -> None:
-        event = self._hear(deadline)
-        if not isinstance(event, SaslOutcome):
-            raise UnexpectedAnswerError("the service did not end SASL with its outcome")
-        _raise_unless_good(event)
-
-    def _open(self, deadline: float) -> None:
+    def _open(self, amqp: AmqpStream, deadline: float) -> None:
         """Open connection, session and both links in one flight, and wait for the right to send."""
-        session = self._engine.new_session()
-        receiver = self._engine.new_link(session, "answers", LinkRole.RECEIVER)
-        sender = self._engine.new_link(session, "requests", LinkRole.SENDER)
+        session = amqp.engine.new_session()
+        receiver = amqp.engine.new_link(session, "answers", LinkRole.RECEIVER)
+        sender = amqp.engine.new_link(session, "requests", LinkRole.SENDER)
         here, there = Source(address=self._address), Target(address=self._address)
-        self._say(
+        amqp.say(
             Open(hostname=self._host),
             Begin(session=session),
             Attach(link=receiver, source=here, target=Target(), properties=self._link_properties),
@@ -222,7 +207,7 @@ class AmqpConversation:
         )
         attached: set[Link] = set()
         while len(attached) < 2 or not sender.credit:
-            event = self._hear(deadline)
+            event = amqp.hear(deadline)
             _raise_refusal(event)
             if isinstance(event, Attached):
                 attached.add(event.link)
@@ -230,12 +215,12 @@ class AmqpConversation:
 
     # --- asking -----------------------------------------------------------------------------------------------
 
-    def _exchange(self, request: Message, request_id: str, status: int, deadline: float) -> Answer:
+    def _exchange(self, amqp: AmqpStream, request: Message, request_id: str, status: int, deadline: float) -> Answer:
         assert self._sender is not None
         assert self._receiver is not None
-        self._say(Transfer(link=self._sender, data=encode_message(request)), deadline=deadline)
+        amqp.say(Transfer(link=self._sender, data=encode_message(request)), deadline=deadline)
         while True:
-            event = self._hear(deadline)
+            event = amqp.hear(deadline)
             _raise_refusal(event)
             if isinstance(event, Disposed) and isinstance(event.state, Rejected):
                 return read_refusal(event.state.error)
@@ -243,31 +228,11 @@ class AmqpConversation:
                 continue
             if not event.settled:
                 done = Disposition(link=event.link, delivery_id=event.delivery_id, state=ACCEPTED)
-                self._say(done, deadline=deadline)
+                amqp.say(done, deadline=deadline)
             message = decode_message(event.data)
             if message.properties is not None and message.properties.correlation_id == request_id:
-                self._say(Flow(link=self._receiver, credit=CREDIT), deadline=deadline)
+                amqp.say(Flow(link=self._receiver, credit=CREDIT), deadline=deadline)
                 return read_response(message, status)
-
-    def _say(self, *commands: Command, deadline: float) -> None:
-        for command in commands:
-            self._engine.send(command)
-        self._flush(deadline)
-
-    def _flush(self, deadline: float) -> None:
-        assert self._stream is not None
-        if data := self._engine.outgoing():
-            self._stream.write(data, seconds=_left(deadline))
-
-    def _hear(self, deadline: float) -> Event:
-        assert self._stream is not None
-        while not self._events:
-            data = self._stream.read(seconds=_left(deadline))
-            if not data:
-                raise ConnectionError("the service closed the connection")
-            self._events.extend(self._engine.receive(data))
-            self._flush(deadline)
-        return self._events.popleft()
 
 
 class _RefusedError(Exception):
@@ -289,8 +254,17 @@ def _raise_unless_good(outcome: SaslOutcome) -> None:
         raise _RefusedError(refusal)
 
 
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("no answer in time")
-    return left
+def _hear_challenge(amqp: AmqpStream, deadline: float) -> bytes:
+    event = amqp.hear(deadline)
+    if isinstance(event, SaslOutcome):
+        _raise_unless_good(event)
+    if not isinstance(event, SaslChallenge):
+        raise UnexpectedAnswerError("the service broke off SASL TPM")
+    return event.challenge
+
+
+def _hear_outcome(amqp: AmqpStream, deadline: float) -> None:
+    event = amqp.hear(deadline)
+    if not isinstance(event, SaslOutcome):
+        raise UnexpectedAnswerError("the service did not end SASL with its outcome")
+    _raise_unless_good(event)

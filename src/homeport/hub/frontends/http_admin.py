@@ -4,10 +4,10 @@ Our own endpoints, beside the contract's. They read the log and the bus; nothing
 """
 
 import asyncio
-import base64
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any, cast
@@ -20,8 +20,9 @@ from homeport.bus import Bus, ConnectionChanged
 from homeport.clock import Clock
 from homeport.hub.authentication import Audience, Refused, authorize_service
 from homeport.hub.errors import HubCode, HubError
+from homeport.hub.frontends.live_documents import connection_document, telemetry_document
 from homeport.hub.identifiers import is_part
-from homeport.hub.model import DeviceIdentity, StoredTelemetry, format_time
+from homeport.hub.model import DeviceIdentity, StoredTelemetry
 from homeport.hub.telemetry import TelemetryStream
 from homeport.net.sites import raw_path
 from homeport.net.stream import Peer
@@ -41,28 +42,8 @@ GLANCE_SECONDS = 1.0
 """How soon one that closed its connection is."""
 WRITE_SECONDS = 30.0
 
-MAX_JSON_DEPTH = 32
-"""A device's JSON nested deeper is handed on as text, so that no reader's parser gives up on the whole answer."""
-
 _KINDS = frozenset({"telemetry", "connection"})
 _QUEUED = 64
-_SYSTEM_NAMES = {
-    "mid": "messageId",
-    "cid": "correlationId",
-    "uid": "userId",
-    "to": "to",
-    "ct": "contentType",
-    "ce": "contentEncoding",
-    "exp": "expiryTimeUtc",
-    "on": "outputName",
-    "schema": "messageSchema",
-    "ctime": "creationTimeUtc",
-    "cdid": "connectionDeviceId",
-    "cmid": "connectionModuleId",
-    "ifid": "interfaceId",
-    "sub": "component",
-}
-
 _log = logging.getLogger(__name__)
 
 Event = tuple[str, str | None, bytes]
@@ -103,7 +84,7 @@ class TelemetryFrontEnd:
             self._authorize(request)
             return await self._answer(request)
         except HubError as error:
-            return _refusal(error)
+            return refusal(error)
 
     def _authorize(self, request: web.BaseRequest) -> None:
         verdict = authorize_service(
@@ -123,7 +104,7 @@ class TelemetryFrontEnd:
             raise HubError(HubCode.OPERATION_NOT_FOUND, "There is no such address.")
         if request.method not in {"GET", "HEAD"}:
             raise HubError(HubCode.METHOD_NOT_ALLOWED, "Only GET is offered here.")
-        query = _Query(request.raw_path.partition("?")[2])
+        query = Query(request.raw_path.partition("?")[2])
         if path == PREFIX:
             return await self._latest(query.device_id, query.number("limit", default=100, largest=MAX_LISTED))
         if path == f"{PREFIX}/stream":
@@ -138,8 +119,8 @@ class TelemetryFrontEnd:
 
     # ------------------------------------------------------------ live
 
-    async def _stream(self, request: web.BaseRequest, query: "_Query") -> web.StreamResponse:
-        kinds = query.kinds()
+    async def _stream(self, request: web.BaseRequest, query: "Query") -> web.StreamResponse:
+        kinds = query.words("events", _KINDS)
         replay = query.number("replay", default=0, largest=MAX_REPLAYED, smallest=0)
         first = None if query.device_id is None else await self._identity(query.device_id)
         if self._streams >= MAX_STREAMS:
@@ -178,9 +159,9 @@ class TelemetryFrontEnd:
                 # Listening has begun: what is replayed now and what comes later leave no gap between them.
                 past = await self._telemetry.log.latest(device_id=device_id, limit=replay) if replay else ()
                 sources.append(_messages(tuple(reversed(past)), live))
-            await _write(response, b": open\n\n")
+            await write_within(response, b": open\n\n")
             if first is not None and "connection" in kinds:
-                await _write(response, _event(*_connection(first)))
+                await write_within(response, sse(*_connection(first)))
             failure: BaseException | None = None
             async with asyncio.TaskGroup() as tasks:
                 pumps = [tasks.create_task(_pump(source, queue)) for source in sources]
@@ -188,10 +169,10 @@ class TelemetryFrontEnd:
                     silence = 0.0
                     while self._clock.now() < end and request.transport is not None:
                         if (event := await _next(queue, min(GLANCE_SECONDS, self._heartbeat))) is not None:
-                            await _write(response, event)
+                            await write_within(response, event)
                             silence = 0.0
                         elif (silence := silence + GLANCE_SECONDS) >= self._heartbeat:
-                            await _write(response, b": alive\n\n")
+                            await write_within(response, b": alive\n\n")
                             silence = 0.0
                 except (ConnectionError, TimeoutError) as error:
                     failure = error
@@ -213,7 +194,7 @@ class TelemetryFrontEnd:
             yield _connection(identity)
 
 
-class _Query:
+class Query:
     """The query string; refuses what it cannot read."""
 
     def __init__(self, text: str) -> None:
@@ -239,58 +220,16 @@ class _Query:
             raise HubError(HubCode.ARGUMENT_INVALID, f"{name} is not a number from {smallest} to {largest}.")
         return int(text)
 
-    def kinds(self) -> frozenset[str]:
-        kinds = frozenset(self._values.get("events", "telemetry,connection").split(","))
-        if not kinds <= _KINDS:
-            raise HubError(HubCode.ARGUMENT_INVALID, f"events is a list of {' and '.join(sorted(_KINDS))}.")
-        return kinds
+    def text(self, name: str) -> str | None:
+        """Return a parameter as it is; None without it."""
+        return self._values.get(name.lower())
 
-
-def telemetry_document(stored: StoredTelemetry) -> dict[str, Any]:
-    """Return a message as JSON: `body` is JSON, text or Base64 as `bodyEncoding` (json, text, base64) says.
-
-    System properties have the names service SDKs give them (contract hub.md 13.4, 21.1).
-    """
-    message = stored.telemetry
-    encoding, body = _readable(message.body, (message.system.get("ct") or "").lower())
-    return {
-        "deviceId": message.device_id,
-        "partition": stored.partition,
-        "offset": stored.offset,
-        "enqueuedTime": format_time(message.enqueued_at),
-        "size": len(message.body),
-        "bodyEncoding": encoding,
-        "body": body,
-        "systemProperties": {_SYSTEM_NAMES.get(key, key): value for key, value in message.system.items()},
-        "properties": dict(message.properties),
-        "annotations": dict(message.annotations),
-    }
-
-
-def _readable(body: bytes, content_type: str) -> tuple[str, Any]:
-    """Choose the form in which people can read a body; JSON only if it says so or looks it."""
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        return "base64", base64.b64encode(body).decode()
-    if "json" in content_type or text.lstrip()[:1] in {"{", "["}:
-        try:
-            document = msgspec.json.decode(body)
-            # Written once to know that it can be: lone surrogates and such can be read but not said again.
-            if _is_shallow(document, MAX_JSON_DEPTH):
-                return "json", msgspec.Raw(msgspec.json.encode(document))
-        except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError):
-            pass
-    if all(character.isprintable() or character in "\t\r\n" for character in text):
-        return "text", text
-    return "base64", base64.b64encode(body).decode()
-
-
-def _is_shallow(document: Any, depth: int) -> bool:
-    if not isinstance(document, dict | list):
-        return True
-    members = document.values() if isinstance(document, dict) else document
-    return depth > 0 and all(_is_shallow(member, depth - 1) for member in members)
+    def words(self, name: str, known: AbstractSet[str]) -> frozenset[str]:
+        """Return the words of a list with commas; all that are known, if there is none."""
+        words = frozenset(self._values.get(name, ",".join(known)).split(","))
+        if not words <= known:
+            raise HubError(HubCode.ARGUMENT_INVALID, f"{name} is a list of {' and '.join(sorted(known))}.")
+        return words
 
 
 async def _messages(past: tuple[StoredTelemetry, ...], live: AsyncIterator[StoredTelemetry]) -> AsyncIterator[Event]:
@@ -307,13 +246,7 @@ def _telemetry(message: StoredTelemetry) -> Event:
 
 
 def _connection(identity: DeviceIdentity) -> Event:
-    document = {
-        "deviceId": identity.device_id,
-        "connectionState": identity.connection_state.value,
-        "connectionStateUpdatedTime": format_time(identity.connection_state_updated_at),
-        "lastActivityTime": format_time(identity.last_activity_at),
-    }
-    return "connection", None, msgspec.json.encode(document)
+    return "connection", None, msgspec.json.encode(connection_document(identity))
 
 
 async def _pump(source: AsyncIterator[Event], queue: asyncio.Queue[Event]) -> None:
@@ -325,17 +258,19 @@ async def _next(queue: asyncio.Queue[Event], seconds: float) -> bytes | None:
     """Return the next event, None if there is none in that time."""
     try:
         async with asyncio.timeout(seconds):
-            return _event(*await queue.get())
+            return sse(*await queue.get())
     except TimeoutError:
         return None
 
 
-def _event(name: str, identifier: str | None, data: bytes) -> bytes:
+def sse(name: str, identifier: str | None, data: bytes) -> bytes:
+    """Write a server-sent event; the data is one line."""
     head = f"event: {name}\n" if identifier is None else f"event: {name}\nid: {identifier}\n"
     return head.encode() + b"data: " + data + b"\n\n"
 
 
-async def _write(response: web.StreamResponse, data: bytes) -> None:
+async def write_within(response: web.StreamResponse, data: bytes) -> None:
+    """Write to a reader that reads. Raises ConnectionError, TimeoutError."""
     async with asyncio.timeout(WRITE_SECONDS):
         await response.write(data)
 
@@ -347,7 +282,7 @@ def _json(document: Any) -> web.Response:
     )
 
 
-def _refusal(error: HubError) -> web.Response:
+def refusal(error: HubError) -> web.Response:
     """Return the hub's error body (contract hub.md 22.1)."""
     tracking_id = secrets.token_hex(16)
     body = ErrorBody(

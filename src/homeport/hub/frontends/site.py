@@ -1,7 +1,7 @@
 """A hub as a site: its names and the front-ends that answer there."""
 
 from homeport.clock import Clock
-from homeport.hub.frontends.amqp import DeviceSpace, HubAmqpFrontEnd, ServiceSpace
+from homeport.hub.frontends.amqp import DeviceSpace, EventSide, EventSpace, HubAmqpFrontEnd, ServiceSpace
 from homeport.hub.frontends.blobs import BlobFrontEnd
 from homeport.hub.frontends.device_http import DeviceHttpFrontEnd
 from homeport.hub.frontends.mqtt import DeviceFrontEnd
@@ -19,7 +19,8 @@ def hub_site(
     screen = screen or Screen()
     service = ServiceFrontEnd(hub=served.name, audience=served.audience, service=served.service, clock=clock)
     device = DeviceFrontEnd(served.device_side)
-    spaces = (DeviceSpace(served.device_side), ServiceSpace(served.service_side))
+    events = EventSide(hosts=lambda: served.hub.host_names, streams=served.streams, clock=clock)
+    spaces = (DeviceSpace(served.device_side), ServiceSpace(served.service_side), EventSpace(events))
     amqp = HubAmqpFrontEnd(served.device_side, spaces=spaces, allows=screen.allows)
     screen.watch(amqp.turn_out)
     blobs = BlobFrontEnd(

@@ -7,13 +7,16 @@ it had called is not called again: its part fails, and says that nobody knows wh
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from homeport.clock import Clock
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.invocation import invoke
+from homeport.hub.jobs.part_document import device_job_document
 from homeport.hub.jobs.ports import JobStore
+from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
 from homeport.hub.model import (
     DeviceJob,
@@ -22,13 +25,17 @@ from homeport.hub.model import (
     JobAnswer,
     JobFault,
     JobStatus,
+    MessageSource,
     MethodRequest,
+    Outgoing,
     TwinUpdate,
 )
 from homeport.hub.registry import Registry
-from homeport.hub.selection import read_selection, select
+from homeport.hub.selection import asks_for_counts, read_selection, select
+from homeport.hub.telling import Telling
 from homeport.hub.twins import Twins
 from homeport.security.policies import Random
+from homeport.wire import encode
 
 JOBS_AT_ONCE = 10
 """Jobs that one process runs at a time; others wait (contract hub.md 23)."""
@@ -61,6 +68,8 @@ class JobRunner:
         registry: Registry,
         twins: Twins,
         methods: Methods,
+        messages: Messages,
+        telling: Telling,
         clock: Clock,
         random: Random,
     ) -> None:
@@ -69,6 +78,8 @@ class JobRunner:
         self._registry = registry
         self._twins = twins
         self._methods = methods
+        self._messages = messages
+        self._telling = telling
         self._clock = clock
         self._owner = random(16).hex()
         self._wake = asyncio.Event()
@@ -164,7 +175,8 @@ class JobRunner:
         """Note which devices the job is for. Raises HubError for a condition that cannot be judged."""
         parts: list[DeviceJob] = []
         now = self._clock.now()
-        async for device, _ in select(self._registry, read_selection(job.condition), ""):
+        counts = self._messages.counts if asks_for_counts(job.condition) else None
+        async for device, _ in select(self._registry, read_selection(job.condition), "", counts):
             parts.append(
                 DeviceJob(
                     job_id=job.job_id,
@@ -185,7 +197,7 @@ class JobRunner:
             if isinstance(job.task, TwinUpdate):
                 await self._do(job, part)
             else:
-                await self._store.end_device(self._ended(part, fault=INTERRUPTED))
+                await self._end(self._ended(part, fault=INTERRUPTED))
         async with asyncio.TaskGroup() as tasks:
             for _ in range(DEVICES_AT_ONCE):
                 tasks.create_task(self._do_some(job))
@@ -212,7 +224,23 @@ class JobRunner:
             ended = self._ended(part, fault=fault)
         else:
             ended = self._ended(part, answer=answer)
-        await self._store.end_device(ended)
+        await self._end(ended)
+
+    async def _end(self, part: DeviceJob) -> None:
+        """Note what came of a part, and tell whoever wants to know."""
+        telling = self._telling
+        told: Sequence[Outgoing] = ()
+        if telling.wanted(MessageSource.JOB_LIFECYCLE):
+            device = None
+            if telling.needs_twin(MessageSource.JOB_LIFECYCLE):
+                device = await self._registry.find(part.device_id)
+            told = telling.job_ended(
+                part.device_id,
+                part.job_type.value,
+                encode(device_job_document(part)),
+                None if device is None else device.twin,
+            )
+        telling.stored(await self._store.end_device(part, told=told))
 
     def _ended(self, part: DeviceJob, *, answer: JobAnswer | None = None, fault: JobFault | None = None) -> DeviceJob:
         now = self._clock.now()

@@ -1,5 +1,6 @@
 """The nouns of the hub as values. No serialization, no transport, no SQL (contract hub.md 4, 6, 17, 19, 21)."""
 
+from homeport.hub.model.ca_certificate import HubCaCertificate
 from homeport.hub.model.cloud_message import (
     Acknowledgement,
     Change,
@@ -19,6 +20,14 @@ from homeport.hub.model.configuration import (
     Settings,
 )
 from homeport.hub.model.documents import NEVER, JsonObject, format_time
+from homeport.hub.model.event_stream import (
+    BUILT_IN,
+    PARTITIONS,
+    RETENTION,
+    ConsumerGroup,
+    EventStream,
+    PartitionState,
+)
 from homeport.hub.model.file_upload import (
     BlobProperties,
     Block,
@@ -53,13 +62,30 @@ from homeport.hub.model.job import (
     MethodRequest,
     TwinUpdate,
 )
-from homeport.hub.model.telemetry import StoredTelemetry, Telemetry
+from homeport.hub.model.queue_settings import FeedbackSettings, QueueSettings
+from homeport.hub.model.routing import (
+    Endpoint,
+    Enrichment,
+    EventStreamEndpoint,
+    MessageSource,
+    Route,
+    Routing,
+    StorageEndpoint,
+    WebhookEndpoint,
+)
+from homeport.hub.model.sought import Between, OneOf, Sought
+from homeport.hub.model.telemetry import Outgoing, StoredTelemetry, Telemetry
+from homeport.hub.model.transfer import Transfer, TransferKind, TransferPhase, TransferPlace, TransferStatus
 from homeport.hub.model.twin import Device, Twin, TwinSection
 
 __all__ = [
+    "BUILT_IN",
     "NEVER",
+    "PARTITIONS",
+    "RETENTION",
     "Acknowledgement",
     "Authentication",
+    "Between",
     "BlobProperties",
     "Block",
     "CaAuthentication",
@@ -70,19 +96,26 @@ __all__ = [
     "ConfigurationResults",
     "ConfigurationStatus",
     "ConnectionState",
+    "ConsumerGroup",
     "Device",
     "DeviceIdentity",
     "DeviceJob",
     "DeviceJobStatus",
     "DeviceStatus",
+    "Endpoint",
+    "Enrichment",
+    "EventStream",
+    "EventStreamEndpoint",
     "Feedback",
     "FeedbackRecord",
+    "FeedbackSettings",
     "FeedbackStatus",
     "FileNotification",
     "FileUpload",
     "FileUploadSettings",
     "FoundBlob",
     "Hub",
+    "HubCaCertificate",
     "Job",
     "JobAnswer",
     "JobFault",
@@ -91,21 +124,36 @@ __all__ = [
     "JobType",
     "JsonObject",
     "Lock",
+    "MessageSource",
     "MethodRequest",
     "NoAuthentication",
+    "OneOf",
+    "Outgoing",
+    "PartitionState",
     "Policy",
+    "QueueSettings",
     "QueuedMessage",
     "RegistryStatistics",
+    "Route",
+    "Routing",
     "SasAuthentication",
     "SelfSignedAuthentication",
     "Settings",
+    "Sought",
+    "StorageEndpoint",
     "StoredBlob",
     "StoredTelemetry",
     "Telemetry",
+    "Transfer",
+    "TransferKind",
+    "TransferPhase",
+    "TransferPlace",
+    "TransferStatus",
     "Twin",
     "TwinSection",
     "TwinUpdate",
     "UploadPlace",
     "Waiting",
+    "WebhookEndpoint",
     "format_time",
 ]

@@ -94,6 +94,10 @@ class Aggregation:
             if item.aggregate not in {None, Aggregate.COUNT} and item.attribute is not None:
                 group.running.setdefault(place, _Running()).add(attribute_of(item.attribute, document))
 
+    def count(self, documents: int) -> None:
+        """Count in so many documents of which nothing else is asked: `Query.counts_everything`."""
+        self._groups[b""].documents += documents
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield a row for each group, in the order in which they were met."""
         for group in self._groups.values():

@@ -123,3 +123,10 @@ class Query:
     def aggregates(self) -> bool:
         """Whether rows are made of groups of documents."""
         return bool(self.group_by) or any(item.aggregate is not None for item in self.items or ())
+
+    @property
+    def counts_everything(self) -> bool:
+        """Whether the one row says only how many documents there are."""
+        items = self.items or ()
+        counts = all(item.aggregate is Aggregate.COUNT for item in items)
+        return bool(items) and counts and self.condition is None and not self.group_by

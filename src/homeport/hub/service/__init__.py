@@ -6,8 +6,8 @@ Who may call is decided before; paths and methods are known to the front-ends. R
 from dataclasses import dataclass
 
 from homeport.clock import Clock
-from homeport.hub.configurations import ConfigurationStore, Deployer
 from homeport.hub.files import Files
+from homeport.hub.importing import Importer
 from homeport.hub.jobs import ScheduledJobs
 from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
@@ -27,9 +27,12 @@ from homeport.hub.service.modules import ModulesResponder
 from homeport.hub.service.notices import NoticesResponder
 from homeport.hub.service.queries import QueriesResponder
 from homeport.hub.service.statistics import StatisticsResponder
+from homeport.hub.service.transfers import TransfersResponder
 from homeport.hub.service.twins import TwinsResponder
 from homeport.hub.sessions import Sessions
+from homeport.hub.transfers import Transfers
 from homeport.hub.twins import Twins
+from homeport.security.policies import Random
 
 __all__ = ["Service"]
 
@@ -48,6 +51,7 @@ class Service:
     queries: QueriesResponder
     jobs: JobsResponder
     configurations: ConfigurationsResponder
+    transfers: TransfersResponder
     statistics: StatisticsResponder
     feedback: NoticesResponder[FeedbackRecord]
     file_notifications: NoticesResponder[FileNotification]
@@ -63,23 +67,26 @@ class Service:
         messages: Messages,
         sessions: Sessions,
         jobs: ScheduledJobs,
-        configurations: ConfigurationStore,
-        deployer: Deployer,
+        configurations: ConfigurationsResponder,
+        importer: Importer,
+        transfers: Transfers,
         clock: Clock,
+        random: Random,
         feedback: Feedback,
         files: Files,
     ) -> "Service":
         return cls(
             devices=DevicesResponder(registry, messages),
             modules=ModulesResponder(registry, messages),
-            bulk=BulkResponder(registry, twins),
+            bulk=BulkResponder(importer),
             keys=KeysResponder(registry),
             twins=TwinsResponder(twins, messages),
             methods=MethodsResponder(registry, methods),
             digital_twins=DigitalTwinsResponder(registry, twins, methods),
             queries=QueriesResponder(registry, messages, jobs),
             jobs=JobsResponder(jobs, clock),
-            configurations=ConfigurationsResponder(configurations, deployer, registry, clock),
+            configurations=configurations,
+            transfers=TransfersResponder(transfers, random),
             statistics=StatisticsResponder(registry, sessions),
             feedback=NoticesResponder(feedback, feedback_document),
             file_notifications=NoticesResponder(files.notifications, file_document),

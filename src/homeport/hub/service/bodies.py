@@ -1,11 +1,9 @@
-"""What the calls share: bodies read and written, ETags of twins, pages and where they continue."""
+"""What the calls share: bodies read and written, pages and where they continue."""
 
-import binascii
 from typing import TypeVar
 
 from msgspec.json import Decoder
 
-from homeport.hub import translate
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.reply import Reply
 from homeport.paging import TokenError, decode_token
@@ -32,18 +30,6 @@ def read(decoder: Decoder[T], body: bytes, limit: int = MAX_BODY) -> T:
 def answer(document: object, headers: dict[str, str] | None = None) -> Reply:
     """Answer 200 with a document."""
     return Reply(status=200, body=encode(document), headers=headers or {})
-
-
-def twin_version(etag: str | None) -> int | None:
-    """Return the version a twin's etag stands for; None for a wildcard, a number nobody has for anything else."""
-    text = translate.read_etag(etag)
-    if text is None:
-        return None
-    try:
-        raw = binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
-    except ValueError:
-        return 0
-    return int.from_bytes(raw) if len(raw) == 8 else 0  # contract hub.md 3.4
 
 
 def continued(continuation: str | None, query: str) -> str | None:

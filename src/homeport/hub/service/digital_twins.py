@@ -8,12 +8,13 @@ from msgspec import UNSET
 from homeport.hub import translate
 from homeport.hub.digital_twin import Operation, Step, digital_twin, patched
 from homeport.hub.errors import HubCode, HubError
+from homeport.hub.etags import twin_version
 from homeport.hub.invocation import invoke, method_request
 from homeport.hub.methods import MAX_PAYLOAD_BYTES, Methods
 from homeport.hub.model import Device
 from homeport.hub.registry import ROUNDS, Registry, stale
 from homeport.hub.reply import Reply
-from homeport.hub.service.bodies import answer, read, twin_version
+from homeport.hub.service.bodies import answer, read
 from homeport.hub.twin_patch import difference
 from homeport.hub.twins import Twins
 from homeport.security.explain import quoted

@@ -13,6 +13,7 @@ from homeport.hub.file_uploads import FileUploads
 from homeport.hub.model import FileUploadSettings
 from homeport.hub.reply import Reply
 from homeport.hub.service.bodies import answer, read
+from homeport.security.callers import Caller
 from homeport.wire import hub_files as wire
 
 _READING = timedelta(hours=1)
@@ -27,8 +28,11 @@ class FileSettingsResponder:
         self._storage = storage
         self._clock = clock
 
-    async def get(self, host: str) -> Reply:
-        """Answer the settings, with an address that reads, lists and deletes for an hour; `host` is ours."""
+    async def get(self, host: str, *, writable: bool = False) -> Reply:
+        """Answer the settings, with an address that reads, lists and deletes for an hour; `host` is ours.
+
+        A `writable` one is what an export or import can be given.
+        """
         settings = await self._uploads.settings()
         now = self._clock.now()
         storage = self._storage(settings)
@@ -36,13 +40,15 @@ class FileSettingsResponder:
             wire.Settings(
                 enabled=settings.enabled,
                 storage=storage.kind,
-                container_url=storage.reading_url(host=host, start=now - _SKEW, end=now + _READING),
+                container_url=storage.container_url(
+                    host=host, start=now - _SKEW, end=now + _READING, writable=writable
+                ),
                 sas_life_in_seconds=int(settings.sas_life.total_seconds()),
                 notifications=settings.notifications,
             )
         )
 
-    async def put(self, body: bytes, host: str) -> Reply:
+    async def put(self, body: bytes, host: str, *, by: Caller) -> Reply:
         """Change the members that the body has. Raises HubError ARGUMENT_INVALID."""
         wanted = read(wire.settings_decoder, body)
         settings = await self._uploads.settings()
@@ -58,5 +64,5 @@ class FileSettingsResponder:
             settings = replace(settings, notifications=wanted.notifications)
         if wanted.enabled is not UNSET:
             settings = replace(settings, enabled=wanted.enabled)
-        await self._uploads.configure(settings)
+        await self._uploads.configure(settings, by=by)
         return await self.get(host)

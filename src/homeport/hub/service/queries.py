@@ -13,12 +13,12 @@ import msgspec
 
 from homeport.hub import translate
 from homeport.hub.jobs import ScheduledJobs
-from homeport.hub.jobs.translate import device_job_document
+from homeport.hub.jobs.part_document import device_job_document
 from homeport.hub.messages import Messages
 from homeport.hub.query import Aggregation, Query, QueryError, Source, holds, named_values, parse, project
 from homeport.hub.registry import Registry
 from homeport.hub.reply import Reply
-from homeport.hub.selection import Selection, select
+from homeport.hub.selection import Counts, Selection, asks_for_counts, select
 from homeport.hub.service.bodies import answer, continued, page_size, read
 from homeport.paging import encode_token
 from homeport.wire import hub_service as wire
@@ -56,15 +56,16 @@ class QueriesResponder:
     async def _run(self, text: str, *, after: str | None, limit: int) -> Rows:
         """Answer a query's page of up to `limit` rows. Raises QueryError."""
         query = parse(text)
+        counts = self._messages.counts if asks_for_counts(text) else None
         place, told = _continued(after)
         if query.top is not None:
             limit = min(limit, query.top - told)
         if query.source is Source.JOBS:
             return await self._device_jobs(query, place, told, limit)
         if query.aggregates:
-            return await self._aggregate(query, told, limit)
+            return await self._aggregate(query, told, limit, counts)
         rows: list[Any] = []
-        async for device, document in select(self._registry, Selection(query.source, query.condition), place):
+        async for device, document in select(self._registry, Selection(query.source, query.condition), place, counts):
             if len(rows) == limit:
                 more = query.top is None or told + len(rows) < query.top
                 return await self._rows(query, rows, f"{place} {told + len(rows)}" if more else None)
@@ -83,11 +84,14 @@ class QueriesResponder:
         twins = [translate.twin_document(device, counts.get(device.identity.device_id, 0)) for device in rows]
         return Rows(item_type="Twin", documents=twins, after=after)
 
-    async def _aggregate(self, query: Query, told: int, limit: int) -> Rows:
+    async def _aggregate(self, query: Query, told: int, limit: int, counts: Counts | None) -> Rows:
         """Make all groups, and tell those of this page: groups are few, documents many."""
         aggregation = Aggregation(query)
-        async for _, document in select(self._registry, Selection(query.source, query.condition), ""):
-            aggregation.add(document)
+        if query.counts_everything and query.source is Source.DEVICES:
+            aggregation.count((await self._registry.statistics()).total)
+        else:
+            async for _, document in select(self._registry, Selection(query.source, query.condition), "", counts):
+                aggregation.add(document)
         rows = list(aggregation.rows())
         total = len(rows) if query.top is None else min(len(rows), query.top)
         page = rows[told : told + limit]

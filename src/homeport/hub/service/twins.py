@@ -1,10 +1,11 @@
 """Twins as services read and write them (contract hub.md 6)."""
 
 from homeport.hub import translate
+from homeport.hub.etags import twin_version
 from homeport.hub.messages import Messages
 from homeport.hub.model import Device
 from homeport.hub.reply import Reply
-from homeport.hub.service.bodies import answer, read, twin_version
+from homeport.hub.service.bodies import answer, read
 from homeport.hub.twins import Twins
 from homeport.wire import hub_service as wire
 

@@ -7,7 +7,16 @@ from typing import Any
 
 from msgspec import UNSET
 
-from homeport.wire import dps_admin, dps_allocation, dps_journal, ip_filter
+from homeport.wire import (
+    dps_admin,
+    dps_allocation,
+    dps_journal,
+    hub_administration,
+    hub_event_hubs,
+    hub_files,
+    hub_routing,
+    ip_filter,
+)
 from homeport.wire.openapi.operations import HOMEPORT, Operation
 
 
@@ -99,4 +108,75 @@ _IP_FILTER = (
     at("ipFilter/test/{address}", "get", "IpFilter_Test", "What the rules do with an address.", ip_filter.Decisions),
 )  # fmt: skip
 
-ADMINISTRATION: tuple[Operation, ...] = (*_ALLOCATION, *_ADMINISTRATORS, *_AUDIT, *_EVENTS, *_IP_FILTER)
+_CERTIFICATES, _CERTIFICATE = "hubs/{name}/certificates", "hubs/{name}/certificates/{certificateName}"
+_QUEUES, _FILES = "hubs/{name}/cloudToDevice", "hubs/{name}/fileUpload"
+_HUB_PARTS = (
+    at(_CERTIFICATES, "get", "HubCertificates_List", "The CA certificates of a hub of this server.",
+        hub_administration.CertificateList, right=_READ),
+    at(_CERTIFICATE, "get", "HubCertificates_Get", "A hub's CA certificate.", hub_administration.Certificate,
+        right=_READ),
+    at(_CERTIFICATE, "put", "HubCertificates_CreateOrUpdate",
+        "Upload a CA certificate to a hub; with If-Match, replace it.", hub_administration.Certificate,
+        body=hub_administration.CertificateUpload, if_match=True),
+    at(_CERTIFICATE, "delete", "HubCertificates_Delete", "Delete a hub's CA certificate; its devices are cut off.",
+        None, if_match=True),
+    at(f"{_CERTIFICATE}/generateVerificationCode", "post", "HubCertificates_GenerateVerificationCode",
+        "Make the code that a proof of possession carries.", hub_administration.Certificate, if_match=True),
+    at(f"{_CERTIFICATE}/verify", "post", "HubCertificates_Verify", "Prove possession of a CA's key.",
+        hub_administration.Certificate, body=hub_administration.Verification, if_match=True),
+    at(_QUEUES, "get", "HubQueues_Get", "How a hub keeps cloud-to-device messages and feedback.",
+        hub_administration.CloudToDevice, right=_READ),
+    at(_QUEUES, "put", "HubQueues_Put", "Change it; members that are left out stay.",
+        hub_administration.CloudToDevice, body=hub_administration.CloudToDevice, if_match=True),
+    at(_FILES, "get", "HubFiles_Get", "Where a hub keeps files of devices, and how to read them for an hour.",
+        hub_files.Settings),
+    at(f"{_FILES}/writable", "get", "HubFiles_GetWritable", "The same, with an address for an hour that writes, too.",
+        hub_files.Settings),
+    at(_FILES, "put", "HubFiles_Put", "Change it; members that are left out stay.", hub_files.Settings,
+        body=hub_files.SettingsWrite),
+)  # fmt: skip
+
+_ROUTE = "hubs/{name}/routes/{route}"
+_ENDPOINT = "hubs/{name}/endpoints/{endpoint}"
+_ENRICHMENT = "hubs/{name}/enrichments/{key}"
+_ROUTING = (
+    at("hubs/{name}/routes", "get", "HubRoutes_List", "The routes of a hub, the fallback route last.",
+        list[hub_routing.Route], right=_READ),
+    at(_ROUTE, "get", "HubRoutes_Get", "A route.", hub_routing.Route, right=_READ),
+    at(_ROUTE, "put", "HubRoutes_Put", "Make or replace a route; `$fallback` can be switched.", hub_routing.Route,
+        body=hub_routing.RouteWrite),
+    at(_ROUTE, "delete", "HubRoutes_Delete", "Remove a route.", None),
+    at("hubs/{name}/testRoutes", "post", "HubRoutes_Test", "What routes would do with a message; nothing is sent.",
+        hub_routing.RouteTestResult, body=hub_routing.RouteTest, right=_READ),
+    at("hubs/{name}/endpoints", "get", "HubEndpoints_List", "Where routes can send messages, and how that goes.",
+        list[hub_routing.Endpoint], right=_READ),
+    at(_ENDPOINT, "get", "HubEndpoints_Get", "An endpoint.", hub_routing.Endpoint, right=_READ),
+    at(_ENDPOINT, "put", "HubEndpoints_Put", "Make or replace an endpoint.", hub_routing.Endpoint,
+        body=hub_routing.EndpointWrite),
+    at(_ENDPOINT, "delete", "HubEndpoints_Delete", "Remove an endpoint and what waits in it.", None),
+    at("hubs/{name}/enrichments", "get", "HubEnrichments_List", "What messages are given on their way.",
+        list[hub_routing.Enrichment], right=_READ),
+    at(_ENRICHMENT, "get", "HubEnrichments_Get", "An enrichment.", hub_routing.Enrichment, right=_READ),
+    at(_ENRICHMENT, "put", "HubEnrichments_Put", "Make or replace an enrichment.", hub_routing.Enrichment,
+        body=hub_routing.EnrichmentWrite),
+    at(_ENRICHMENT, "delete", "HubEnrichments_Delete", "Remove an enrichment.", None),
+)  # fmt: skip
+
+_EVENT_HUB = "hubs/{name}/eventHubs/{endpoint}"
+_EVENT_HUBS = (
+    at("hubs/{name}/eventHubs", "get", "EventHubs_List", "The Event Hubs-compatible endpoints of a hub.",
+        list[hub_event_hubs.EventHub], right=_READ),
+    at(_EVENT_HUB, "get", "EventHubs_Get", "An endpoint; the built-in one is `events`.", hub_event_hubs.EventHub,
+        right=_READ),
+    at(_EVENT_HUB, "patch", "EventHubs_Update", "Change how long an endpoint keeps events, and how much.",
+        hub_event_hubs.EventHub, body=hub_event_hubs.EventHubChange),
+    at(f"{_EVENT_HUB}/consumerGroups", "get", "ConsumerGroups_List", "The consumer groups of an endpoint.",
+        list[hub_event_hubs.ConsumerGroup], right=_READ),
+    at(f"{_EVENT_HUB}/consumerGroups/{{group}}", "put", "ConsumerGroups_Create", "Make a consumer group.",
+        hub_event_hubs.ConsumerGroup),
+    at(f"{_EVENT_HUB}/consumerGroups/{{group}}", "delete", "ConsumerGroups_Delete", "Remove a consumer group.", None),
+)  # fmt: skip
+
+ADMINISTRATION: tuple[Operation, ...] = (
+    *_HUB_PARTS, *_ALLOCATION, *_ADMINISTRATORS, *_AUDIT, *_EVENTS, *_IP_FILTER, *_ROUTING, *_EVENT_HUBS
+)  # fmt: skip

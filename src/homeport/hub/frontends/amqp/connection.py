@@ -98,8 +98,12 @@ class HubConnection:
         spaces: Sequence[AddressSpace],
         allows: Allows,
         clock: Clock,
+        *,
+        host: str,
     ) -> None:
+        """`host` is what the client said in OPEN, without port, in lower case; it may be any name."""
         self.peer = peer
+        self.host = host
         self.proofs = proofs
         """What the client has proven by tokens; its certificates are in `peer.chain`."""
         self._judge = judge
@@ -120,6 +124,10 @@ class HubConnection:
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Run this alongside the connection; see AmqpConnection.run."""
         self._connection.run(work)
+
+    async def room(self) -> None:
+        """Wait until little enough waits to be read by the client; see AmqpConnection.room."""
+        await self._connection.room()
 
     def close(self, error: Error | None = None) -> None:
         """End the connection soon; see AmqpConnection.close."""

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import timedelta
 from typing import Any, Final
 
 from homeport.hub.errors import HubError
@@ -15,7 +14,6 @@ from homeport.net.amqp_handlers import AmqpSender
 from homeport.proto.amqp import ACCEPTED, Accepted, DeliveryState, Rejected, SenderSettleMode
 from homeport.security.explain import quoted
 
-LOCK: Final = timedelta(seconds=60)
 MAX_UNSETTLED: Final = 2 * MAX_QUEUED
 """Deliveries without an outcome, those included whose locks are over."""
 
@@ -68,7 +66,7 @@ class Deliveries:
             await self._wake.wait()
             self._wake.clear()
             while self._goes_on() and self._link.credit > 0 and len(self._held) < MAX_UNSETTLED:
-                delivery = await self._messages.receive(self._target, life=LOCK, of_connection=True)
+                delivery = await self._messages.receive(self._target, life=None, of_connection=True)
                 if delivery is None:
                     break
                 self._held[delivery.token] = None

@@ -74,9 +74,17 @@ class HubAmqpFrontEnd:
     async def connect(
         self, opening: AmqpOpening, identity: object | None, peer: Peer, connection: AmqpConnection
     ) -> AmqpHandler | Error:
-        del opening
         proofs = Proofs(self._side.audience, self._side.clock)
-        handler = HubConnection(self._judge, proofs, peer, connection, self._spaces, self._allows, self._side.clock)
+        handler = HubConnection(
+            self._judge,
+            proofs,
+            peer,
+            connection,
+            self._spaces,
+            self._allows,
+            self._side.clock,
+            host=_bare(opening.hostname),
+        )
         if isinstance(identity, HeldToken) and await handler.hold(identity) is not None:
             return unauthorized("The token was not taken.")
         self._connections.add(handler)
@@ -96,8 +104,12 @@ class HubAmqpFrontEnd:
         return hub == self._side.hub.lower() or any(hub in (host, host.partition(".")[0]) for host in hosts)
 
     def _is_host(self, hostname: str | None) -> bool:
-        bare = (hostname or "").partition(":")[0].rstrip(".").lower()
+        bare = _bare(hostname)
         return any(bare == name.rstrip(".").lower() for name in self._side.audience().hosts)
+
+
+def _bare(hostname: str | None) -> str:
+    return (hostname or "").partition(":")[0].rstrip(".").lower()
 
 
 def _names(user: str, held: HeldToken) -> bool:

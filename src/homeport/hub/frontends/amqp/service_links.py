@@ -88,7 +88,8 @@ class ServiceLinks:
         """Queue a message for a device, and accept it when it is durable."""
         del link
         try:
-            targets, message = read_cloud_message(delivery.data, self._side.clock.now())
+            settings = await self._side.messages.settings()
+            targets, message = read_cloud_message(delivery.data, self._side.clock.now(), settings.default_life)
             async with self._lines[hash(targets) % _LINES]:
                 await self._send(targets, message)
         except RemoteProtocolError as fault:

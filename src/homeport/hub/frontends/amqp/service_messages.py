@@ -1,21 +1,21 @@
 """Messages of services on AMQP: to devices, read; feedback and file notifications, written (hub.md 18). Pure."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.frontends.amqp.addresses import is_words, read_path, readings
 from homeport.hub.frontends.amqp.device_messages import read_bag, read_body
 from homeport.hub.frontends.amqp.proofs import identity_at
-from homeport.hub.messages import DEFAULT_LIFE, LONGEST_LIFE
 from homeport.hub.model import Acknowledgement, CloudMessage
+from homeport.hub.queue_settings import LONGEST_LIFE
 from homeport.proto.amqp import Data, Message, Properties, Symbol, Timestamp, decode_message
 
 _SYSTEM: Final = ("mid", "cid", "uid", "ct", "ce", "ctime")
 
 
-def read_cloud_message(data: bytes, now: datetime) -> tuple[Sequence[str], CloudMessage]:
+def read_cloud_message(data: bytes, now: datetime, default_life: timedelta) -> tuple[Sequence[str], CloudMessage]:
     """Return whom a message is for, each way its address may be read, the likelier first; and the message.
 
     Raises RemoteProtocolError for what is no AMQP, HubError ARGUMENT_INVALID.
@@ -34,7 +34,7 @@ def read_cloud_message(data: bytes, now: datetime) -> tuple[Sequence[str], Cloud
         properties={name: value or "" for name, value in bag.properties.items()},
         acknowledgement=acknowledgement,
         enqueued_at=now,
-        expires_at=_expiry(properties.absolute_expiry_time, now),
+        expires_at=_expiry(properties.absolute_expiry_time, now, default_life),
     )
     return targets, message
 
@@ -62,10 +62,10 @@ def _targets(address: object) -> Sequence[str]:
     return identities
 
 
-def _expiry(wanted: object, now: datetime) -> datetime:
+def _expiry(wanted: object, now: datetime, default_life: timedelta) -> datetime:
     """Return when a message expires; what wants longer than queues keep anything expires then."""
     if not isinstance(wanted, Timestamp) or wanted <= 0:
-        return now + DEFAULT_LIFE  # C# writes a time that was not set as zero
+        return now + default_life  # C# writes a time that was not set as zero
     try:
         return min(wanted.moment(), now + LONGEST_LIFE)
     except OverflowError:

@@ -27,7 +27,6 @@ from homeport.hub.responder import Caller, DeviceClaim
 from homeport.hub.telemetry import MAX_MESSAGE_BYTES
 from homeport.net.stream import Peer
 
-DEFAULT_LOCK_SECONDS = 60
 MAX_LOCK_SECONDS = 300
 _UNPROVEN = frozenset({Reason.NO_PROOF, Reason.MALFORMED})
 
@@ -116,10 +115,9 @@ class DeviceHttpFrontEnd:
 
     async def _receive(self, caller: Caller, asked: Request) -> Reply:
         seconds = asked.parameter("iothub-messagelocktimeout") or asked.header("IotHub-MessageLockTimeout") or ""
-        life = int(seconds) if seconds.isascii() and seconds.isdigit() and len(seconds) < 5 else DEFAULT_LOCK_SECONDS
-        delivery = await self._side.messages.receive(
-            caller.device_id, life=timedelta(seconds=min(max(life, 1), MAX_LOCK_SECONDS)), of_connection=False
-        )
+        asks = seconds.isascii() and seconds.isdigit() and len(seconds) < 5
+        life = timedelta(seconds=min(max(int(seconds), 1), MAX_LOCK_SECONDS)) if asks else None
+        delivery = await self._side.messages.receive(caller.device_id, life=life, of_connection=False)
         if delivery is None:
             return Reply(status=204)
         return Reply(status=200, body=delivery.message.body, headers=write_headers(caller.device_id, delivery))

@@ -21,11 +21,13 @@ from homeport.hub.frontends.service.jobs import JobsResource
 from homeport.hub.frontends.service.notices import NoticesResource
 from homeport.hub.frontends.service.resource import Call, Request, Resource, Target, is_of_devices
 from homeport.hub.frontends.service.statistics import StatisticsResource
+from homeport.hub.frontends.service.transfers import TransfersResource
 from homeport.hub.frontends.service.twins import TwinsResource
 from homeport.hub.reply import Reply, as_hub_error, error_reply
 from homeport.hub.service import Service
 from homeport.hub.service.bulk import MAX_BULK_BODY
 from homeport.net.stream import Peer
+from homeport.security.callers import Caller, CallerKind
 from homeport.security.policies import HubRight
 
 MAX_REQUEST_BODY = MAX_BULK_BODY
@@ -60,6 +62,7 @@ class ServiceFrontEnd:
             DevicesResource(service),
             TwinsResource(service),
             JobsResource(service.jobs),
+            TransfersResource(service.transfers),
             DigitalTwinsResource(service.digital_twins),
             ConfigurationsResource(service.configurations),
             StatisticsResource(service.statistics),
@@ -95,20 +98,25 @@ class ServiceFrontEnd:
         except ValueError:
             raise HubError(HubCode.ARGUMENT_INVALID, "The query string has too many parameters.") from None
         call = self._find(_method(request), target.segments)
-        self._authorize(request, target, call.rights, tracking_id, peer)
+        caller = self._authorize(request, target, call.rights, tracking_id, peer)
         version = target.parameters.get("api-version", "")
         if _API_VERSION.fullmatch(version) is None:
             raise HubError(HubCode.INVALID_PROTOCOL_VERSION, "api-version is missing or is no date like 2021-04-12.")
-        return await call.run(Request(request, target))
+        return await call.run(Request(request, target, caller))
 
     def _authorize(
         self, request: web.BaseRequest, target: Target, rights: frozenset[HubRight], tracking_id: str, peer: Peer
-    ) -> None:
+    ) -> Caller:
         verdict = authorize_service(
             self._audience(), request.headers.get("Authorization"), target.segments, rights, self._clock.now()
         )
         if not isinstance(verdict, Refused):
-            return
+            return Caller(
+                kind=CallerKind.POLICY,
+                name=f"{self._hub}/{verdict}",
+                remote_address=peer.remote.host,
+                tracking_id=tracking_id,
+            )
         _log.info(
             "hub %s: %s /%s from %s refused (%s): %s; tracking id %s",
             self._hub,

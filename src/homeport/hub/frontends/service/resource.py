@@ -10,6 +10,7 @@ from aiohttp import web
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.reply import Reply
 from homeport.hub.service.bodies import MAX_BODY
+from homeport.security.callers import Caller, CallerKind
 from homeport.security.policies import HubRight
 
 READ = frozenset({HubRight.REGISTRY_READ})
@@ -52,12 +53,17 @@ def is_of_devices(path: str, *words: str) -> bool:
     return parts[3] in words or (parts[3] == "modules" and len(parts) > 5 and parts[5] in words)
 
 
+_STRANGER = Caller(kind=CallerKind.STRANGER, name="")
+
+
 class Request:
     """What a call may ask of its request."""
 
-    def __init__(self, request: web.BaseRequest, target: Target) -> None:
+    def __init__(self, request: web.BaseRequest, target: Target, caller: Caller = _STRANGER) -> None:
         self._request = request
         self._target = target
+        self.caller = caller
+        """In whose name changes of the hub's settings are told."""
 
     @property
     def host(self) -> str:

@@ -1,0 +1,177 @@
+# Made by scripts/unasync.py: change its twin in _async instead.
+"""Sends cloud-to-device messages over AMQP in a WebSocket (contract hub.md 15, 18.2): HTTPS has no such call."""
+
+import ssl
+import time
+import uuid
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from homeport.client._sync.amqp_stream import AmqpStream, left
+from homeport.client._sync.streams import WebSocketStream
+from homeport.client.amqp_service_messages import (
+    CBS,
+    DEVICE_BOUND,
+    WEBSOCKET_PROTOCOL,
+    device_bound,
+    put_token,
+    refusal_of,
+    token_refusal,
+)
+from homeport.client.errors import ProvisioningServiceError
+from homeport.client.hub_message_models import CloudToDeviceMessage
+from homeport.client.trust import transport_error
+from homeport.proto import ProtocolError
+from homeport.proto.amqp import (
+    ACCEPTED,
+    Accepted,
+    Attach,
+    Begin,
+    Closed,
+    Connection,
+    Delivery,
+    Detached,
+    Disposed,
+    Disposition,
+    Ended,
+    Event,
+    Flow,
+    Link,
+    LinkRole,
+    Open,
+    Rejected,
+    Role,
+    Source,
+    Target,
+    Transfer,
+    decode_message,
+    encode_message,
+)
+
+_HTTPS = 443
+
+
+class MessageSender:
+    """One connection that sends messages to devices, one after another; a context manager.
+
+    Made by `HubClient.message_sender`. `seconds` is how long connecting, and each message, may take.
+    """
+
+    def __init__(
+        self, host_name: str, authority: str, proof: Callable[[], str], *, context: ssl.SSLContext, seconds: float
+    ) -> None:
+        host, colon, port = authority.rpartition(":")
+        self._host, self._port = (host, int(port)) if colon and port.isdigit() else (authority, _HTTPS)
+        self._host_name = host_name
+        self._proof = proof
+        self._context = context
+        self._seconds = seconds
+        self._amqp: AmqpStream | None = None
+        self._sender: Link | None = None
+
+    def send(self, device_id: str, message: CloudToDeviceMessage, *, module_id: str | None = None) -> None:
+        """Send a message; returns when the hub has queued it, durably.
+
+        Raises NotFoundError (unknown or disabled device), ThrottledError with the status 403 (50 messages wait
+        already), BadRequestError, another ProvisioningServiceError, or TransportError: then it may be queued.
+        """
+        deadline = time.monotonic() + self._seconds
+        try:
+            amqp, sender = self._connected(deadline)
+            data = encode_message(device_bound(device_id, module_id, message))
+            amqp.say(Transfer(link=sender, data=data), deadline=deadline)
+            self._outcome(amqp, sender, deadline)
+        except ProvisioningServiceError:
+            raise
+        except (OSError, ProtocolError) as error:
+            self.close()
+            raise transport_error(f"AMQP with {self._host}:{self._port}", error) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Disconnect."""
+        amqp, self._amqp, self._sender = self._amqp, None, None
+        if amqp is not None:
+            amqp.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _connected(self, deadline: float) -> tuple[AmqpStream, Link]:
+        if self._amqp is not None and self._sender is not None:
+            return self._amqp, self._sender
+        stream = WebSocketStream.connect(
+            self._host, self._port, self._context, protocol=WEBSOCKET_PROTOCOL, seconds=left(deadline)
+        )
+        amqp = self._amqp = AmqpStream(stream, Connection(Role.CLIENT, container_id=str(uuid.uuid4())))
+        try:
+            self._prove(amqp, deadline)
+            self._sender = self._attach(amqp, deadline)
+        except ProvisioningServiceError:
+            self.close()
+            raise
+        return amqp, self._sender
+
+    def _prove(self, amqp: AmqpStream, deadline: float) -> None:
+        """Put the token on the connection."""
+        session = amqp.engine.new_session()
+        answers = amqp.engine.new_link(session, "cbs-answers", LinkRole.RECEIVER)
+        requests = amqp.engine.new_link(session, "cbs-requests", LinkRole.SENDER)
+        amqp.say(
+            Open(hostname=self._host_name),
+            Begin(session=session),
+            Attach(link=answers, source=Source(address=CBS), target=Target(address="cbs")),
+            Flow(link=answers, credit=1),
+            Attach(link=requests, source=Source(address="cbs"), target=Target(address=CBS)),
+            deadline=deadline,
+        )
+        while not requests.credit:
+            self._next(amqp, deadline)
+        request = put_token(self._proof(), self._host_name, str(uuid.uuid4()))
+        amqp.say(Transfer(link=requests, data=encode_message(request)), deadline=deadline)
+        while not isinstance(event := self._next(amqp, deadline), Delivery):
+            pass
+        if not event.settled:
+            done = Disposition(link=event.link, delivery_id=event.delivery_id, state=ACCEPTED)
+            amqp.say(done, deadline=deadline)
+        refused = token_refusal(decode_message(event.data))
+        if refused is not None:
+            raise refused
+
+    def _attach(self, amqp: AmqpStream, deadline: float) -> Link:
+        """Open the link for messages, and wait for the right to send."""
+        session = amqp.engine.new_session()
+        sender = amqp.engine.new_link(session, "device-bound", LinkRole.SENDER)
+        amqp.say(
+            Begin(session=session),
+            Attach(link=sender, source=Source(), target=Target(address=DEVICE_BOUND)),
+            deadline=deadline,
+        )
+        while not sender.credit:
+            self._next(amqp, deadline)
+        return sender
+
+    def _outcome(self, amqp: AmqpStream, sender: Link, deadline: float) -> None:
+        """Wait for what becomes of the one message that is under way."""
+        while True:
+            event = self._next(amqp, deadline)
+            if isinstance(event, Disposed) and event.link is sender:
+                if isinstance(event.state, Accepted):
+                    return
+                raise refusal_of(event.state.error if isinstance(event.state, Rejected) else None)
+
+    def _next(self, amqp: AmqpStream, deadline: float) -> Event:
+        """Return what comes; raises the refusal that ends link, session or connection."""
+        event = amqp.hear(deadline)
+        if isinstance(event, Closed | Ended | Detached):
+            self.close()
+            raise refusal_of(event.error)
+        return event

@@ -1,0 +1,34 @@
+"""What one hub keeps things in: a store for each of its nouns. Who opens them is on the roof."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from homeport.hub.authorities import AuthorityStore
+from homeport.hub.configurations import ConfigurationStore
+from homeport.hub.file_ports import FileParts
+from homeport.hub.jobs import JobStore
+from homeport.hub.model import FeedbackRecord
+from homeport.hub.ports import DeviceStore, EventStreamStore, MessageStore, NoticeStore, OpenEventLog
+from homeport.hub.queue_settings import QueueSettingsStore
+from homeport.hub.routing import RoutingParts
+from homeport.hub.transfers import TransferStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubStores:
+    devices: DeviceStore
+    messages: MessageStore
+    feedback: NoticeStore[FeedbackRecord]
+    queues: QueueSettingsStore
+    jobs: JobStore
+    transfers: TransferStore
+    configurations: ConfigurationStore
+    authorities: AuthorityStore
+    streams: EventStreamStore
+    log: OpenEventLog
+    routing: RoutingParts
+    files: FileParts
+
+
+OpenHubStores = Callable[[str], HubStores]
+"""Opens the stores of the hub with this name."""

@@ -1,0 +1,78 @@
+"""What judging a device or a service can end in: accepted with a proof, or refused with a reason. Only values."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from homeport.security.x509 import Certificate
+from homeport.security.x509_path import Path
+
+
+class Reason(StrEnum):
+    """Why a device or service was refused; stable words for logs and tests."""
+
+    NO_PROOF = "no-proof"
+    MALFORMED = "malformed"
+    WRONG_RESOURCE = "wrong-resource"
+    UNKNOWN_DEVICE = "unknown-device"
+    DISABLED = "disabled"
+    WRONG_MECHANISM = "wrong-mechanism"
+    BAD_SIGNATURE = "bad-signature"
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not-yet-valid"
+    UNKNOWN_POLICY = "unknown-policy"
+    MISSING_RIGHT = "missing-right"
+    WRONG_THUMBPRINT = "wrong-thumbprint"
+    WRONG_COMMON_NAME = "wrong-common-name"
+    NO_HUB_CA = "no-hub-ca"
+    BAD_CHAIN = "bad-chain"
+    REVOKED = "revoked"
+    WRONG_CLAIM = "wrong-claim"
+    TOO_MANY = "too-many"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The proof does not hold. `explanation` is for the operator and names no secret; devices are not told."""
+
+    reason: Reason
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceKey:
+    """The device signed with its own key."""
+
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyKey:
+    """Somebody with DeviceConnect speaks for the device."""
+
+    policy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCertificate:
+    """The device owns a certificate whose thumbprint its identity names."""
+
+    certificate: Certificate = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificatePath:
+    """The device owns a certificate in its name whose chain ends at a CA certificate of the hub."""
+
+    path: Path = field(repr=False)
+
+
+Proof = DeviceKey | PolicyKey | ClientCertificate | CertificatePath
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The device is who it says it is, until `expires_at` (None: no end; tokens end with the clock tolerance)."""
+
+    proof: Proof
+    expires_at: datetime | None
