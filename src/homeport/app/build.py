@@ -26,6 +26,7 @@ from homeport.app.ops import Metrics
 from homeport.app.presence import Presence
 from homeport.app.protection import Protection, protection
 from homeport.app.provisioning import provisioning
+from homeport.app.randomness import PooledRandom
 from homeport.bus import LocalBus
 from homeport.clock import Clock, SystemClock
 from homeport.dps.administration import EventHubsResponder
@@ -46,7 +47,6 @@ from homeport.hublinks.revocation_http import HttpRevocationFetcher
 from homeport.net.http_client import HttpClient
 from homeport.net.sites import Sites
 from homeport.security.policies import Random
-from homeport.security.randomness import PooledRandom
 from homeport.store import Stores, open_stores
 
 FIRST_HUB = "hub1"

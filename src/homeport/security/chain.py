@@ -11,32 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 GENESIS = bytes(32)
 """What the first link covers in place of a hash before it."""
 _DOMAIN = b"homeport audit head 1\0"
-_ENCODER = msgspec.json.Encoder(order="sorted")
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def canonical(document: Mapping[str, Any]) -> bytes:
     """Return the bytes of a JSON object that a link covers: members in order, no spaces, ASCII."""
     return _CANONICAL.encode(document).encode("ascii")
-
-
-def plainly_canonical(document: Mapping[str, Any]) -> bytes | None:
-    """Return what `canonical` would, a good deal sooner, of a document that needs no escapes; None of any other.
-
-    Its numbers must be whole.
-    """
-    try:
-        data = _ENCODER.encode(document)
-    except (UnicodeEncodeError, OverflowError):
-        return None
-    return data if data.isascii() and b"\\" not in data else None
 
 
 def link(previous: bytes, seq: int, entry: bytes) -> bytes:

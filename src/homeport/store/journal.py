@@ -23,10 +23,9 @@ from homeport.security.chain import (
     canonical,
     is_signed,
     link,
-    plainly_canonical,
 )
 from homeport.store.database import Database, DatabaseError, Parameters, Transaction
-from homeport.store.journal_rows import COLUMNS, conditions_of, head_of, recorded_of, unlike
+from homeport.store.journal_rows import COLUMNS, conditions_of, head_of, plainly_canonical, recorded_of, unlike
 from homeport.store.rows import key_of, to_micros
 from homeport.store.settings import SettingsStore
 from homeport.wire import format_time

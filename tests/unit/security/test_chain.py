@@ -19,7 +19,6 @@ from homeport.security.chain import (
     canonical,
     is_signed,
     link,
-    plainly_canonical,
 )
 
 KEY = SigningKey(bytes(range(32)))
@@ -42,18 +41,6 @@ def chained(entries: Sequence[bytes]) -> list[Link]:
         previous = link(previous, seq, entry)
         links.append((seq, entry, previous))
     return links
-
-
-@given(documents)
-def test_the_quick_way_to_write_an_entry_writes_the_same(document: dict[str, object]) -> None:
-    assert plainly_canonical(document) in (None, canonical(document))
-
-
-def test_what_devices_write_goes_the_quick_way() -> None:
-    document = {"kind": "device.assigned", "by": {"name": "d-1"}, "data": {"n": 1, "x": None, "a": ["b", True]}}
-    assert plainly_canonical(document) == canonical(document)
-    for text in ("a\\b", "\n", "ü", "\ud800", "\0"):
-        assert plainly_canonical({"name": text}) is None
 
 
 def head_of(links: Sequence[Link]) -> Head:

@@ -1,4 +1,4 @@
-from homeport.security.randomness import PooledRandom
+from homeport.app.randomness import PooledRandom
 
 
 def test_bytes_are_as_many_as_were_asked_for_and_never_the_same_twice() -> None:
