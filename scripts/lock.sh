@@ -16,9 +16,11 @@ compile base.txt pyproject.toml --constraints requirements/dev.txt
 compile demo.txt pyproject.toml --extra tpm --group demo --constraints requirements/dev.txt
 compile build.txt --group build --constraints requirements/dev.txt
 
-(cd tests/conformance/node && npm update --package-lock-only --ignore-scripts --no-audit --no-fund --silent)
+for folder in tests/conformance/node tests/conformance/azurite; do
+  (cd "$folder" && npm update --package-lock-only --ignore-scripts --no-audit --no-fund --silent)
+done
 
-if grep -nE '"resolved"|https?://|^--' requirements/*.txt tests/conformance/node/package-lock.json |
+if grep -nE '"resolved"|https?://|^--' requirements/*.txt tests/conformance/*/package-lock.json |
   grep -vE '"(url|funding)"'; then
   echo 'lock: an address of a registry slipped in' >&2
   exit 1

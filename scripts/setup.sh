@@ -128,19 +128,19 @@ install_requirements() {
 
 # --- Node ------------------------------------------------------------------------------------------------
 
-install_node_clients() {
-  local folder=tests/conformance/node print
+install_node_packages() {
+  local name=$1 folder=tests/conformance/$1 print
   print=$(fingerprint "$folder/package.json" "$folder/package-lock.json")
-  if holds node "$print" && [[ -d $folder/node_modules ]]; then
+  if holds "$name" "$print" && [[ -d $folder/node_modules ]]; then
     return
   fi
-  say "Microsoft's Node SDKs"
-  # Quiet, since the SDKs' own deprecation warnings are not news; a failure is repeated aloud.
+  say "$2"
+  # Quiet, since the packages' own deprecation warnings are not news; a failure is repeated aloud.
   if ! (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund) >.setup/npm.log 2>&1; then
     tail -n 20 .setup/npm.log >&2
     die "npm failed; all it said is in .setup/npm.log"
   fi
-  keep node "$print"
+  keep "$name" "$print"
 }
 
 # --- in order --------------------------------------------------------------------------------------------
@@ -153,4 +153,5 @@ flock "$lock"
 install_packages
 make_environment
 install_requirements
-[[ $PROFILE == demo ]] || install_node_clients
+[[ $PROFILE == demo ]] || install_node_packages node "Microsoft's Node SDKs"
+[[ $PROFILE == demo ]] || install_node_packages azurite "Microsoft's emulator of blob storage"

@@ -87,9 +87,10 @@ async def running_home(folder: Path) -> AsyncIterator[Home]:
     async with AsyncExitStack() as stack:
         stores = await stack.enter_async_context(open_stores(":memory:"))
         http = await stack.enter_async_context(HttpClient())
+        opened = await stack.enter_async_context(hub_stores(stores, folder, http, clock=CLOCK, random=os.urandom))
         hubs = Hubs(
             store=stores.hubs,
-            stores=hub_stores(stores, folder, http, clock=CLOCK, random=os.urandom),
+            stores=opened,
             bus=LocalBus(),
             clock=CLOCK,
             random=os.urandom,

@@ -27,7 +27,8 @@ from tests.transports.serving import Answer, Server, serving
 from tests.unit.security.certificates import Issued, issue
 from tests.unit.security.test_crl import crl
 
-FRONTENDS = Path(__file__).parents[2] / "src" / "homeport" / "dps" / "frontends"
+SOURCE = Path(__file__).parents[2] / "src" / "homeport"
+FRONTENDS = SOURCE / "dps" / "frontends"
 CHANGING = {"PUT", "POST", "PATCH", "DELETE"}
 VERSION = "?api-version=2021-10-01"
 
@@ -58,6 +59,13 @@ GROUP = {"enrollmentGroupId": "line", "attestation": {"type": "symmetricKey"}}
 MAKE_ENROLLMENT = ("PUT", f"/enrollments/dev-1{VERSION}", ENROLLMENT)
 MAKE_GROUP = ("PUT", f"/enrollmentGroups/line{VERSION}", GROUP)
 MAKE_HUB = ("PUT", "/homeport/hubs/two", {"hostNames": ["127.0.0.9"]})
+MAKE_ROUTE: tuple[str, str, Any] = ("PUT", "/homeport/hubs/hub1/routes/all", {"endpointNames": ["events"]})
+MAKE_ENDPOINT: tuple[str, str, Any] = ("PUT", "/homeport/hubs/hub1/endpoints/alarms", {"type": "eventHub"})
+MAKE_ENRICHMENT: tuple[str, str, Any] = (
+    "PUT",
+    "/homeport/hubs/hub1/enrichments/site",
+    {"value": "A", "endpointNames": ["events"]},
+)
 GROUP_OF_READERS = "/homeport/hubs/hub1/eventHubs/events/consumerGroups/billing"
 MAKE_ADMINISTRATOR = ("PUT", "/homeport/administrators/anna", {"role": "reader"})
 MAKE_POLICY = ("PUT", "/homeport/policies/ci", {"rights": ["RegistrationStatusRead"]})
@@ -89,7 +97,38 @@ ISSUED = (
     ("PUT", "/enrollments/dev-1?api-version=2026-11-01", {**ENROLLMENT, "certificateAuthorityName": "plant"}),
     ISSUE,
 )
+
+
+def hub_proof(answer: Answer) -> dict[str, str]:
+    return proof(Answer(answer.status, answer.headers, json.dumps(answer.document["properties"]).encode()))
+
+
+HUB = "/homeport/hubs/hub1"
+HUB_CERTIFICATE = f"{HUB}/certificates/root"
+MAKE_HUB_CERTIFICATE = ("PUT", HUB_CERTIFICATE, {"properties": {"certificate": pem(ROOT)}})
+MAKE_HUB_CODE = ("POST", f"{HUB_CERTIFICATE}/generateVerificationCode", None)
 CHANGES = {
+    "hub_resources PUT [name]": Change(
+        path=HUB_CERTIFICATE, body=MAKE_HUB_CERTIFICATE[2], kind="hubCaCertificate.uploaded"
+    ),
+    "hub_resources DELETE [name]": Change(
+        path=HUB_CERTIFICATE, kind="hubCaCertificate.deleted", first=(MAKE_HUB_CERTIFICATE,)
+    ),
+    "hub_resources POST [name, 'generateverificationcode']": Change(
+        path=MAKE_HUB_CODE[1], kind="hubCaCertificate.updated", first=(MAKE_HUB_CERTIFICATE,)
+    ),
+    "hub_resources POST [name, 'verify']": Change(
+        path=f"{HUB_CERTIFICATE}/verify",
+        body=hub_proof,
+        kind="hubCaCertificate.verified",
+        first=(MAKE_HUB_CERTIFICATE, MAKE_HUB_CODE),
+    ),
+    "hub_resources PUT [hub, 'cloudtodevice']": Change(
+        path=f"{HUB}/cloudToDevice", body={"maxDeliveryCount": 3}, kind="hubQueues.updated"
+    ),
+    "hub_resources PUT [hub, 'fileupload']": Change(
+        path=f"{HUB}/fileUpload", body={"notifications": False}, kind="hubFiles.updated"
+    ),
     "http_service PUT ['enrollments', name]": Change(
         path=MAKE_ENROLLMENT[1], body=ENROLLMENT, kind="enrollment.created"
     ),
@@ -116,13 +155,17 @@ CHANGES = {
         path="/homeport/hubs/two", body={"allocationWeight": 3}, kind="hub.updated", first=(MAKE_HUB,)
     ),
     "hubs DELETE ['hubs', name]": Change(path="/homeport/hubs/two", kind="hub.unlinked", first=(MAKE_HUB,)),
-    "event_hubs PATCH [hub, 'eventhubs', endpoint]": Change(
+    "hub_routing PUT [route]": Change(path=MAKE_ROUTE[1], body=MAKE_ROUTE[2], kind="hubRouting.updated"),
+    "hub_routing DELETE [route]": Change(path=MAKE_ROUTE[1], kind="hubRouting.updated", first=(MAKE_ROUTE,)),
+    "hub_routing PUT [endpoint]": Change(path=MAKE_ENDPOINT[1], body=MAKE_ENDPOINT[2], kind="hubRouting.updated"),
+    "hub_routing DELETE [endpoint]": Change(path=MAKE_ENDPOINT[1], kind="hubRouting.updated", first=(MAKE_ENDPOINT,)),
+    "hub_routing PUT [key]": Change(path=MAKE_ENRICHMENT[1], body=MAKE_ENRICHMENT[2], kind="hubRouting.updated"),
+    "hub_routing DELETE [key]": Change(path=MAKE_ENRICHMENT[1], kind="hubRouting.updated", first=(MAKE_ENRICHMENT,)),
+    "event_hubs PATCH [endpoint]": Change(
         path="/homeport/hubs/hub1/eventHubs/events", body={"retentionDays": 3}, kind="eventStream.updated"
     ),
-    "event_hubs PUT [hub, 'eventhubs', endpoint, 'consumergroups', group]": Change(
-        path=GROUP_OF_READERS, kind="consumerGroup.created"
-    ),
-    "event_hubs DELETE [hub, 'eventhubs', endpoint, 'consumergroups', group]": Change(
+    "event_hubs PUT [endpoint, 'consumergroups', group]": Change(path=GROUP_OF_READERS, kind="consumerGroup.created"),
+    "event_hubs DELETE [endpoint, 'consumergroups', group]": Change(
         path=GROUP_OF_READERS, kind="consumerGroup.deleted", first=(("PUT", GROUP_OF_READERS, None),)
     ),
     "ip_filter PUT [_]": Change(path="/homeport/ipFilter", body={"rules": []}, kind="ipFilter.updated"),
@@ -227,6 +270,7 @@ CHANGES_NOTHING = {
     "allocation POST ['explain']": "answers a question",
     "allocation POST ['whatif']": "answers a question",
     "hubs POST ['hubs', name, check]": "looks at the link",
+    "hub_routing POST [_, hub, _]": "answers a question",
     "http_service POST ['enrollments', word]": "a query",
     "http_service POST ['enrollmentgroups', word]": "a query",
     "http_service POST request.method": "both of these",
@@ -250,7 +294,8 @@ def offered() -> set[str]:
         for comparison in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Compare)):
             words = {str(word.value) for word in comparison.comparators if isinstance(word, ast.Constant)}
             found |= {f"{file.stem} {method} {ast.unparse(comparison.left)}" for method in words & CHANGING}
-    for file in [FRONTENDS / "http_service.py", *(FRONTENDS / "admin").glob("*.py")]:
+    tables = [FRONTENDS / "http_service.py", *(FRONTENDS / "admin").glob("*.py"), SOURCE / "app" / "hub_resources.py"]
+    for file in tables:
         for case in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.match_case)):
             for table in (node for part in case.body for node in ast.walk(part) if isinstance(node, ast.Dict)):
                 methods = {str(key.value) for key in table.keys if isinstance(key, ast.Constant)}
@@ -386,6 +431,13 @@ async def test_roles_may_what_they_may(operator: Operator) -> None:
         ("PUT", "/homeport/certificates/of-owner/crl", MAKE_CRL[2], owner),
         ("GET", "/homeport/certificates/of-owner", None, everybody),
         ("GET", "/homeport/expiring", None, everybody),
+        ("PUT", f"{HUB}/certificates/of-ROLE", MAKE_HUB_CERTIFICATE[2], owner),
+        ("GET", f"{HUB}/certificates/of-owner", None, everybody),
+        ("GET", f"{HUB}/certificates", None, everybody),
+        ("GET", f"{HUB}/cloudToDevice", None, everybody),
+        ("PUT", f"{HUB}/cloudToDevice", {"maxDeliveryCount": 4}, owner),
+        ("GET", f"{HUB}/fileUpload", None, owner),
+        ("GET", f"{HUB}/fileUpload/writable", None, owner),
     ]
     for method, path, body, roles in allowed:
         for role, token in tokens.items():

@@ -357,7 +357,7 @@ def process(
         admin=(
             AttemptsResource(AttemptsResponder(database.attempts)),
             RegistrationsResource(RegistrationsResponder(enrollments)),
-            HubsResource(HubsResponder(hubs), ()),
+            HubsResource(HubsResponder(hubs)),
             CertificatesResource(CertificatesResponder(certificates, expiry, clock)),
             *issuing.resources,
             CountsResource(CountsResponder(database.enrollments, database.registrations, clock)),

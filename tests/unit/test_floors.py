@@ -159,7 +159,7 @@ KNOWN_TO_ADAPTERS = {
         "hub.transfer_ports",
         "net.http_client",
     },
-    "store": {"dps.model", "dps.ports", "hub.errors", "hub.identifiers", "hub.model", "hub.ports"},
+    "store": {"dps.model", "dps.ports", "hub.errors", "hub.identifiers", "hub.model", "hub.ports", "hub.routing.ports"},
     "hublinks": {"dps.events.ports", "dps.model", "dps.ports", "net.http_client"},
     "custody": {"dps.issuing.ports", "dps.model"},
 }

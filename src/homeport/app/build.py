@@ -18,6 +18,7 @@ from homeport.app.hub_event_hubs import LocalEventHubs
 from homeport.app.hub_links import HubLinkDirectory
 from homeport.app.hub_resources import HubPartsResource
 from homeport.app.hub_revocation import HubRevocation
+from homeport.app.hub_routing_admin import routing_resources
 from homeport.app.hub_stores import hub_stores
 from homeport.app.identity import ServiceIdentity, load_or_create
 from homeport.app.issuing import make_issuing, open_custody, warn_of_authorities
@@ -101,9 +102,12 @@ async def build(
         stack.push_async_callback(fetcher.close)
         trusted = authorities(stores, metrics, fetcher, limit=config.max_ca_certificates, clock=clock, random=random)
         storage_client = await stack.enter_async_context(HttpClient())
+        opened_stores = await stack.enter_async_context(
+            hub_stores(stores, directory.path / "blobs", storage_client, clock=clock, random=random)
+        )
         hubs = Hubs(
             store=stores.hubs,
-            stores=hub_stores(stores, directory.path / "blobs", storage_client, clock=clock, random=random),
+            stores=opened_stores,
             revoked=HubRevocation(trusted.revocation, stores.ca_certificates).check,
             bus=bus,
             clock=clock,
@@ -195,7 +199,11 @@ async def build(
             guard,
             trusted,
             journal,
-            hub_parts=(HubPartsResource(hubs, clock), EventHubsResource(EventHubsResponder(LocalEventHubs(hubs)))),
+            hub_parts=(
+                HubPartsResource(hubs, clock),
+                EventHubsResource(EventHubsResponder(LocalEventHubs(hubs))),
+                *routing_resources(hubs, clock, random),
+            ),
             policies=policies,
             signing_keys=signing_keys,
             bus=bus,

@@ -34,6 +34,8 @@ _CONFIG, _READ = DpsRight.SERVICE_CONFIG, DpsRight.SERVICE_CONFIG_READ
 class HubPartsResource:
     """`hubs/{name}/certificates…`, `hubs/{name}/cloudToDevice` and `hubs/{name}/fileUpload`."""
 
+    words = frozenset({"certificates", "cloudtodevice", "fileupload"})
+
     def __init__(self, hubs: Hubs, clock: Clock) -> None:
         self._hubs = hubs
         self._clock = clock
@@ -48,11 +50,12 @@ class HubPartsResource:
                     "GET": (_READ, lambda: self._queues(hub, request)),
                     "PUT": (_CONFIG, lambda: self._put_queues(hub, request, if_match)),
                 }
+            case [hub, "fileupload", word] if word.lower() == "writable":
+                return {"GET": (_CONFIG, lambda: self._files(hub, request, writable=True))}
             case [hub, "fileupload"]:
-                host = request.headers.get("host", "")
                 return {
-                    "GET": (_CONFIG, lambda: self._files(hub, request, host)),
-                    "PUT": (_CONFIG, lambda: self._put_files(hub, request, host)),
+                    "GET": (_CONFIG, lambda: self._files(hub, request)),
+                    "PUT": (_CONFIG, lambda: self._put_files(hub, request)),
                 }
             case _:
                 return {}
@@ -130,14 +133,15 @@ class HubPartsResource:
 
     # ---------------------------------------------------------------- files of devices
 
-    async def _files(self, hub: str, request: AdminRequest, host: str) -> Reply:
+    async def _files(self, hub: str, request: AdminRequest, *, writable: bool = False) -> Reply:
         served = self._served(hub)
-        return await _of_hub(lambda: served.service.file_settings.get(_host(served, host)), request)
+        settings, host = served.service.file_settings, _host(served, request)
+        return await _of_hub(lambda: settings.get(host, writable=writable), request)
 
-    async def _put_files(self, hub: str, request: AdminRequest, host: str) -> Reply:
+    async def _put_files(self, hub: str, request: AdminRequest) -> Reply:
         served = self._served(hub)
-        settings, caller = served.service.file_settings, request.caller
-        return await _of_hub(lambda: settings.put(request.body, _host(served, host), by=caller), request)
+        settings, host = served.service.file_settings, _host(served, request)
+        return await _of_hub(lambda: settings.put(request.body, host, by=request.caller), request)
 
 
 def _certificate(view: CaCertificateView, request: AdminRequest) -> Reply:
@@ -199,9 +203,9 @@ def _given(value: T | UnsetType, stored: T) -> T:
     return stored if isinstance(value, UnsetType) else value
 
 
-def _host(served: ServedHub, host: str) -> str:
+def _host(served: ServedHub, request: AdminRequest) -> str:
     """Return the hub's name for clients, at the port by which the administrator came."""
-    _, colon, port = host.rpartition(":")
+    _, colon, port = request.headers.get("host", "").rpartition(":")
     name = served.hub.host_names[0]
     return f"{name}:{port}" if colon and port.isascii() and port.isdigit() else name
 

@@ -27,9 +27,10 @@ class AccountStorage:
     def kind(self) -> str:
         return f"{self._account.endpoint}/{self._container}"
 
-    def reading_url(self, *, host: str, start: datetime, end: datetime) -> str:
+    def container_url(self, *, host: str, start: datetime, end: datetime, writable: bool = False) -> str:
         del host
-        return f"{self.kind}?{sign(self._account, self._container, None, permissions='rdl', start=start, end=end)}"
+        letters = "rcwdl" if writable else "rdl"
+        return f"{self.kind}?{sign(self._account, self._container, None, permissions=letters, start=start, end=end)}"
 
     def place(self, blob_name: str, *, host: str, start: datetime, end: datetime) -> UploadPlace:
         del host
@@ -61,3 +62,22 @@ class AccountStorage:
         except ValueError:
             raise HubError(HubCode.SERVICE_UNAVAILABLE, "The storage does not speak Azure's protocol.") from None
         return FoundBlob(size=size, last_modified=modified)
+
+    async def put(self, blob_name: str, content: bytes, content_type: str) -> None:
+        now = self._clock.now()
+        token = sign(
+            self._account,
+            self._container,
+            blob_name,
+            permissions="cw",
+            start=now - _CLOCK_SKEW,
+            end=now + _LOOK_LIFE,
+        )
+        url = f"{self._account.endpoint}/{self._container}/{quote(blob_name)}?{token}"
+        headers = {"x-ms-version": VERSION, "x-ms-blob-type": "BlockBlob", "Content-Type": content_type}
+        try:
+            answer = await self._http.request("PUT", url, headers=headers, body=content)
+        except HttpClientError as error:
+            raise HubError(HubCode.SERVICE_UNAVAILABLE, f"The storage cannot be asked: {error}.") from error
+        if answer.status != 201:
+            raise HubError(HubCode.SERVICE_UNAVAILABLE, f"The storage answered with status {answer.status}.")

@@ -15,6 +15,7 @@ from homeport.cli.hub_events import events
 from homeport.cli.hub_files import files
 from homeport.cli.hub_query import query, statistics
 from homeport.cli.hub_queues import messages
+from homeport.cli.hub_routing import endpoints, enrichments, routes
 from homeport.client import LinkedHub
 
 app = typer.Typer(
@@ -174,12 +175,15 @@ def list_hubs(data: DataOption = None, output: OutputOption = Output.TABLE) -> N
 
 
 app.command("files")(files)
-app.command("events")(events)
-app.add_typer(consumer_groups, name="consumer-group")
 app.command("messages")(messages)
 app.add_typer(hub_certificate.app, name="certificate")
 app.command("query")(query)
 app.command("statistics")(statistics)
+app.add_typer(routes, name="route")
+app.add_typer(endpoints, name="endpoint")
+app.add_typer(enrichments, name="enrichment")
+app.command("events")(events)
+app.add_typer(consumer_groups, name="consumer-group")
 
 
 def _standing(hub: LinkedHub) -> str:

@@ -31,6 +31,9 @@ def files(
     notifications: Annotated[
         bool | None, typer.Option("--notifications/--no-notifications", help="Whether services are told.")
     ] = None,
+    writable: Annotated[
+        bool, typer.Option("--writable", help="Print an address that writes, too: for imports and exports.")
+    ] = False,
     enabled: Annotated[bool | None, typer.Option("--on/--off", help="Whether files are taken at all.")] = None,
 ) -> None:
     """Show or change where a hub keeps the files of its devices; prints an address that reads them for an hour."""
@@ -44,18 +47,17 @@ def files(
         notifications=_given(notifications),
     )
     with admin(data) as client:
-        told = (
-            client.hub_file_upload(name)
-            if changes == FileUploadChanges()
-            else client.set_hub_file_upload(name, changes)
-        )
+        told = None if changes == FileUploadChanges() else client.set_hub_file_upload(name, changes)
+        if told is None or writable:
+            told = client.hub_file_upload(name, writable=writable)
     where = "below the data directory" if told.storage == "built-in" else escape(told.storage)
     if not told.enabled:
         out.print(f"Hub [bold]{escape(name)}[/] takes no files (--on changes that).")
         return
     services = "services are told" if told.notifications else "nobody is told"
     out.print(f"Hub [bold]{escape(name)}[/] keeps files {where}; {services}.", soft_wrap=True)
-    out.print(f"A device has {told.sas_life_in_seconds} s to upload one. Readable for an hour from now:")
+    able = "Readable and writable" if writable else "Readable"
+    out.print(f"A device has {told.sas_life_in_seconds} s to upload one. {able} for an hour from now:")
     typer.echo(told.container_url)
 
 

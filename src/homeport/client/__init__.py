@@ -140,6 +140,15 @@ from homeport.client.monitor_models import DeviceChange, Missed, MonitorEvent, T
 from homeport.client.policy_models import AccessPolicy, Counts
 from homeport.client.registration import RegistrationResult
 from homeport.client.retry import NO_RETRY, RetryPolicy
+from homeport.client.routing_models import (
+    HubEndpoint,
+    HubEnrichment,
+    HubRoute,
+    RouteDelivery,
+    RouteResult,
+    RouteTestResult,
+    RouteTrial,
+)
 from homeport.client.security import (
     SecurityProviderError,
     SymmetricKeySecurityProvider,
@@ -213,10 +222,13 @@ __all__ = [
     "HomeportAdminClient",
     "HubCertificate",
     "HubClient",
+    "HubEndpoint",
+    "HubEnrichment",
     "HubEvent",
     "HubHealth",
     "HubMonitorClient",
     "HubRegistryClient",
+    "HubRoute",
     "ImportMode",
     "IndividualEnrollment",
     "InitialTwin",
@@ -257,6 +269,10 @@ __all__ = [
     "RetryPolicy",
     "RevocationList",
     "RevocationSettings",
+    "RouteDelivery",
+    "RouteResult",
+    "RouteTestResult",
+    "RouteTrial",
     "SecurityProviderError",
     "ServiceStatistics",
     "SymmetricKeySecurityProvider",

@@ -58,8 +58,8 @@ class BlobStorage(Protocol):
         """What it is, for administrators; names no secret."""
         ...
 
-    def reading_url(self, *, host: str, start: datetime, end: datetime) -> str:
-        """Return the address of all files, with the right to read, list and delete them."""
+    def container_url(self, *, host: str, start: datetime, end: datetime, writable: bool = False) -> str:
+        """Return the address of all files, with the right to read, list and delete them, and to write them if told."""
         ...
 
     def place(self, blob_name: str, *, host: str, start: datetime, end: datetime) -> UploadPlace:
@@ -68,6 +68,10 @@ class BlobStorage(Protocol):
 
     async def find(self, blob_name: str) -> FoundBlob | None:
         """Look at a blob. Raises HubError SERVICE_UNAVAILABLE if the storage cannot be asked."""
+        ...
+
+    async def put(self, blob_name: str, content: bytes, content_type: str) -> None:
+        """Put a blob, in place of one of that name. Raises HubError SERVICE_UNAVAILABLE if it is not taken."""
         ...
 
 

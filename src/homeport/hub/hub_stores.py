@@ -10,6 +10,7 @@ from homeport.hub.jobs import JobStore
 from homeport.hub.model import FeedbackRecord
 from homeport.hub.ports import DeviceStore, EventStreamStore, MessageStore, NoticeStore, OpenEventLog
 from homeport.hub.queue_settings import QueueSettingsStore
+from homeport.hub.routing import RoutingParts
 from homeport.hub.transfers import TransferStore
 
 
@@ -25,6 +26,7 @@ class HubStores:
     authorities: AuthorityStore
     streams: EventStreamStore
     log: OpenEventLog
+    routing: RoutingParts
     files: FileParts
 
 

@@ -78,9 +78,10 @@ class Hubs:
         if alone:
             for served in self:
                 if served.name not in known:
-                    await served.devices.disconnect_all(now=self._clock.now())
+                    await served.devices.disconnect_all(now=self._clock.now(), tell=served.sessions.tell)
                     await served.job_store.release()
                     await served.transfer_store.release()
+                    await served.routing.release()
 
     async def create(self, name: str, host_names: Sequence[str]) -> ServedHub:
         """Create a hub with the default policies and serve it. Raises ValueError with what is wrong."""
@@ -102,7 +103,7 @@ class Hubs:
         )
         hub = Hub(name=name, host_names=tuple(host_names), policies=policies, created_at=self._clock.now())
         await self._store.create(hub)
-        served = self._open(hub)
+        served = await self._open(hub)
         await self._bus.publish(HubsChanged(name=name))
         return served
 
@@ -115,7 +116,7 @@ class Hubs:
             tasks.create_task(self._watch())
             tasks.create_task(self._poll())
 
-    def _open(self, hub: Hub) -> ServedHub:
+    async def _open(self, hub: Hub) -> ServedHub:
         known = self._served.get(hub.name)
         if known is not None:
             known.update(hub)
@@ -128,7 +129,11 @@ class Hubs:
             clock=self._clock,
             random=self._random,
         )
-        self._served[hub.name] = served
+        # Before the first message: it goes where the routes say.
+        await served.routing.refresh()
+        known = self._served.setdefault(hub.name, served)
+        if known is not served:
+            return known
         if self._tasks is not None:
             self._tasks.create_task(served.run())
         self._opened(served)
@@ -136,7 +141,7 @@ class Hubs:
 
     async def _reload(self) -> None:
         for hub in await self._store.all():
-            self._open(hub)
+            await self._open(hub)
 
     async def _watch(self) -> None:
         async with self._bus.subscribe(HubsChanged) as events:

@@ -17,6 +17,7 @@ from homeport.hub.model import (
     DeviceIdentity,
     EventStream,
     Hub,
+    Outgoing,
     PartitionState,
     QueuedMessage,
     RegistryStatistics,
@@ -28,6 +29,11 @@ from homeport.hub.model import (
 )
 from homeport.paging import Page
 from homeport.security.callers import SYSTEM, Caller
+
+TellDeleted = Callable[[Device], Sequence[Outgoing]]
+"""What is told of the end of an identity."""
+TellConnection = Callable[[Device, ConnectionState, int], Sequence[Outgoing]]
+"""What is told of a device's new connection state; the number grows with every change of that device."""
 
 T = TypeVar("T")
 N_co = TypeVar("N_co", covariant=True)
@@ -52,6 +58,9 @@ class HubStore(Protocol):
 class DeviceStore(Protocol):
     """Identities and twins of one hub, devices and modules alike. Writes name the etag they expect; None accepts any.
 
+    What is `told` of a change is appended to the event log in its transaction, so that the two stand or fall together,
+    and where it is then is returned.
+
     All raise HubError (hub/errors.py): DEVICE_NOT_FOUND or MODULE_NOT_FOUND, PRECONDITION_FAILED.
     """
 
@@ -61,7 +70,9 @@ class DeviceStore(Protocol):
         """Return the identity alone: what authentication needs, without parsing the twin."""
         ...
 
-    async def create(self, device: Device, *, durable: bool = True) -> None:
+    async def create(
+        self, device: Device, *, durable: bool = True, told: Sequence[Outgoing] = ()
+    ) -> Sequence[StoredTelemetry]:
         """Store a new device. Raise DEVICE_ALREADY_EXISTS.
 
         Of a module raise MODULE_ALREADY_EXISTS, DEVICE_NOT_FOUND without its device, TOO_MANY_MODULES.
@@ -74,7 +85,14 @@ class DeviceStore(Protocol):
         """Replace everything but connection state and activity, which belong to `touch`."""
         ...
 
-    async def replace_twin(self, twin: Twin, *, expected_version: int | None, reported_only: bool = False) -> None:
+    async def replace_twin(
+        self,
+        twin: Twin,
+        *,
+        expected_version: int | None,
+        reported_only: bool = False,
+        told: Sequence[Outgoing] = (),
+    ) -> Sequence[StoredTelemetry]:
         """Replace one side of the twin and leave the other as it is, so that neither can undo the other.
 
         The service's side is tags, desired, version and model id, and `expected_version` is `Twin.version`. With
@@ -82,12 +100,19 @@ class DeviceStore(Protocol):
         """
         ...
 
-    async def replace(self, device: Device, *, expected_etag: str | None) -> None:
+    async def replace(
+        self, device: Device, *, expected_etag: str | None, told: Sequence[Outgoing] = ()
+    ) -> Sequence[StoredTelemetry]:
         """Replace identity and twin in one transaction."""
         ...
 
-    async def delete(self, device_id: str, *, expected_etag: str | None) -> None:
-        """Delete an identity and what belongs to it: twin, queue, and a device's modules."""
+    async def delete(
+        self, device_id: str, *, expected_etag: str | None, tell: TellDeleted | None = None
+    ) -> Sequence[StoredTelemetry]:
+        """Delete an identity and what belongs to it: twin, queue, and a device's modules.
+
+        `tell` is asked for each of them, modules first.
+        """
         ...
 
     async def list(self, *, limit: int) -> Sequence[DeviceIdentity]:
@@ -116,15 +141,16 @@ class DeviceStore(Protocol):
         states: Mapping[str, ConnectionState],
         activity: Mapping[str, datetime],
         now: datetime,
-    ) -> None:
+        tell: TellConnection | None = None,
+    ) -> Sequence[StoredTelemetry]:
         """Record connection states that changed, at `now`, and last activities, of many devices in one transaction.
 
         Ids without an identity are passed over. An activity never moves back; a state that is the stored one
-        already leaves its time alone.
+        already leaves its time alone. `tell` is asked for each state that did change.
         """
         ...
 
-    async def disconnect_all(self, *, now: datetime) -> None:
+    async def disconnect_all(self, *, now: datetime, tell: TellConnection | None = None) -> None:
         """Mark every device disconnected: what a process that has just started knows."""
         ...
 
@@ -196,6 +222,10 @@ class EventLog(Protocol):
         The partition is chosen by device id. Calls made in one order from one task, or started in one order,
         are stored in that order for each device.
         """
+        ...
+
+    async def append_all(self, messages: Sequence[Outgoing]) -> Sequence[StoredTelemetry]:
+        """Store messages in this and other streams of the hub, all of them or none; the order is that of `append`."""
         ...
 
     async def read(self, partition: int, *, offset: int, limit: int) -> Sequence[StoredTelemetry]:

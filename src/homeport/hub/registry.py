@@ -18,6 +18,7 @@ from homeport.hub.model import (
     DeviceIdentity,
     DeviceStatus,
     JsonObject,
+    MessageSource,
     NoAuthentication,
     RegistryStatistics,
     SasAuthentication,
@@ -26,6 +27,7 @@ from homeport.hub.model import (
 )
 from homeport.hub.ports import DeviceStore
 from homeport.hub.sessions import Sessions
+from homeport.hub.telling import Telling
 from homeport.hub.thumbprints import without_thumbprint
 from homeport.hub.twin_patch import new_twin, replace_section, replace_twin
 from homeport.paging import Page
@@ -73,9 +75,18 @@ class Registry:
     """The devices of one hub. Every change is announced on the bus, so that connections are looked at."""
 
     def __init__(
-        self, *, hub: str, store: DeviceStore, sessions: Sessions, bus: Bus, clock: Clock, random: Random
+        self,
+        *,
+        hub: str,
+        store: DeviceStore,
+        sessions: Sessions,
+        telling: Telling,
+        bus: Bus,
+        clock: Clock,
+        random: Random,
     ) -> None:
         self._hub = hub
+        self._telling = telling
         self._store = store
         self._sessions = sessions
         self._bus = bus
@@ -129,13 +140,12 @@ class Registry:
         now = self._clock.now()
         identity = self._new_identity(write, now)
         start = twin or InitialTwin()
-        await self._store.create(
-            Device(
-                identity=identity,
-                twin=new_twin(write.device_id, now, tags=start.tags, desired=start.desired, reported=start.reported),
-            ),
-            durable=durable,
+        device = Device(
+            identity=identity,
+            twin=new_twin(write.device_id, now, tags=start.tags, desired=start.desired, reported=start.reported),
         )
+        told = self._telling.created(device)
+        self._telling.stored(await self._store.create(device, durable=durable, told=told))
         await self._changed(write.device_id)
         if write.iot_edge:
             await self._add_system_modules(write.device_id)
@@ -202,7 +212,8 @@ class Registry:
 
     async def delete(self, device_id: str, *, expected_etag: str | None) -> None:
         """Delete identity and twin; None expects any. Raises DEVICE_NOT_FOUND or PRECONDITION_FAILED."""
-        await self._store.delete(device_id, expected_etag=expected_etag)
+        tell = self._telling.deleted if self._telling.wanted(MessageSource.DEVICE_LIFECYCLE) else None
+        self._telling.stored(await self._store.delete(device_id, expected_etag=expected_etag, tell=tell))
         await self._changed(device_id)
 
     # ------------------------------------------------------------ for a provisioning service in this process
@@ -301,7 +312,9 @@ class Registry:
         if new is device.twin:
             await self._store.replace_identity(changed, expected_etag=stored.etag)
         else:
-            await self._store.replace(Device(identity=changed, twin=new), expected_etag=stored.etag)
+            after = Device(identity=changed, twin=new)
+            told = self._telling.twin_replaced(device, after)
+            self._telling.stored(await self._store.replace(after, expected_etag=stored.etag, told=told))
         await self._changed(write.device_id)
         return True
 

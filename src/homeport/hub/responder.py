@@ -25,13 +25,13 @@ from homeport.hub.authorities import HubAuthorities
 from homeport.hub.certificate_proof import NO_TRUST
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.identifiers import device_of, is_identity_id
-from homeport.hub.model import CaAuthentication, DeviceIdentity, StoredTelemetry
+from homeport.hub.model import CaAuthentication, DeviceIdentity
 from homeport.hub.ports import DeviceStore
+from homeport.hub.routing.device_messages import Send
 from homeport.hub.sessions import Session, Sessions
 from homeport.hub.telemetry import (
     MAX_MESSAGE_BYTES,
     PropertyBag,
-    TelemetryStream,
     connection_annotations,
     make_message,
 )
@@ -89,17 +89,17 @@ class DeviceResponder:
         authorities: HubAuthorities,
         store: DeviceStore,
         sessions: Sessions,
-        telemetry: TelemetryStream,
+        send: Send,
         twins: Twins,
         clock: Clock,
     ) -> None:
-        """`audience` is asked at each connection, since names and policies may change."""
+        """`audience` is asked at each connection, since names and policies may change; `send` stores messages."""
         self._hub = hub
         self._audience = audience
         self._authorities = authorities
         self._store = store
         self._sessions = sessions
-        self._telemetry = telemetry
+        self._send = send
         self._twins = twins
         self._clock = clock
 
@@ -156,7 +156,7 @@ class DeviceResponder:
         """Take note that the connection has ended, whoever ended it."""
         await self._sessions.leave(connected.session)
 
-    async def send(self, caller: Caller, body: bytes, bag: PropertyBag) -> StoredTelemetry:
+    async def send(self, caller: Caller, body: bytes, bag: PropertyBag) -> None:
         """Store a message of the device; durable when this returns. Raises MESSAGE_TOO_LARGE."""
         if len(body) + bag.size > MAX_MESSAGE_BYTES:
             raise HubError(HubCode.MESSAGE_TOO_LARGE, f"A message has at most {MAX_MESSAGE_BYTES} bytes.")
@@ -164,7 +164,7 @@ class DeviceResponder:
         self._sessions.active(caller.device_id, now)
         # A module's messages are its device's: they share a partition, and so an order.
         owner = device_of(caller.device_id)
-        return await self._telemetry.append(make_message(owner, body, bag, caller.annotations, now))
+        await self._send(caller.device_id, make_message(owner, body, bag, caller.annotations, now))
 
     async def read_twin(self, connected: Connected) -> bytes:
         """Return the device's own view of its twin, as JSON."""

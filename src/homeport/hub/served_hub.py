@@ -25,6 +25,7 @@ from homeport.hub.notices import Notices, feedback_pace
 from homeport.hub.queue_settings import HubQueues
 from homeport.hub.registry import Registry
 from homeport.hub.responder import DeviceResponder
+from homeport.hub.routing import HubRouting
 from homeport.hub.service import Service
 from homeport.hub.service.configurations import ConfigurationsResponder
 from homeport.hub.service_side import ServiceSide
@@ -54,13 +55,38 @@ class ServedHub:
         self.ca_certificates = HubCaCertificates(
             hub=hub.name, store=stores.authorities, bus=bus, clock=clock, random=random
         )
-        self.sessions = Sessions(hub=hub.name, store=stores.devices, bus=bus, clock=clock, trust=self.authorities.trust)
         self.streams = EventStreams(hub=lambda: self._hub, store=stores.streams, log=stores.log, bus=bus, clock=clock)
         self.telemetry = self.streams.built_in
-        self.registry = Registry(
-            hub=hub.name, store=stores.devices, sessions=self.sessions, bus=bus, clock=clock, random=random
+        self.routing = HubRouting(
+            hub=hub.name,
+            parts=stores.routing,
+            streams=self.streams,
+            devices=stores.devices,
+            clock=clock,
+            random=random,
         )
-        self.twins = Twins(hub=hub.name, store=stores.devices, sessions=self.sessions, bus=bus, clock=clock)
+        telling = self.routing.happenings
+        self.sessions = Sessions(
+            hub=hub.name,
+            store=stores.devices,
+            telling=telling,
+            bus=bus,
+            clock=clock,
+            trust=self.authorities.trust,
+        )
+        self.registry = Registry(
+            hub=hub.name,
+            store=stores.devices,
+            sessions=self.sessions,
+            telling=telling,
+            bus=bus,
+            clock=clock,
+            random=random,
+        )
+        self.twins = Twins(
+            hub=hub.name, store=stores.devices, sessions=self.sessions, telling=telling, bus=bus, clock=clock
+        )
+        self.twins.watch(self.routing.device_messages.forget)
         self.methods = Methods()
         self.queues = HubQueues(stores.queues, random)
         self.messages = Messages(
@@ -80,6 +106,7 @@ class ServedHub:
             twins=self.twins,
             methods=self.methods,
             messages=self.messages,
+            telling=telling,
             clock=clock,
             random=random,
         )
@@ -131,7 +158,7 @@ class ServedHub:
             authorities=self.authorities,
             store=stores.devices,
             sessions=self.sessions,
-            telemetry=self.telemetry,
+            send=self.routing.device_messages.send,
             twins=self.twins,
             clock=clock,
         )
@@ -182,6 +209,7 @@ class ServedHub:
             tasks.create_task(self.sessions.run())
             tasks.create_task(self.streams.run())
             tasks.create_task(self.authorities.run(self.sessions.authorities_changed))
+            tasks.create_task(self.routing.run())
             tasks.create_task(self.messages.run())
             tasks.create_task(self.job_runner.run())
             tasks.create_task(self.transfer_runner.run())

@@ -14,8 +14,9 @@ from homeport.clock import Clock
 from homeport.hub.authentication import Accepted, CertificatePath, Proof, still_holds
 from homeport.hub.certificate_proof import NO_TRUST, HubTrust
 from homeport.hub.identifiers import device_of, module_of
-from homeport.hub.model import CaAuthentication, ConnectionState, DeviceIdentity
-from homeport.hub.ports import DeviceStore
+from homeport.hub.model import CaAuthentication, ConnectionState, DeviceIdentity, MessageSource
+from homeport.hub.ports import DeviceStore, TellConnection
+from homeport.hub.telling import Telling
 
 STATE_DELAY = 0.2
 """Seconds between a changed connection state and its transaction: a storm of reconnects shares one."""
@@ -50,11 +51,19 @@ class Sessions:
     """
 
     def __init__(
-        self, *, hub: str, store: DeviceStore, bus: Bus, clock: Clock, trust: Callable[[], Awaitable[HubTrust]]
+        self,
+        *,
+        hub: str,
+        store: DeviceStore,
+        telling: Telling,
+        bus: Bus,
+        clock: Clock,
+        trust: Callable[[], Awaitable[HubTrust]],
     ) -> None:
         """`trust` tells the hub's CA certificates as they are now."""
         self._hub = hub
         self._trust = trust
+        self._telling = telling
         self._store = store
         self._bus = bus
         self._clock = clock
@@ -158,6 +167,11 @@ class Sessions:
             identity = replace(identity, last_activity_at=activity)
         return identity
 
+    @property
+    def tell(self) -> TellConnection | None:
+        """What is told of new connection states; None if nobody wants to know."""
+        return self._telling.connection if self._telling.wanted(MessageSource.CONNECTION_STATE) else None
+
     async def run(self) -> None:
         """Keep the registry informed and look after changed identities, until cancelled; then write what is left."""
         try:
@@ -208,11 +222,13 @@ class Sessions:
                 self._writing_activity, self._activity = self._activity, {}
             try:
                 if self._writing_states or self._writing_activity:
-                    await self._store.touch(
+                    told = await self._store.touch(
                         states={device_id: state for device_id, (state, _) in self._writing_states.items()},
                         activity=self._writing_activity,
                         now=max((at for _, at in self._writing_states.values()), default=self._clock.now()),
+                        tell=self.tell,
                     )
+                    self._telling.stored(told)
             except Exception:
                 _log.exception("hub %s: connection states could not be written; trying again", self._hub)
                 self._states = self._writing_states | self._states

@@ -143,11 +143,15 @@ class TelemetryStream:
     async def append(self, message: Telemetry) -> StoredTelemetry:
         """Store one message; it is durable when this returns."""
         stored = await self._log.append(message)
+        self.stored(stored)
+        return stored
+
+    def stored(self, stored: StoredTelemetry) -> None:
+        """Learn that this process has stored something here: hint at it, and let its readers have it."""
         self._stored[stored.partition] = stored
         self._news.set()
         if self._tails and (tail := self._tails.get(stored.partition)) is not None:
             tail.push(stored)
-        return stored
 
     @contextmanager
     def reading(self, partition: int, wake: asyncio.Event) -> Iterator[PartitionTail]:

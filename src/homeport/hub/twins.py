@@ -3,33 +3,50 @@
 How content merges is `twin_patch`'s; JSON, headers and topics are not known here. All refusals are HubError.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from homeport.bus import Bus, TwinChanged
 from homeport.clock import Clock
 from homeport.hub.errors import HubCode, HubError
-from homeport.hub.model import Device, JsonObject, Twin
+from homeport.hub.model import Device, JsonObject, Outgoing, Twin
 from homeport.hub.ports import DeviceStore
 from homeport.hub.registry import ROUNDS, stale
 from homeport.hub.sessions import Sessions
+from homeport.hub.telling import Telling
 from homeport.hub.twin_patch import patch_twin, replace_twin, report
 
 DesiredListener = Callable[[JsonObject, int], None]
 """Takes a changed part of the desired properties (nulls where something was removed) and the new version."""
 
 
+def _nothing(before: Device, after: Device) -> Sequence[Outgoing]:
+    """Tell of a change that is none of the twin's content."""
+    del before, after
+    return ()
+
+
 class Twins:
     """The twins of one hub."""
 
-    def __init__(self, *, hub: str, store: DeviceStore, sessions: Sessions, bus: Bus, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        hub: str,
+        store: DeviceStore,
+        sessions: Sessions,
+        telling: Telling,
+        bus: Bus,
+        clock: Clock,
+    ) -> None:
         self._hub = hub
         self._store = store
+        self._telling = telling
         self._sessions = sessions
         self._bus = bus
         self._clock = clock
         self._listeners: dict[str, DesiredListener] = {}
-        self._watchers: list[Callable[[], None]] = []
+        self._watchers: list[Callable[[str], None]] = []
 
     async def get(self, device_id: str) -> Device:
         """Return the twin with the identity it belongs to. Raises DEVICE_NOT_FOUND."""
@@ -44,7 +61,10 @@ class Twins:
         Raises DEVICE_NOT_FOUND, PRECONDITION_FAILED or TwinContentError.
         """
         device = await self._write(
-            device_id, lambda twin: patch_twin(twin, self._clock.now(), tags=tags, desired=desired), expected_version
+            device_id,
+            lambda twin: patch_twin(twin, self._clock.now(), tags=tags, desired=desired),
+            expected_version,
+            lambda before, after: self._telling.twin_patched(before, after, tags=tags, desired=desired),
         )
         if desired:
             self._tell(device_id, desired, device.twin.desired.version)
@@ -55,7 +75,10 @@ class Twins:
     ) -> Device:
         """Replace tags and desired properties whole. Raises as `patch` does."""
         device = await self._write(
-            device_id, lambda twin: replace_twin(twin, self._clock.now(), tags=tags, desired=desired), expected_version
+            device_id,
+            lambda twin: replace_twin(twin, self._clock.now(), tags=tags, desired=desired),
+            expected_version,
+            self._telling.twin_replaced,
         )
         self._tell(device_id, device.twin.desired.content, device.twin.desired.version)
         return device
@@ -63,18 +86,23 @@ class Twins:
     async def report(self, device_id: str, patch: JsonObject, *, expected_version: int | None = None) -> Twin:
         """Merge into the reported properties; `expected_version` is that section's. Raises as `patch` does."""
         for _ in range(ROUNDS):
-            twin = (await self._get(device_id)).twin
+            device = await self._get(device_id)
+            twin = device.twin
             if expected_version not in (None, twin.reported.version):
                 raise stale(device_id)
             changed = report(twin, patch, self._clock.now())
             if changed.reported is twin.reported:
                 return twin
+            told = self._telling.twin_patched(device, replace(device, twin=changed), reported=patch)
             try:
-                await self._store.replace_twin(changed, expected_version=twin.reported.version, reported_only=True)
+                stored = await self._store.replace_twin(
+                    changed, expected_version=twin.reported.version, reported_only=True, told=told
+                )
             except HubError as error:
                 if error.code is not HubCode.PRECONDITION_FAILED or expected_version is not None:
                     raise
             else:
+                self._telling.stored(stored)
                 await self._changed(device_id)
                 return changed
         raise stale(device_id)
@@ -93,8 +121,8 @@ class Twins:
             None,
         )
 
-    def watch(self, watcher: Callable[[], None]) -> None:
-        """Call this after every change of a twin by this process; it must not wait."""
+    def watch(self, watcher: Callable[[str], None]) -> None:
+        """Call this with the identity's id after every change of a twin by this process; it must not wait."""
         self._watchers.append(watcher)
 
     def listen(self, device_id: str, listener: DesiredListener) -> None:
@@ -113,7 +141,7 @@ class Twins:
 
     async def _changed(self, device_id: str) -> None:
         for watcher in self._watchers:
-            watcher()
+            watcher(device_id)
         await self._bus.publish(TwinChanged(hub=self._hub, device_id=device_id))
 
     async def _get(self, device_id: str) -> Device:
@@ -123,7 +151,13 @@ class Twins:
             raise HubError(HubCode.DEVICE_NOT_FOUND, device_id)
         return device
 
-    async def _write(self, device_id: str, change: Callable[[Twin], Twin], expected_version: int | None) -> Device:
+    async def _write(
+        self,
+        device_id: str,
+        change: Callable[[Twin], Twin],
+        expected_version: int | None,
+        tell: Callable[[Device, Device], Sequence[Outgoing]] = _nothing,
+    ) -> Device:
         """Change the service's side of a twin; `change` gives back the same twin for nothing to do."""
         for _ in range(ROUNDS):
             device = await self.get(device_id)
@@ -133,12 +167,16 @@ class Twins:
             changed = change(twin)
             if changed is twin:
                 return device
+            after = replace(device, twin=changed)
             try:
-                await self._store.replace_twin(changed, expected_version=twin.version)
+                stored = await self._store.replace_twin(
+                    changed, expected_version=twin.version, told=tell(device, after)
+                )
             except HubError as error:
                 if error.code is not HubCode.PRECONDITION_FAILED or expected_version is not None:
                     raise
             else:
+                self._telling.stored(stored)
                 await self._changed(device_id)
-                return replace(device, twin=changed)
+                return after
         raise stale(device_id)

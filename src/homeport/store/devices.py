@@ -1,8 +1,9 @@
 """One hub's device identities and twins in SQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.identifiers import device_of as owner_of
@@ -13,10 +14,13 @@ from homeport.hub.model import (
     Device,
     DeviceIdentity,
     DeviceStatus,
+    Outgoing,
     RegistryStatistics,
     Sought,
+    StoredTelemetry,
     Twin,
 )
+from homeport.hub.ports import TellConnection, TellDeleted
 from homeport.paging import Page
 from homeport.store.database import Database, Parameters, Transaction, Value, Work
 from homeport.store.device_rows import (
@@ -29,6 +33,7 @@ from homeport.store.device_rows import (
     reported_values,
     service_side_values,
 )
+from homeport.store.log_writing import LogWrite
 from homeport.store.rows import key_of, to_micros
 from homeport.store.twin_search import Search
 
@@ -39,6 +44,7 @@ STRETCH = 2000
 
 _ONE = "WHERE hub = :hub AND device_id = :device_id"
 _GET = f"SELECT {DEVICE_COLUMNS} FROM devices {_ONE}"
+_HOLD = f"{_GET} /*postgres FOR UPDATE*/"
 _GET_IDENTITY = f"SELECT {IDENTITY_COLUMNS} FROM devices {_ONE}"
 _LIST = f"SELECT {IDENTITY_COLUMNS} FROM devices WHERE hub = :hub AND is_module = 0 ORDER BY device_id LIMIT :limit"
 _PAGE = f"SELECT {DEVICE_COLUMNS} FROM devices WHERE hub = :hub AND device_id > :after AND is_module = "
@@ -50,6 +56,7 @@ _STRETCH_END = f" ORDER BY device_id LIMIT 1 OFFSET {STRETCH - 1}"
 # A module's id begins with its device's id and a slash; the character behind the slash is 0.
 _OF_DEVICE = "hub = :hub AND device_id >= :owner || '/' AND device_id < :owner || '0'"
 _MODULES = f"SELECT {IDENTITY_COLUMNS} FROM devices WHERE {_OF_DEVICE} ORDER BY device_id"
+_MODULES_WITH_TWINS = f"SELECT {DEVICE_COLUMNS} FROM devices WHERE {_OF_DEVICE} ORDER BY device_id"
 _COUNT_MODULES = f"SELECT count(*) FROM devices WHERE {_OF_DEVICE}"
 _DELETE_MODULES = f"DELETE FROM devices WHERE {_OF_DEVICE}"
 # PostgreSQL: the device stays as long as a module is being made, and they are made one after the other.
@@ -94,6 +101,11 @@ _DISCONNECT_ALL = """
     UPDATE devices SET connection_state = 'Disconnected', connection_state_at = :now
     WHERE hub = :hub AND connection_state = 'Connected'"""
 
+_CONNECTED = """
+    SELECT device_id FROM devices WHERE hub = :hub AND connection_state = 'Connected' AND device_id > :after
+    ORDER BY device_id LIMIT :limit"""
+_DISCONNECTED_AT_ONCE = 200
+
 
 class SqlDeviceStore:
     """DeviceStore of one hub over a Database."""
@@ -124,7 +136,9 @@ class SqlDeviceStore:
         row = await self._database.fetch_one(_STATUS, where)
         return module if row is None else replace(module, status=DeviceStatus(row[0]))
 
-    async def create(self, device: Device, *, durable: bool = True) -> None:
+    async def create(
+        self, device: Device, *, durable: bool = True, told: Sequence[Outgoing] = ()
+    ) -> Sequence[StoredTelemetry]:
         values = {
             "hub": self._hub,
             **identity_values(device.identity),
@@ -134,16 +148,30 @@ class SqlDeviceStore:
             "is_module": 0,
         }
         if module_of(device.identity.device_id) is not None:
-            await self._database.write(self._create_module({**values, "is_module": 1}))
-        elif not await self._database.execute(_CREATE, values, durable=durable):
-            raise HubError(HubCode.DEVICE_ALREADY_EXISTS, f"Device {device.identity.device_id} already registered.")
+            return await self._database.write(self._create_module({**values, "is_module": 1}, told))
+        if told:
+            return await self._database.write(self._create_device(values, told), durable=durable)
+        if not await self._database.execute(_CREATE, values, durable=durable):
+            raise _exists(device.identity.device_id)
+        return ()
 
-    def _create_module(self, values: Mapping[str, Value]) -> Work[None]:
+    def _create_device(self, values: Mapping[str, Value], told: Sequence[Outgoing]) -> Work[Sequence[StoredTelemetry]]:
+        telling = LogWrite(self._hub, told)
+
+        async def work(transaction: Transaction) -> Sequence[StoredTelemetry]:
+            if not await transaction.execute(_CREATE, values):
+                raise _exists(str(values["device_id"]))
+            return await telling.run(transaction)
+
+        return work
+
+    def _create_module(self, values: Mapping[str, Value], told: Sequence[Outgoing]) -> Work[Sequence[StoredTelemetry]]:
         key = str(values["device_id"])
+        telling = LogWrite(self._hub, told)
         owner = owner_of(key)
         where: Parameters = {"hub": self._hub, "owner": owner}
 
-        async def work(transaction: Transaction) -> None:
+        async def work(transaction: Transaction) -> Sequence[StoredTelemetry]:
             if await transaction.fetch_one(_OWNER, where) is None:
                 raise HubError(HubCode.DEVICE_NOT_FOUND, f"Device {owner} not registered.")
             count = await transaction.fetch_one(_COUNT_MODULES, where)
@@ -151,33 +179,58 @@ class SqlDeviceStore:
                 raise HubError(HubCode.MODULE_ALREADY_EXISTS, f"Module {key} already registered.")
             if count is not None and count[0] >= MAX_MODULES:
                 raise HubError(HubCode.TOO_MANY_MODULES, f"A device has at most {MAX_MODULES} modules.")
+            return await telling.run(transaction)
 
         return work
 
     async def replace_identity(self, identity: DeviceIdentity, *, expected_etag: str | None) -> None:
         await self._change(_REPLACE_IDENTITY, identity.device_id, identity_values(identity), etag=expected_etag)
 
-    async def replace_twin(self, twin: Twin, *, expected_version: int | None, reported_only: bool = False) -> None:
+    async def replace_twin(
+        self,
+        twin: Twin,
+        *,
+        expected_version: int | None,
+        reported_only: bool = False,
+        told: Sequence[Outgoing] = (),
+    ) -> Sequence[StoredTelemetry]:
         device_id = twin.device_id
         if reported_only:
-            await self._change(_REPLACE_REPORTED, device_id, reported_values(twin), reported_version=expected_version)
-        else:
-            await self._change(
-                _REPLACE_SERVICE_SIDE, device_id, service_side_values(twin), twin_version=expected_version
+            return await self._change(
+                _REPLACE_REPORTED, device_id, reported_values(twin), told=told, reported_version=expected_version
             )
+        return await self._change(
+            _REPLACE_SERVICE_SIDE, device_id, service_side_values(twin), told=told, twin_version=expected_version
+        )
 
-    async def replace(self, device: Device, *, expected_etag: str | None) -> None:
+    async def replace(
+        self, device: Device, *, expected_etag: str | None, told: Sequence[Outgoing] = ()
+    ) -> Sequence[StoredTelemetry]:
         """Replace all but connection state and activity, which stay as `touch` wrote them."""
         values = {
             **identity_values(device.identity),
             **service_side_values(device.twin),
             **reported_values(device.twin),
         }
-        await self._change(_REPLACE, device.identity.device_id, values, etag=expected_etag)
+        return await self._change(_REPLACE, device.identity.device_id, values, told=told, etag=expected_etag)
 
-    async def delete(self, device_id: str, *, expected_etag: str | None) -> None:
-        also = (_DELETE_MESSAGES, _DELETE_MODULES) if module_of(device_id) is None else (_DELETE_MESSAGES,)
-        await self._change(_DELETE, device_id, {"owner": device_id}, etag=expected_etag, also=also)
+    async def delete(
+        self, device_id: str, *, expected_etag: str | None, tell: TellDeleted | None = None
+    ) -> Sequence[StoredTelemetry]:
+        is_device = module_of(device_id) is None
+        also = (_DELETE_MESSAGES, _DELETE_MODULES) if is_device else (_DELETE_MESSAGES,)
+        if tell is None:
+            return await self._change(_DELETE, device_id, {"owner": device_id}, etag=expected_etag, also=also)
+        asked = tell
+
+        async def ending(transaction: Transaction) -> Sequence[Outgoing]:
+            rows = await transaction.fetch_all(_MODULES_WITH_TWINS, where) if is_device else []
+            row = await transaction.fetch_one(_GET, where)
+            rows = [*rows, row] if row is not None else rows
+            return [each for row in rows for each in asked(device_of(row))]
+
+        where = {"hub": self._hub, "device_id": device_id, "owner": device_id}
+        return await self._change(_DELETE, device_id, where, etag=expected_etag, also=also, ending=ending)
 
     async def modules(self, device_id: str) -> Sequence[DeviceIdentity]:
         rows = await self._database.fetch_all(_MODULES, {"hub": self._hub, "owner": device_id})
@@ -219,24 +272,67 @@ class SqlDeviceStore:
         return RegistryStatistics(total=enabled + disabled, enabled=enabled, disabled=disabled)
 
     async def touch(
-        self, *, states: Mapping[str, ConnectionState], activity: Mapping[str, datetime], now: datetime
-    ) -> None:
+        self,
+        *,
+        states: Mapping[str, ConnectionState],
+        activity: Mapping[str, datetime],
+        now: datetime,
+        tell: TellConnection | None = None,
+    ) -> Sequence[StoredTelemetry]:
         if not states and not activity:
-            return
-        rows: Sequence[Parameters] = [
-            {
-                "hub": self._hub,
-                "device_id": device_id,
-                "state": states.get(device_id),
-                "active_at": to_micros(activity.get(device_id, NEVER)),
-                "now": to_micros(now),
-            }
-            for device_id in sorted(states.keys() | activity.keys())
-        ]
-        await self._database.write(lambda transaction: transaction.execute_many(_TOUCH, rows))
+            return ()
+        at = to_micros(now)
 
-    async def disconnect_all(self, *, now: datetime) -> None:
-        await self._database.execute(_DISCONNECT_ALL, {"hub": self._hub, "now": to_micros(now)})
+        async def work(transaction: Transaction) -> Sequence[StoredTelemetry]:
+            changes = {} if tell is None else await self._changes(transaction, states, at)
+            rows: Sequence[Parameters] = [
+                {
+                    "hub": self._hub,
+                    "device_id": device_id,
+                    "state": states.get(device_id),
+                    "active_at": to_micros(activity.get(device_id, NEVER)),
+                    "now": changes[device_id][1] if device_id in changes else at,
+                }
+                for device_id in sorted(states.keys() | activity.keys())
+            ]
+            await transaction.execute_many(_TOUCH, rows)
+            if tell is None:
+                return ()
+            told = [
+                each
+                for device_id, (device, sequence) in changes.items()
+                for each in tell(device, states[device_id], sequence)
+            ]
+            return await LogWrite(self._hub, told).run(transaction)
+
+        return await self._database.write(work)
+
+    async def _changes(
+        self, transaction: Transaction, states: Mapping[str, ConnectionState], at: int
+    ) -> Mapping[str, tuple[Device, int]]:
+        """Return which devices will have another state, and the time of that: later than of the one before."""
+        changes: dict[str, tuple[Device, int]] = {}
+        for device_id in sorted(states):
+            row = await transaction.fetch_one(_HOLD, {"hub": self._hub, "device_id": device_id})
+            if row is None:
+                continue
+            device = device_of(row)
+            identity = device.identity
+            if identity.connection_state is not states[device_id]:
+                changes[device_id] = device, max(at, to_micros(identity.connection_state_updated_at) + 1)
+        return changes
+
+    async def disconnect_all(self, *, now: datetime, tell: TellConnection | None = None) -> None:
+        if tell is None:
+            await self._database.execute(_DISCONNECT_ALL, {"hub": self._hub, "now": to_micros(now)})
+            return
+        after = ""
+        while rows := await self._database.fetch_all(
+            _CONNECTED, {"hub": self._hub, "after": after, "limit": _DISCONNECTED_AT_ONCE}
+        ):
+            after = rows[-1][0]
+            states = {device_id: ConnectionState.DISCONNECTED for (device_id,) in rows}
+            await self.touch(states=states, activity={}, now=now, tell=tell)
 
     async def _change(
         self,
@@ -245,24 +341,32 @@ class SqlDeviceStore:
         values: Mapping[str, Value],
         *,
         also: Sequence[str] = (),
+        told: Sequence[Outgoing] = (),
+        ending: Callable[[Transaction], Coroutine[Any, Any, Sequence[Outgoing]]] | None = None,
         **expected: Value,
-    ) -> None:
+    ) -> Sequence[StoredTelemetry]:
         """Run a statement on one device under the version it expects: the one column named, if it is not None.
 
-        `also` are statements that go with it.
+        `also` are statements that go with it. What is `told` of it is known, or is found out by `ending` before.
         """
         ((column, version),) = expected.items()
         if version is not None:
             statement += f" AND {column} = :expected"
         parameters = {**values, "hub": self._hub, "device_id": device_id, "expected": version}
+        telling = LogWrite(self._hub, told)
 
-        async def work(transaction: Transaction) -> None:
+        async def work(transaction: Transaction) -> Sequence[StoredTelemetry]:
+            write = telling if ending is None else LogWrite(self._hub, await ending(transaction))
             if await transaction.execute(statement, parameters):
                 for more in also:
                     await transaction.execute(more, parameters)
-                return
+                return await write.run(transaction)
             if await transaction.fetch_one(_GET_IDENTITY, parameters) is None:
                 raise not_found(device_id)
             raise HubError(HubCode.PRECONDITION_FAILED, f"{device_id} was changed since it was read.")
 
-        await self._database.write(work)
+        return await self._database.write(work)
+
+
+def _exists(device_id: str) -> HubError:
+    return HubError(HubCode.DEVICE_ALREADY_EXISTS, f"Device {device_id} already registered.")

@@ -8,9 +8,10 @@ from msgspec import Struct
 from homeport.dps.model import Kind, change
 from homeport.hub.model import ConsumerGroup, EventStream
 from homeport.security.callers import SYSTEM, Caller
+from homeport.store.cached import changed
 from homeport.store.database import Database, Transaction
-from homeport.store.event_log import SPAN
 from homeport.store.journal import SqlJournal
+from homeport.store.log_writing import SPAN
 from homeport.store.rows import Codec, key_of
 
 _ALL = "SELECT data FROM event_streams WHERE hub = :hub ORDER BY stream"
@@ -64,8 +65,7 @@ class SqlEventStreamStore:
 
     async def create(self, stream: EventStream, *, by: Caller = SYSTEM) -> None:
         async def work(transaction: Transaction) -> None:
-            if not await transaction.execute(_CREATE, {**self._of(stream.name), "data": _data(stream)}):
-                raise ValueError(f"There is an endpoint {stream.name} already.")
+            await create_stream(transaction, self._hub, stream)
             await self._journal.append(
                 transaction, change(Kind.EVENT_STREAM_CREATED, self._subject(stream.name), by, after=stream)
             )
@@ -74,6 +74,7 @@ class SqlEventStreamStore:
 
     async def save(self, stream: EventStream, *, before: EventStream | None = None, by: Caller = SYSTEM) -> None:
         async def work(transaction: Transaction) -> None:
+            await changed(transaction, "hub_routing")
             await transaction.execute(_SAVE, {**self._of(stream.name), "data": _data(stream)})
             entry = change(Kind.EVENT_STREAM_UPDATED, self._subject(stream.name), by, before=before, after=stream)
             await self._journal.append(transaction, entry)
@@ -81,13 +82,8 @@ class SqlEventStreamStore:
         await self._database.write(work)
 
     async def remove(self, name: str, *, by: Caller = SYSTEM) -> None:
-        where = self._of(name)
-
         async def work(transaction: Transaction) -> None:
-            if not await transaction.execute(_REMOVE, where):
-                raise KeyError(name)
-            await transaction.execute(_REMOVE_GROUPS, where)
-            await transaction.execute(_SET_ASIDE, where)
+            await remove_stream(transaction, self._hub, name)
             await self._journal.append(transaction, change(Kind.EVENT_STREAM_DELETED, self._subject(name), by))
 
         await self._database.write(work)
@@ -142,6 +138,29 @@ class SqlEventStreamStore:
 
     def _of(self, stream: str) -> dict[str, str]:
         return {"hub": self._hub, "stream": key_of(stream)}
+
+
+async def create_stream(transaction: Transaction, hub: str, stream: EventStream) -> None:
+    """Make a stream of a hub (its key) within somebody's transaction. Raises ValueError if there is one already."""
+    values = {"hub": hub, "stream": key_of(stream.name), "data": _data(stream)}
+    await changed(transaction, "hub_routing")
+    if not await transaction.execute(_CREATE, values):
+        raise ValueError(f"There is an endpoint {stream.name} already.")
+
+
+async def remove_stream(transaction: Transaction, hub: str, name: str) -> None:
+    """Remove a stream with its groups and events within somebody's transaction. Raises KeyError if there is none."""
+    where = {"hub": hub, "stream": key_of(name)}
+    await changed(transaction, "hub_routing")
+    if not await transaction.execute(_REMOVE, where):
+        raise KeyError(name)
+    await transaction.execute(_REMOVE_GROUPS, where)
+    await transaction.execute(_SET_ASIDE, where)
+
+
+async def streams_of(transaction: Transaction, hub: str) -> Sequence[EventStream]:
+    """Return a hub's streams in order of their names; the built-in one only if its settings were saved."""
+    return [_stream(data) for (data,) in await transaction.fetch_all(_ALL, {"hub": hub})]
 
 
 def _data(stream: EventStream) -> str:

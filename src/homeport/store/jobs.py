@@ -5,10 +5,21 @@ from dataclasses import replace
 from datetime import datetime
 
 from homeport.hub.errors import HubCode, HubError
-from homeport.hub.model import DeviceJob, DeviceJobStatus, Job, JobFault, JobStatistics, JobStatus, JobType
+from homeport.hub.model import (
+    DeviceJob,
+    DeviceJobStatus,
+    Job,
+    JobFault,
+    JobStatistics,
+    JobStatus,
+    JobType,
+    Outgoing,
+    StoredTelemetry,
+)
 from homeport.paging import Page
 from homeport.store.database import Database, Parameters, Transaction
 from homeport.store.job_rows import JOB_COLUMNS, PART_COLUMNS, job_of, job_values, part_of, part_values
+from homeport.store.log_writing import LogWrite
 from homeport.store.rows import key_of, to_micros
 
 _ONE = "WHERE hub = :hub AND job_id = :job_id"
@@ -176,8 +187,15 @@ class SqlJobStore:
 
         return await self._database.write(work)
 
-    async def end_device(self, part: DeviceJob) -> None:
-        await self._database.execute(_END_PART, {"hub": self._hub, **part_values(part)})
+    async def end_device(self, part: DeviceJob, *, told: Sequence[Outgoing] = ()) -> Sequence[StoredTelemetry]:
+        values: Parameters = {"hub": self._hub, **part_values(part)}
+        telling = LogWrite(self._hub, told)
+
+        async def work(transaction: Transaction) -> Sequence[StoredTelemetry]:
+            # Nothing is told of a part that is gone or had its end already.
+            return await telling.run(transaction) if await transaction.execute(_END_PART, values) else ()
+
+        return await self._database.write(work)
 
     async def interrupted(self, job_id: str) -> Sequence[DeviceJob]:
         where = {**self._where(job_id), "status": DeviceJobStatus.RUNNING.value}

@@ -36,6 +36,7 @@ from homeport.store.notices import SqlNoticeStore
 from homeport.store.policies import SqlPolicyStore
 from homeport.store.postgres import PostgresDatabase
 from homeport.store.registrations import SqlRegistrationStore
+from homeport.store.routing import SqlDeliveryStore, SqlRoutingStore
 from homeport.store.settings import SettingsStore
 from homeport.store.sqlite import SqliteDatabase
 from homeport.store.subscriptions import SqlSubscriptionStore
@@ -148,6 +149,14 @@ class Stores:
     def event_streams(self, hub: str) -> SqlEventStreamStore:
         """Return the settings of the streams of a hub's event log, and their consumer groups."""
         return SqlEventStreamStore(self.database, self.journal, hub)
+
+    def routing(self, hub: str) -> SqlRoutingStore:
+        """Return where the messages of this hub go."""
+        return SqlRoutingStore(self.database, self.journal, hub)
+
+    def deliveries(self, hub: str) -> SqlDeliveryStore:
+        """Return how far messages have been carried to the endpoints of this hub."""
+        return SqlDeliveryStore(self.database, hub)
 
     async def close(self) -> None:
         """Write what was recorded, chain the journal, and close the database."""

@@ -166,6 +166,7 @@ class ExportEntry(WireStruct, frozen=True, kw_only=True):
     id: str
     module_id: str | UnsetType = UNSET
     etag: str = field(name="eTag")
+    import_mode: str | UnsetType = UNSET
     status: str
     status_reason: str | UnsetType = UNSET
     authentication: Authentication

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,10 +46,13 @@ class Place:
 
 @pytest.fixture
 async def hub(tmp_path: Path) -> AsyncIterator[ServedHub]:
-    async with open_stores(":memory:") as stores, HttpClient() as http:
+    async with AsyncExitStack() as stack, open_stores(":memory:") as stores, HttpClient() as http:
+        opened = await stack.enter_async_context(
+            hub_stores(stores, tmp_path, http, clock=SystemClock(), random=secrets.token_bytes)
+        )
         hubs = Hubs(
             store=stores.hubs,
-            stores=hub_stores(stores, tmp_path, http, clock=SystemClock(), random=secrets.token_bytes),
+            stores=opened,
             bus=LocalBus(),
             clock=SystemClock(),
             random=secrets.token_bytes,

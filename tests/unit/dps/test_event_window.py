@@ -3,11 +3,12 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeport.dps.events.cloud_event import binary, cloud_event, signature, structured
+from homeport.dps.events.cloud_event import binary, cloud_event, structured
 from homeport.dps.events.ports import Answer
 from homeport.dps.events.post import Delivered, Later, Never, judge
 from homeport.dps.events.window import Window
 from homeport.dps.model import Filter, Recorded
+from homeport.security.webhooks import signature
 
 NOW = datetime(2026, 3, 14, tzinfo=UTC)
 

@@ -16,7 +16,7 @@ import pytest
 from homeport.app.hub_stores import hub_stores
 from homeport.bus import LocalBus
 from homeport.hub.frontends.site import hub_site
-from homeport.hub.hub_stores import HubStores
+from homeport.hub.hub_stores import HubStores, OpenHubStores
 from homeport.hub.hubs import Hubs
 from homeport.hub.ports import DeviceStore, EventLog, OpenEventLog
 from homeport.hub.served_hub import ServedHub
@@ -118,16 +118,22 @@ MakeHubs = Callable[..., Hubs]
 
 
 @pytest.fixture
+async def opened_stores(
+    stores: Stores, clock: ManualClock, tmp_path: Path, http: HttpClient
+) -> AsyncIterator[OpenHubStores]:
+    async with hub_stores(stores, tmp_path / "blobs", http, clock=clock, random=os.urandom) as opened:
+        yield opened
+
+
+@pytest.fixture
 def make_hubs(
-    stores: Stores, clock: ManualClock, bus: LocalBus, calls: Calls, tmp_path: Path, http: HttpClient
+    stores: Stores, opened_stores: OpenHubStores, clock: ManualClock, bus: LocalBus, calls: Calls
 ) -> MakeHubs:
     """Make what one process has of the hubs; all share the store and, unless told otherwise, the bus."""
 
-    open_stores = hub_stores(stores, tmp_path / "blobs", http, clock=clock, random=os.urandom)
-
     def recorded(name: str) -> HubStores:
         return replace(
-            open_stores(name),
+            opened_stores(name),
             devices=cast("DeviceStore", Recorded(stores.devices(name), calls)),
             log=cast("OpenEventLog", lambda name, **stream: Recorded(stores.events(name, **stream), calls)),
         )

@@ -227,10 +227,11 @@ async def test_the_past_and_what_comes_are_read_without_a_gap(hub: ServedHub, cl
     partition = (await hub.telemetry.log.latest(device_id="d", limit=1))[0].partition
     wake = asyncio.Event()
     with hub.telemetry.reading(partition, wake) as tail:
-        assert len(await tail.read(0, 100)) == 100
+        assert len(await tail.read(0, 50)) == 50
         del calls[:]
-        assert [int(event.telemetry.body) for event in await tail.read(100, 500)] == list(range(100, 256))
+        assert [int(event.telemetry.body) for event in await tail.read(40, 500)] == list(range(40, 64))
         assert "read" not in calls, "what was read for one is there for all"
+        assert len(await tail.read(64, 500)) == 236, "small events are read many at a time"
         for number in range(300, 310):
             await hub.telemetry.append(telemetry("d", b"%d" % number, clock.now()))
         assert wake.is_set()
@@ -238,6 +239,15 @@ async def test_the_past_and_what_comes_are_read_without_a_gap(hub: ServedHub, cl
         assert [event.offset for event in await tail.read(300, 500)] == list(range(300, 310))
         assert calls == [], "what comes in here is not read from the database"
     assert await read_all(hub) == list(range(310))
+
+
+async def test_large_events_are_read_few_at_a_time(hub: ServedHub, clock: ManualClock) -> None:
+    for _ in range(70):
+        await hub.telemetry.append(telemetry("d", bytes(250_000), clock.now()))
+    partition = (await hub.telemetry.log.latest(device_id="d", limit=1))[0].partition
+    with hub.telemetry.reading(partition, asyncio.Event()) as tail:
+        assert len(await tail.read(0, 500)) == 64
+        assert len(await tail.read(64, 500)) == 4
 
 
 async def test_a_tail_is_bounded_and_forgotten(hub: ServedHub, clock: ManualClock) -> None:

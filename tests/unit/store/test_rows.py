@@ -20,7 +20,7 @@ from homeport.store.device_rows import (
     service_side_values,
 )
 from homeport.store.enrollment_rows import encode_enrollment, group_of, individual_of
-from homeport.store.event_log import encode_properties, telemetry_of
+from homeport.store.log_writing import encode_properties, telemetry_of
 from homeport.store.registration_rows import COLUMNS, registration_of, registration_values
 from homeport.store.rows import from_micros, to_micros
 

@@ -78,9 +78,12 @@ class HubSettings(ServiceClient):
         response = await self._session.send("PUT", path, body=body, headers=headers, repeatable=True)
         return decode(response.content, CloudToDeviceSettings)
 
-    async def hub_file_upload(self, hub: str) -> FileUpload:
-        """Return where a hub keeps the files that devices upload."""
-        return await self._get(_path(hub, "fileUpload"), FileUpload)
+    async def hub_file_upload(self, hub: str, *, writable: bool = False) -> FileUpload:
+        """Return where a hub keeps the files that devices upload.
+
+        With `writable` the address in it writes, too: what an import or export of the registry can be given.
+        """
+        return await self._get(_path(hub, "fileUpload/writable" if writable else "fileUpload"), FileUpload)
 
     async def set_hub_file_upload(self, hub: str, changes: FileUploadChanges) -> FileUpload:
         """Change it, and return how it is now."""

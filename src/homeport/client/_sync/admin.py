@@ -2,7 +2,7 @@
 """The client of what only Homeport has (`/homeport/`): attempts, hubs, allocation, the IP filter.
 
 Certificate authorities that devices' chains end at are in `certificates`, those that issue in `issuing`, policies in
-`policies`; audit, events and administrators in `journal`.
+`policies`; audit, events and administrators in `journal`; Event Hubs-compatible endpoints in `event_hubs`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +13,7 @@ import msgspec
 from homeport.client._sync.certificates import CertificateCalls
 from homeport.client._sync.event_hubs import EventHubClient
 from homeport.client._sync.http import only, segment
+from homeport.client._sync.hub_routing import RoutingCalls
 from homeport.client._sync.hub_settings import HubSettings
 from homeport.client._sync.issuing import IssuingAdministration
 from homeport.client._sync.journal import JournalClient
@@ -47,7 +48,7 @@ class _IpFilterTest(msgspec.Struct):
 
 
 class HomeportAdminClient(
-    CertificateCalls, EventHubClient, HubSettings, IssuingAdministration, JournalClient, PolicyClient
+    CertificateCalls, EventHubClient, HubSettings, IssuingAdministration, JournalClient, PolicyClient, RoutingCalls
 ):
     """Administration beside Azure's API; made of the service's connection string or an administrator's token.
 

@@ -77,9 +77,12 @@ class HubSettings(ServiceClient):
         response = self._session.send("PUT", path, body=body, headers=headers, repeatable=True)
         return decode(response.content, CloudToDeviceSettings)
 
-    def hub_file_upload(self, hub: str) -> FileUpload:
-        """Return where a hub keeps the files that devices upload."""
-        return self._get(_path(hub, "fileUpload"), FileUpload)
+    def hub_file_upload(self, hub: str, *, writable: bool = False) -> FileUpload:
+        """Return where a hub keeps the files that devices upload.
+
+        With `writable` the address in it writes, too: what an import or export of the registry can be given.
+        """
+        return self._get(_path(hub, "fileUpload/writable" if writable else "fileUpload"), FileUpload)
 
     def set_hub_file_upload(self, hub: str, changes: FileUploadChanges) -> FileUpload:
         """Change it, and return how it is now."""

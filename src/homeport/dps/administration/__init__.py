@@ -12,6 +12,12 @@ from homeport.dps.administration.certificates import CertificatesResponder
 from homeport.dps.administration.counts import CountsResponder
 from homeport.dps.administration.event_hubs import EventHubAdministration, EventHubsResponder
 from homeport.dps.administration.export import ExportResponder
+from homeport.dps.administration.hub_routing import (
+    EndpointsResponder,
+    EnrichmentsResponder,
+    RoutesResponder,
+    RoutingAdministration,
+)
 from homeport.dps.administration.hubs import HubsResponder
 from homeport.dps.administration.ip_filter import IpFilterResponder, IpFilterStore
 from homeport.dps.administration.issued_certificates import IssuedCertificatesResponder
@@ -28,6 +34,8 @@ __all__ = [
     "CertificatePoliciesResponder",
     "CertificatesResponder",
     "CountsResponder",
+    "EndpointsResponder",
+    "EnrichmentsResponder",
     "EventHubAdministration",
     "EventHubsResponder",
     "ExportResponder",
@@ -37,5 +45,7 @@ __all__ = [
     "IssuedCertificatesResponder",
     "PoliciesResponder",
     "RegistrationsResponder",
+    "RoutesResponder",
+    "RoutingAdministration",
     "SubscriptionsResponder",
 ]

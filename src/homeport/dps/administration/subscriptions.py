@@ -6,7 +6,7 @@ from msgspec import UNSET, UnsetType
 
 from homeport.clock import Clock
 from homeport.dps.events import SubscriptionService, cloud_event
-from homeport.dps.events.service import check_secret, new_secret
+from homeport.dps.events.service import check_secret
 from homeport.dps.identifiers import Random
 from homeport.dps.journal import Journal
 from homeport.dps.model import (
@@ -22,6 +22,7 @@ from homeport.dps.service_responder import Paging, read
 from homeport.errors import Code, HomeportError
 from homeport.paging import encode_token
 from homeport.security.callers import Caller
+from homeport.security.webhooks import new_secret
 from homeport.wire import dps_journal as wire
 from homeport.wire import format_time
 

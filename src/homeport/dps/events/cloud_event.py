@@ -1,8 +1,5 @@
 """Entries as events (CloudEvents 1.0, JSON format and HTTP binding), and which of them somebody wants. Pure."""
 
-import base64
-import hashlib
-import hmac
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -11,7 +8,6 @@ from homeport.dps.model import TYPE_PREFIX, Recorded
 from homeport.wire import encode
 
 STRUCTURED = "application/cloudevents+json; charset=utf-8"
-SECRET_PREFIX = "whsec_"  # noqa: S105 - how Standard Webhooks marks a secret
 _NO_DATA = frozenset({"at", "kind", "subject", "data"})
 
 
@@ -55,14 +51,3 @@ def binary(event: Mapping[str, Any]) -> tuple[dict[str, str], bytes]:
         if name not in {"data", "datacontenttype"}
     }
     return headers | {"Content-Type": "application/json"}, encode(event["data"])
-
-
-def signature(secret: str, identifier: str, seconds: int, body: bytes) -> dict[str, str]:
-    """Sign a message as Standard Webhooks says: HMAC-SHA256 over id, time and body, with the secret's bytes."""
-    key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
-    mac = hmac.digest(key, f"{identifier}.{seconds}.".encode() + body, hashlib.sha256)
-    return {
-        "webhook-id": identifier,
-        "webhook-timestamp": str(seconds),
-        "webhook-signature": f"v1,{base64.b64encode(mac).decode()}",
-    }

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from homeport.dps.events.cloud_event import binary, signature, structured
+from homeport.dps.events.cloud_event import binary, structured
 from homeport.dps.events.ports import Answer, Webhook, WebhookError
 from homeport.dps.model import Mode, Subscription
+from homeport.security.webhooks import signature
 
 LONGEST_WAIT = 3600
 """Seconds. A webhook that asks for more is asked again after that."""

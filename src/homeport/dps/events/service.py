@@ -1,13 +1,11 @@
 """The administrator's questions about event subscriptions: make, change, test, list, replay."""
 
-import base64
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from homeport.clock import Clock
-from homeport.dps.events.cloud_event import SECRET_PREFIX, make_event
+from homeport.dps.events.cloud_event import make_event
 from homeport.dps.events.ports import SubscriptionStore, Webhook
 from homeport.dps.events.post import Delivered, handshake, post
 from homeport.dps.identifiers import Random, new_etag
@@ -15,16 +13,14 @@ from homeport.dps.journal import Journal
 from homeport.dps.model import DeadLetter, Entry, Kind, Standing, Subscription
 from homeport.errors import Code, HomeportError
 from homeport.security.callers import Caller
+from homeport.security.webhooks import SECRET_PREFIX, is_callable, is_secret
 from homeport.security.x509 import CertificateError, check_authorities
 from homeport.wire import format_time
 
 MAX_SUBSCRIPTIONS = 64
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9\-_.]{0,62}[A-Za-z0-9])?")
-_SECRET_BYTES = 32
-_MAX_URL = 2048
 _MAX_FILTERS = 64
 _MAX_ATTEMPTS = 1000
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class SubscriptionService:
@@ -136,18 +132,9 @@ class SubscriptionService:
         return count
 
 
-def new_secret(random: Random) -> str:
-    """Return a fresh secret in the form of Standard Webhooks."""
-    return SECRET_PREFIX + base64.b64encode(random(_SECRET_BYTES)).decode()
-
-
 def check_secret(text: str) -> str:
     """Return the secret: `whsec_` and the Base64 of 24 to 64 bytes. Raises HomeportError INVALID_REQUEST."""
-    try:
-        size = len(base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True))
-    except ValueError:
-        size = 0
-    if not text.startswith(SECRET_PREFIX) or not 24 <= size <= 64:
+    if not is_secret(text):
         raise HomeportError(
             Code.INVALID_REQUEST, f"secret is not '{SECRET_PREFIX}' followed by the Base64 of 24 to 64 bytes."
         )
@@ -159,7 +146,7 @@ def _check(subscription: Subscription) -> None:
         raise HomeportError(
             Code.INVALID_REQUEST, "A subscription's name is 1 to 64 letters, digits or any of - _ . (not at the ends)."
         )
-    if len(subscription.url) > _MAX_URL or not _is_callable(subscription.url):
+    if not is_callable(subscription.url):
         raise HomeportError(Code.INVALID_REQUEST, "url is not an https address, nor an http one on the loopback.")
     named = (*subscription.filter.types, subscription.filter.subject_prefix)
     if len(named) > _MAX_FILTERS or any(len(text) > 256 for text in named):
@@ -171,16 +158,3 @@ def _check(subscription: Subscription) -> None:
             check_authorities(subscription.ca_certificates)
         except CertificateError as error:
             raise HomeportError(Code.INVALID_REQUEST, f"caCertificates: {error}.") from None
-
-
-def _is_callable(url: str) -> bool:
-    if not url.isascii() or not url.isprintable() or " " in url:
-        return False
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        return False
-    if not host or parts.username is not None or parts.fragment:
-        return False
-    return parts.scheme == "https" or (parts.scheme == "http" and (host in _LOOPBACK or host.startswith("127.")))

@@ -59,6 +59,8 @@ class Kind(StrEnum):
     """A linked hub was changed."""
     HUB_UNLINKED = "hub.unlinked"
     """A hub was unlinked; nothing more is assigned to it."""
+    HUB_ROUTING_UPDATED = "hubRouting.updated"
+    """A route, an endpoint or an enrichment of a hub was made, changed or removed; the subject names it."""
     EVENT_STREAM_CREATED = "eventStream.created"
     """An Event Hubs-compatible endpoint was made at a hub of this server."""
     EVENT_STREAM_UPDATED = "eventStream.updated"

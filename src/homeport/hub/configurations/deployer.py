@@ -67,7 +67,7 @@ class Deployer:
         self._clock = clock
         self._wanted = asyncio.Event()
         self._wanted.set()
-        twins.watch(self.wake)
+        twins.watch(lambda _: self.wake())
 
     def wake(self) -> None:
         """Ask for a pass: something has changed that may matter."""

@@ -16,7 +16,7 @@ from homeport.clock import Clock
 from homeport.errors import HomeportError
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.event_streams.receivers import Receivers
-from homeport.hub.model import BUILT_IN, ConsumerGroup, EventStream, Hub
+from homeport.hub.model import BUILT_IN, ConsumerGroup, EventStream, Hub, Outgoing, StoredTelemetry, Telemetry
 from homeport.hub.ports import EventStreamStore, OpenEventLog
 from homeport.hub.telemetry import TelemetryStream
 from homeport.security.callers import SYSTEM, Caller
@@ -153,6 +153,23 @@ class EventStreams:
         except KeyError:
             raise _no_endpoint(name) from None
         await self._reload()
+
+    # ------------------------------------------------------------ what is appended
+
+    async def append(self, message: Telemetry) -> None:
+        """Store a message in the built-in endpoint; it is durable when this returns."""
+        await self.built_in.append(message)
+
+    async def append_all(self, messages: Sequence[Outgoing]) -> None:
+        """Store messages in their endpoints, all of them or none; they are durable when this returns."""
+        self.stored(await self.built_in.log.append_all(messages))
+
+    def stored(self, stored: Sequence[StoredTelemetry]) -> None:
+        """Learn that this process has stored events: their readers have them, and others are hinted at them."""
+        for each in stored:
+            stream = self._open.get(each.endpoint.lower())
+            if stream is not None:
+                stream.stored(each)
 
     # ------------------------------------------------------------ consumer groups
 

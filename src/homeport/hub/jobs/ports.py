@@ -4,7 +4,16 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from homeport.hub.model import DeviceJob, Job, JobFault, JobStatistics, JobStatus, JobType
+from homeport.hub.model import (
+    DeviceJob,
+    Job,
+    JobFault,
+    JobStatistics,
+    JobStatus,
+    JobType,
+    Outgoing,
+    StoredTelemetry,
+)
 from homeport.paging import Page
 
 
@@ -61,8 +70,11 @@ class JobStore(Protocol):
         """Take the next part that has not begun, and note that it has; None if none is left or the job was ended."""
         ...
 
-    async def end_device(self, part: DeviceJob) -> None:
-        """Store what came of a part that had begun, also of one that was cancelled meanwhile."""
+    async def end_device(self, part: DeviceJob, *, told: Sequence[Outgoing] = ()) -> Sequence[StoredTelemetry]:
+        """Store what came of a part that had begun, also of one that was cancelled meanwhile.
+
+        What is `told` of it is appended to the event log in the same transaction; return where it is there.
+        """
         ...
 
     async def interrupted(self, job_id: str) -> Sequence[DeviceJob]:

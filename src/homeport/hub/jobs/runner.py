@@ -7,12 +7,14 @@ it had called is not called again: its part fails, and says that nobody knows wh
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from homeport.clock import Clock
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.invocation import invoke
+from homeport.hub.jobs.part_document import device_job_document
 from homeport.hub.jobs.ports import JobStore
 from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
@@ -23,13 +25,17 @@ from homeport.hub.model import (
     JobAnswer,
     JobFault,
     JobStatus,
+    MessageSource,
     MethodRequest,
+    Outgoing,
     TwinUpdate,
 )
 from homeport.hub.registry import Registry
 from homeport.hub.selection import asks_for_counts, read_selection, select
+from homeport.hub.telling import Telling
 from homeport.hub.twins import Twins
 from homeport.security.policies import Random
+from homeport.wire import encode
 
 JOBS_AT_ONCE = 10
 """Jobs that one process runs at a time; others wait (contract hub.md 23)."""
@@ -63,6 +69,7 @@ class JobRunner:
         twins: Twins,
         methods: Methods,
         messages: Messages,
+        telling: Telling,
         clock: Clock,
         random: Random,
     ) -> None:
@@ -72,6 +79,7 @@ class JobRunner:
         self._twins = twins
         self._methods = methods
         self._messages = messages
+        self._telling = telling
         self._clock = clock
         self._owner = random(16).hex()
         self._wake = asyncio.Event()
@@ -189,7 +197,7 @@ class JobRunner:
             if isinstance(job.task, TwinUpdate):
                 await self._do(job, part)
             else:
-                await self._store.end_device(self._ended(part, fault=INTERRUPTED))
+                await self._end(self._ended(part, fault=INTERRUPTED))
         async with asyncio.TaskGroup() as tasks:
             for _ in range(DEVICES_AT_ONCE):
                 tasks.create_task(self._do_some(job))
@@ -216,7 +224,23 @@ class JobRunner:
             ended = self._ended(part, fault=fault)
         else:
             ended = self._ended(part, answer=answer)
-        await self._store.end_device(ended)
+        await self._end(ended)
+
+    async def _end(self, part: DeviceJob) -> None:
+        """Note what came of a part, and tell whoever wants to know."""
+        telling = self._telling
+        told: Sequence[Outgoing] = ()
+        if telling.wanted(MessageSource.JOB_LIFECYCLE):
+            device = None
+            if telling.needs_twin(MessageSource.JOB_LIFECYCLE):
+                device = await self._registry.find(part.device_id)
+            told = telling.job_ended(
+                part.device_id,
+                part.job_type.value,
+                encode(device_job_document(part)),
+                None if device is None else device.twin,
+            )
+        telling.stored(await self._store.end_device(part, told=told))
 
     def _ended(self, part: DeviceJob, *, answer: JobAnswer | None = None, fault: JobFault | None = None) -> DeviceJob:
         now = self._clock.now()

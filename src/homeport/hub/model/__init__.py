@@ -63,8 +63,18 @@ from homeport.hub.model.job import (
     TwinUpdate,
 )
 from homeport.hub.model.queue_settings import FeedbackSettings, QueueSettings
+from homeport.hub.model.routing import (
+    Endpoint,
+    Enrichment,
+    EventStreamEndpoint,
+    MessageSource,
+    Route,
+    Routing,
+    StorageEndpoint,
+    WebhookEndpoint,
+)
 from homeport.hub.model.sought import Between, OneOf, Sought
-from homeport.hub.model.telemetry import StoredTelemetry, Telemetry
+from homeport.hub.model.telemetry import Outgoing, StoredTelemetry, Telemetry
 from homeport.hub.model.transfer import Transfer, TransferKind, TransferPhase, TransferPlace, TransferStatus
 from homeport.hub.model.twin import Device, Twin, TwinSection
 
@@ -92,7 +102,10 @@ __all__ = [
     "DeviceJob",
     "DeviceJobStatus",
     "DeviceStatus",
+    "Endpoint",
+    "Enrichment",
     "EventStream",
+    "EventStreamEndpoint",
     "Feedback",
     "FeedbackRecord",
     "FeedbackSettings",
@@ -111,18 +124,23 @@ __all__ = [
     "JobType",
     "JsonObject",
     "Lock",
+    "MessageSource",
     "MethodRequest",
     "NoAuthentication",
     "OneOf",
+    "Outgoing",
     "PartitionState",
     "Policy",
     "QueueSettings",
     "QueuedMessage",
     "RegistryStatistics",
+    "Route",
+    "Routing",
     "SasAuthentication",
     "SelfSignedAuthentication",
     "Settings",
     "Sought",
+    "StorageEndpoint",
     "StoredBlob",
     "StoredTelemetry",
     "Telemetry",
@@ -136,5 +154,6 @@ __all__ = [
     "TwinUpdate",
     "UploadPlace",
     "Waiting",
+    "WebhookEndpoint",
     "format_time",
 ]

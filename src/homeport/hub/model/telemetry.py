@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from homeport.hub.model.event_stream import BUILT_IN
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telemetry:
@@ -25,7 +27,18 @@ class Telemetry:
 class StoredTelemetry:
     """A message in the log, with its place there."""
 
+    endpoint: str = BUILT_IN
+    """The stream that it is in."""
     partition: int
     offset: int
     """Also the sequence number: positions in a partition start at 0 and have no gaps."""
     telemetry: Telemetry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """A message on its way to an endpoint: a stream of the hub's event log, with its number of partitions."""
+
+    endpoint: str
+    partitions: int
+    message: Telemetry

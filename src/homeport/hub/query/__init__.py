@@ -5,7 +5,8 @@ The same expressions, with more functions, are the conditions of message routes.
 
 from homeport.hub.query.errors import QueryError
 from homeport.hub.query.evaluate import holds, value_of
-from homeport.hub.query.named import attributes_of, named_devices, named_values
+from homeport.hub.query.functions import ROUTE_FUNCTIONS
+from homeport.hub.query.named import attributes_of, named_devices, named_values, renamed
 from homeport.hub.query.necessary import necessary
 from homeport.hub.query.parser import parse, parse_condition
 from homeport.hub.query.rows import Aggregation, project
@@ -13,6 +14,7 @@ from homeport.hub.query.syntax import Query, Source
 from homeport.hub.query.values import UNDEFINED
 
 __all__ = [
+    "ROUTE_FUNCTIONS",
     "UNDEFINED",
     "Aggregation",
     "Query",
@@ -26,5 +28,6 @@ __all__ = [
     "parse",
     "parse_condition",
     "project",
+    "renamed",
     "value_of",
 ]

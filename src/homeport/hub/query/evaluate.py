@@ -78,9 +78,12 @@ def attribute_of(attribute: Attribute, document: Document) -> Any:
     """Follow a path into a document; UNDEFINED where it leads nowhere."""
     value: Any = document
     for name in attribute.path:
-        if not isinstance(value, Mapping) or name not in value:
+        if isinstance(value, list) and name.isdecimal() and int(name[:9]) < len(value):
+            value = value[int(name[:9])]
+        elif isinstance(value, Mapping) and name in value:
+            value = value[name]
+        else:
             return UNDEFINED
-        value = value[name]
     return value
 
 

@@ -1,5 +1,6 @@
 """What a condition is about: the attributes in it, and the devices or jobs it names, so that others are not read."""
 
+from collections.abc import Callable
 from typing import assert_never
 
 from homeport.hub.query.syntax import (
@@ -58,3 +59,30 @@ def attributes_of(condition: Expression | None) -> frozenset[tuple[str, ...]]:
             return frozenset[tuple[str, ...]]().union(*(attributes_of(part) for part in parts))
         case _:
             assert_never(condition)
+
+
+def renamed(expression: Expression, rename: Callable[[tuple[str, ...]], tuple[str, ...]]) -> Expression:
+    """Return the expression with the path of every attribute passed through `rename`; it may raise."""
+
+    def again(inner: Expression) -> Expression:
+        return renamed(inner, rename)
+
+    match expression:
+        case Literal():
+            return expression
+        case Attribute(path):
+            return Attribute(rename(path))
+        case Binary(sign, left, right):
+            return Binary(sign, again(left), again(right))
+        case Membership(operand, values, negated):
+            return Membership(again(operand), values, negated=negated)
+        case Both(parts):
+            return Both(tuple(map(again, parts)))
+        case Either(parts):
+            return Either(tuple(map(again, parts)))
+        case Negation(operand):
+            return Negation(again(operand))
+        case Call(name, arguments):
+            return Call(name, tuple(map(again, arguments)))
+        case _:
+            assert_never(expression)

@@ -252,7 +252,8 @@ class _Parser:
 
     def _attribute(self) -> Attribute:
         token = self._next()
-        if token.kind is not Kind.WORD or token.text.upper() in _KEY_WORDS:
+        braced = token.kind is Kind.BRACED and self._source is None and token.text != ""
+        if not braced and (token.kind is not Kind.WORD or token.text.upper() in _KEY_WORDS):
             raise self._unexpected(token, "an attribute")
         path = [token.text, *self._members()]
         return Attribute(tuple(path) if self._source is None else spelt(self._source, path, token.place))
@@ -267,12 +268,16 @@ class _Parser:
                 members.append(token.text)
             elif self._peek().kind is Kind.NAME:
                 members.append(self._next().text)
-            elif self._peek().is_sign("[") and self._peek(1).kind is Kind.TEXT:
+            elif self._peek().is_sign("[") and self._is_member(self._peek(1)):
                 self._next()
                 members.append(self._next().text)
                 self._demand_sign("]")
             else:
                 return members
+
+    def _is_member(self, token: Token) -> bool:
+        """Tell whether this names a member between brackets; messages, unlike twins, are asked by place, too."""
+        return token.kind is Kind.TEXT or (self._source is None and token.text.isdecimal())
 
     def _is_constant(self, token: Token) -> bool:
         if token.kind in {Kind.TEXT, Kind.NUMBER}:

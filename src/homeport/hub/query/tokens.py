@@ -18,6 +18,8 @@ class Kind(Enum):
     SIGN = auto()
     NAME = auto()
     """`[[any text]]`: a member's name."""
+    BRACED = auto()
+    """`{any text}`: the name of a message's property, in the conditions of routes."""
     END = auto()
 
 
@@ -57,6 +59,7 @@ _TOKEN = re.compile(
     | '(?P<single>(?:[^'\\]|\\.|'')*)'
     | "(?P<double>(?:[^"\\]|\\.|"")*)"
     | \[\[(?P<name>[^\]]*)\]\]
+    | \{(?P<braced>[^{}]*)\}
     | (?P<sign><=|>=|!=|<>|[=<>+\-*/%(),.\[\]])
     """,
     re.VERBOSE | re.DOTALL,
@@ -94,6 +97,8 @@ def _token(kind: str, value: str, place: int) -> Token:
             return Token(Kind.WORD, value, place)
         case "name":
             return Token(Kind.NAME, value, place)
+        case "braced":
+            return Token(Kind.BRACED, value, place)
         case "sign":
             return Token(Kind.SIGN, "!=" if value == "<>" else value, place)
         case _:

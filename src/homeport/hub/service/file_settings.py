@@ -28,8 +28,11 @@ class FileSettingsResponder:
         self._storage = storage
         self._clock = clock
 
-    async def get(self, host: str) -> Reply:
-        """Answer the settings, with an address that reads, lists and deletes for an hour; `host` is ours."""
+    async def get(self, host: str, *, writable: bool = False) -> Reply:
+        """Answer the settings, with an address that reads, lists and deletes for an hour; `host` is ours.
+
+        A `writable` one is what an export or import can be given.
+        """
         settings = await self._uploads.settings()
         now = self._clock.now()
         storage = self._storage(settings)
@@ -37,7 +40,9 @@ class FileSettingsResponder:
             wire.Settings(
                 enabled=settings.enabled,
                 storage=storage.kind,
-                container_url=storage.reading_url(host=host, start=now - _SKEW, end=now + _READING),
+                container_url=storage.container_url(
+                    host=host, start=now - _SKEW, end=now + _READING, writable=writable
+                ),
                 sas_life_in_seconds=int(settings.sas_life.total_seconds()),
                 notifications=settings.notifications,
             )

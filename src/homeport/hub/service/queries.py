@@ -13,7 +13,7 @@ import msgspec
 
 from homeport.hub import translate
 from homeport.hub.jobs import ScheduledJobs
-from homeport.hub.jobs.translate import device_job_document
+from homeport.hub.jobs.part_document import device_job_document
 from homeport.hub.messages import Messages
 from homeport.hub.query import Aggregation, Query, QueryError, Source, holds, named_values, parse, project
 from homeport.hub.registry import Registry

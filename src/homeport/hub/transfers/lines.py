@@ -6,8 +6,8 @@ from msgspec import UNSET
 
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.identifiers import device_of, module_of
-from homeport.hub.model import Device, SasAuthentication
-from homeport.hub.translate import authentication_document, section_document
+from homeport.hub.model import Device, NoAuthentication, SasAuthentication
+from homeport.hub.translate import ImportMode, authentication_document, section_document
 from homeport.wire import WireError, decode, encode
 from homeport.wire import hub_service as wire
 
@@ -67,6 +67,8 @@ def export_line(device: Device, *, exclude_keys: bool) -> bytes:
         id=device_of(identity.device_id),
         module_id=module_id or UNSET,
         etag=identity.etag,
+        # The hub makes these modules with their device, and nobody gives them keys by importing them.
+        import_mode=ImportMode.UPDATE_TWIN.value if isinstance(identity.authentication, NoAuthentication) else UNSET,
         status=identity.status.value,
         status_reason=identity.status_reason or UNSET,
         authentication=authentication,

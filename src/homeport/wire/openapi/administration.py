@@ -14,6 +14,7 @@ from homeport.wire import (
     hub_administration,
     hub_event_hubs,
     hub_files,
+    hub_routing,
     ip_filter,
 )
 from homeport.wire.openapi.operations import HOMEPORT, Operation
@@ -129,8 +130,36 @@ _HUB_PARTS = (
         hub_administration.CloudToDevice, body=hub_administration.CloudToDevice, if_match=True),
     at(_FILES, "get", "HubFiles_Get", "Where a hub keeps files of devices, and how to read them for an hour.",
         hub_files.Settings),
+    at(f"{_FILES}/writable", "get", "HubFiles_GetWritable", "The same, with an address for an hour that writes, too.",
+        hub_files.Settings),
     at(_FILES, "put", "HubFiles_Put", "Change it; members that are left out stay.", hub_files.Settings,
         body=hub_files.SettingsWrite),
+)  # fmt: skip
+
+_ROUTE = "hubs/{name}/routes/{route}"
+_ENDPOINT = "hubs/{name}/endpoints/{endpoint}"
+_ENRICHMENT = "hubs/{name}/enrichments/{key}"
+_ROUTING = (
+    at("hubs/{name}/routes", "get", "HubRoutes_List", "The routes of a hub, the fallback route last.",
+        list[hub_routing.Route], right=_READ),
+    at(_ROUTE, "get", "HubRoutes_Get", "A route.", hub_routing.Route, right=_READ),
+    at(_ROUTE, "put", "HubRoutes_Put", "Make or replace a route; `$fallback` can be switched.", hub_routing.Route,
+        body=hub_routing.RouteWrite),
+    at(_ROUTE, "delete", "HubRoutes_Delete", "Remove a route.", None),
+    at("hubs/{name}/testRoutes", "post", "HubRoutes_Test", "What routes would do with a message; nothing is sent.",
+        hub_routing.RouteTestResult, body=hub_routing.RouteTest, right=_READ),
+    at("hubs/{name}/endpoints", "get", "HubEndpoints_List", "Where routes can send messages, and how that goes.",
+        list[hub_routing.Endpoint], right=_READ),
+    at(_ENDPOINT, "get", "HubEndpoints_Get", "An endpoint.", hub_routing.Endpoint, right=_READ),
+    at(_ENDPOINT, "put", "HubEndpoints_Put", "Make or replace an endpoint.", hub_routing.Endpoint,
+        body=hub_routing.EndpointWrite),
+    at(_ENDPOINT, "delete", "HubEndpoints_Delete", "Remove an endpoint and what waits in it.", None),
+    at("hubs/{name}/enrichments", "get", "HubEnrichments_List", "What messages are given on their way.",
+        list[hub_routing.Enrichment], right=_READ),
+    at(_ENRICHMENT, "get", "HubEnrichments_Get", "An enrichment.", hub_routing.Enrichment, right=_READ),
+    at(_ENRICHMENT, "put", "HubEnrichments_Put", "Make or replace an enrichment.", hub_routing.Enrichment,
+        body=hub_routing.EnrichmentWrite),
+    at(_ENRICHMENT, "delete", "HubEnrichments_Delete", "Remove an enrichment.", None),
 )  # fmt: skip
 
 _EVENT_HUB = "hubs/{name}/eventHubs/{endpoint}"
@@ -149,11 +178,5 @@ _EVENT_HUBS = (
 )  # fmt: skip
 
 ADMINISTRATION: tuple[Operation, ...] = (
-    *_HUB_PARTS,
-    *_EVENT_HUBS,
-    *_ALLOCATION,
-    *_ADMINISTRATORS,
-    *_AUDIT,
-    *_EVENTS,
-    *_IP_FILTER,
-)
+    *_HUB_PARTS, *_ALLOCATION, *_ADMINISTRATORS, *_AUDIT, *_EVENTS, *_IP_FILTER, *_ROUTING, *_EVENT_HUBS
+)  # fmt: skip

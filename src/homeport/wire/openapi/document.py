@@ -36,6 +36,8 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "force": {"type": "boolean"},
     "endpoint": {"type": "string", "pattern": r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,48}[A-Za-z0-9])?$"},
     "group": {"type": "string", "pattern": r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,48}[A-Za-z0-9])?|\$Default)$"},
+    "route": {"type": "string", "pattern": r"^([A-Za-z0-9._-]{1,64}|\$fallback)$"},
+    "key": {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,128}$"},
     "version": {"type": "integer", "minimum": 1, "maximum": 1000},
     "serialNumber": {"type": "string", "pattern": "^[0-9a-fA-F]{1,40}$"},
     "certificateAuthorityName": {"type": "string", "maxLength": 63},

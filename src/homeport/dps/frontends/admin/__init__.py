@@ -10,7 +10,13 @@ from homeport.dps.frontends.admin.counts import CountsResource
 from homeport.dps.frontends.admin.event_hubs import EventHubsResource
 from homeport.dps.frontends.admin.export import ExportResource
 from homeport.dps.frontends.admin.frontend import AdminFrontEnd
-from homeport.dps.frontends.admin.hubs import HubParts, HubsResource
+from homeport.dps.frontends.admin.hub_routing import (
+    EndpointsResource,
+    EnrichmentsResource,
+    RoutesResource,
+    RouteTestResource,
+)
+from homeport.dps.frontends.admin.hubs import HubPart, HubsResource
 from homeport.dps.frontends.admin.ip_filter import IpFilterResource
 from homeport.dps.frontends.admin.issued_certificates import IssuedCertificatesResource
 from homeport.dps.frontends.admin.policies import PoliciesResource
@@ -31,13 +37,17 @@ __all__ = [
     "CertificatePoliciesResource",
     "CertificatesResource",
     "CountsResource",
+    "EndpointsResource",
+    "EnrichmentsResource",
     "EventHubsResource",
     "ExportResource",
-    "HubParts",
+    "HubPart",
     "HubsResource",
     "IpFilterResource",
     "IssuedCertificatesResource",
     "PoliciesResource",
     "RegistrationsResource",
+    "RouteTestResource",
+    "RoutesResource",
     "SubscriptionsResource",
 ]

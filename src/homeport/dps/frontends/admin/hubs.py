@@ -8,25 +8,33 @@ from homeport.security.policies import DpsRight
 _CONFIG, _READ = DpsRight.SERVICE_CONFIG, DpsRight.SERVICE_CONFIG_READ
 
 
-class HubParts(Protocol):
-    """What more a hub of this server has, below `hubs/{name}/`."""
+class HubPart(Protocol):
+    """What a hub of this server has of its own, below `hubs/{name}/{word}`."""
+
+    @property
+    def words(self) -> frozenset[str]:
+        """The segments behind the hub's name, in lower case, that are this part's and nobody else's."""
+        ...
 
     def calls(self, request: AdminRequest) -> Calls:
-        """Return the operations at this address; none if it is no part's, or another part's."""
+        """Return the operations at this address; see AdminResource."""
         ...
 
 
 class HubsResource:
-    """`hubs`, `hubs/{name}`, `hubs/{name}/check`, and what a hub's parts offer."""
+    """`hubs`, `hubs/{name}` and `hubs/{name}/check`; what is further below belongs to a part."""
 
     collections = frozenset({"hubs"})
 
-    def __init__(self, responder: HubsResponder, parts: Sequence[HubParts]) -> None:
+    def __init__(self, responder: HubsResponder, parts: Sequence[HubPart] = ()) -> None:
         self._responder = responder
-        self._parts = parts
+        self._parts = {word: part for part in parts for word in part.words}
 
     def calls(self, request: AdminRequest) -> Calls:
         responder, body, caller = self._responder, request.body, request.caller
+        part = self._parts.get(request.path[2].lower()) if len(request.path) > 2 else None
+        if part is not None:
+            return part.calls(request)
         match request.path:
             case ["hubs"]:
                 return {"GET": (_READ, lambda: responder.list(caller.tracking_id))}
@@ -40,4 +48,4 @@ class HubsResource:
             case ["hubs", name, check] if check.lower() == "check":
                 return {"POST": (_CONFIG, lambda: responder.check(name, caller.tracking_id))}
             case _:
-                return next((calls for part in self._parts if (calls := part.calls(request))), {})
+                return {}
