@@ -241,6 +241,25 @@ async def test_the_past_and_what_comes_are_read_without_a_gap(hub: ServedHub, cl
     assert await read_all(hub) == list(range(310))
 
 
+async def test_readers_at_the_end_look_once_for_all(hub: ServedHub, clock: ManualClock, calls: Calls) -> None:
+    await hub.telemetry.append(telemetry("d", b"0", clock.now()))
+    partition = (await hub.telemetry.log.latest(device_id="d", limit=1))[0].partition
+    with hub.telemetry.reading(partition, asyncio.Event()) as tail:
+        del calls[:]
+        assert [len(await tail.read(1, 10)) for _ in range(3)] == [0, 0, 0]
+        assert calls == ["read"]
+        hub.telemetry.wake_readers()
+        assert [len(await tail.read(1, 10)) for _ in range(3)] == [0, 0, 0]
+        assert calls == ["read"] * 2
+        # What was stored while somebody looked is not taken for the end.
+        looking = asyncio.get_running_loop().create_task(tail.read(1, 10))
+        hub.telemetry.heard(partition)
+        await looking
+        await hub.telemetry.log.append(telemetry("d", b"1", clock.now()))
+        hub.telemetry.heard(partition)
+        assert len(await tail.read(1, 10)) == 1
+
+
 async def test_large_events_are_read_few_at_a_time(hub: ServedHub, clock: ManualClock) -> None:
     for _ in range(70):
         await hub.telemetry.append(telemetry("d", bytes(250_000), clock.now()))
