@@ -68,6 +68,7 @@ def test_selectors(text: str | None, position: object) -> None:
         "amqp.annotation.x-opt-partition-key > '3'",
         "amqp.annotation.x-opt-offset > '3' AND true",
         "amqp.annotation.x-opt-offset > '" + "9" * 30 + "'",
+        "amqp.annotation.x-opt-offset > " + " " * 60_000 + "'",
     ],
 )
 def test_what_is_no_selector(text: str) -> None:
