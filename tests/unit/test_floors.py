@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ascode": {"msgspec", "tomli_w", "yaml"},
     "portal": {"aiohttp", "jinja2", "msgspec"},
     "app": {"aiohttp", "cryptography", "jinja2", "msgspec", "prometheus_client", "uvloop"},
-    "simulation": {"cryptography", "msgspec", "yaml"},
+    "simulation": {"cryptography", "msgspec"},
     "testing": {"pytest"},
     "cli": {"azure", "cryptography", "httpx", "msgspec", "rich", "typer"},
 }

@@ -48,6 +48,7 @@ from homeport.net.http_client import HttpClient
 from homeport.net.sites import Sites
 from homeport.security.policies import Random
 from homeport.store import Stores, open_stores
+from homeport.store.statistics import StatisticsKeeper
 
 FIRST_HUB = "hub1"
 FIRST_HUB_DONE = "first-hub"
@@ -246,6 +247,7 @@ async def build(
                 *service.background,
                 *trusted.background,
                 *journal.background,
+                StatisticsKeeper(stores.database, clock).run,
             ),
         )
 

@@ -16,6 +16,7 @@ from homeport.cli.hub_files import files
 from homeport.cli.hub_query import query, statistics
 from homeport.cli.hub_queues import messages
 from homeport.cli.hub_routing import endpoints, enrichments, routes
+from homeport.cli.hub_transfers import export_devices, import_devices
 from homeport.client import LinkedHub
 
 app = typer.Typer(
@@ -184,6 +185,8 @@ app.add_typer(endpoints, name="endpoint")
 app.add_typer(enrichments, name="enrichment")
 app.command("events")(events)
 app.add_typer(consumer_groups, name="consumer-group")
+app.command("export")(export_devices)
+app.command("import")(import_devices)
 
 
 def _standing(hub: LinkedHub) -> str:

@@ -102,6 +102,7 @@ from homeport.client.hub_models import (
     Twin,
     X509Thumbprint,
 )
+from homeport.client.hub_transfer_models import TransferJob
 from homeport.client.issuing_models import (
     CertificateAuthority,
     CertificatePolicy,
@@ -283,6 +284,7 @@ __all__ = [
     "TpmSasTokenProvider",
     "TpmSecurityProvider",
     "TpmUnavailableError",
+    "TransferJob",
     "TransportError",
     "Twin",
     "TwinChange",

@@ -39,6 +39,7 @@ from homeport.store.registrations import SqlRegistrationStore
 from homeport.store.routing import SqlDeliveryStore, SqlRoutingStore
 from homeport.store.settings import SettingsStore
 from homeport.store.sqlite import SqliteDatabase
+from homeport.store.statistics import look
 from homeport.store.subscriptions import SqlSubscriptionStore
 from homeport.store.transfers import SqlTransferStore
 
@@ -181,7 +182,10 @@ async def open_database(
         database = SqliteDatabase(location, read_only=read_only, alone=alone)
         dialect = "sqlite"
     try:
-        await (check(database) if read_only else migrate(database, dialect))
+        if read_only:
+            await check(database)
+        else:
+            await look(database, every=await migrate(database, dialect) > 0)
     except BaseException:
         await database.close()
         raise

@@ -18,8 +18,10 @@ from urllib.parse import unquote
 import httpx
 
 from homeport.client import NO_RETRY
-from homeport.client.aio import HomeportAdminClient, HubRegistryClient, ProvisioningServiceClient
+from homeport.client.aio import HomeportAdminClient, HubClient, ProvisioningServiceClient
 from homeport.portal import Entrance, PortalApi
+from tests.unit.portal.standin_access import AccessMemory
+from tests.unit.portal.standin_hub import HubMemory
 
 NOW = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
 KEY = base64.b64encode(bytes(range(32))).decode()
@@ -56,7 +58,9 @@ class Standin:
         self.listeners: list[asyncio.Queue[tuple[str, dict[str, Any]]]] = []
         self.names: dict[str, str] = {}
         """Hubs by host name, also after they were unlinked: they go on answering."""
-        self.served: dict[str, HubRegistryClient] = {}
+        self.served: dict[str, HubClient] = {}
+        self.hub = HubMemory()
+        self.access = AccessMemory()
         self.down = False
         self.transport = httpx.MockTransport(self.answer)
 
@@ -94,7 +98,7 @@ class Standin:
             self.devices[name] = {}
             self.names[host] = name
             text = f"HostName={host};SharedAccessKeyName=iothubowner;SharedAccessKey={KEY}"
-            self.served[name] = HubRegistryClient.create_from_connection_string(
+            self.served[name] = HubClient.create_from_connection_string(
                 text, retry=NO_RETRY, transport=self.transport, verify=False
             )
 
@@ -161,6 +165,9 @@ class Standin:
                 return _refuse(401002, "Unauthorized")
         parts = [unquote(part) for part in request.url.raw_path.decode().partition("?")[0].split("/") if part]
         host = request.url.host
+        noun = self._noun(request, parts)
+        if noun is not None:
+            return noun
         match request.method, parts:
             case _, ["homeport", "telemetry", *rest]:
                 return await self._telemetry(request, self._hub(host), rest)
@@ -191,6 +198,11 @@ class Standin:
                 return _json({"connectedDeviceCount": sum(d["connectionState"] == "Connected" for d in devices)})
         return _refuse(404000, "No such path.")
 
+    def _noun(self, request: httpx.Request, parts: list[str]) -> httpx.Response | None:
+        if parts[:1] == ["homeport"]:
+            return self.access.respond(request, parts[1:])
+        return self.hub.respond(request, parts)
+
     def _hub(self, host: str) -> str:
         return self.names[host]
 
@@ -218,7 +230,8 @@ class Standin:
                     }
                 )
             case "GET", ["me"]:
-                who = self.administrators[request.headers["Authorization"].removeprefix("Bearer ")]
+                owner = {"name": "owner", "role": "owner"}
+                who = self.administrators.get(request.headers["Authorization"].removeprefix("Bearer "), owner)
                 return _json({"kind": "administrator", "rights": [], **who})
             case "GET", ["administrators"]:
                 return _json(list(self.administrators.values()))
