@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from homeport.app.addresses import Addresses
@@ -13,6 +14,7 @@ from homeport.app.certificates import authorities, crl_site
 from homeport.app.config import Config
 from homeport.app.custom_allocators import custom_allocators
 from homeport.app.directory import DataDirectory
+from homeport.app.fault_lab import FaultedLinks, LabHubs
 from homeport.app.hub_administration import LocalHubAdministration
 from homeport.app.hub_event_hubs import LocalEventHubs
 from homeport.app.hub_links import HubLinkDirectory
@@ -37,6 +39,7 @@ from homeport.dps.hubs import HubService, Share
 from homeport.dps.policies import CurrentPolicies, seed_policies
 from homeport.dps.signing_keys import SigningKeyService
 from homeport.errors import Code, HomeportError
+from homeport.faults import FaultLab
 from homeport.hub.frontends.http_admin import TelemetryFrontEnd
 from homeport.hub.frontends.http_monitor import MonitorFrontEnd
 from homeport.hub.frontends.site import hub_site
@@ -100,17 +103,17 @@ async def build(
         joined = await stack.enter_async_context(
             processes(config, stores, id_scope=identity.id_scope, clock=clock, random=random)
         )
+        lab = FaultLab(clock, random) if config.fault_lab else None
         metrics = Metrics(is_bus_connected=joined.is_bus_connected)
         fetcher = HttpRevocationFetcher()
         stack.push_async_callback(fetcher.close)
         trusted = authorities(stores, metrics, fetcher, limit=config.max_ca_certificates, clock=clock, random=random)
         storage_client = await stack.enter_async_context(HttpClient())
-        opened_stores = await stack.enter_async_context(
-            hub_stores(stores, directory.path / "blobs", storage_client, clock=clock, random=random)
-        )
         hubs = Hubs(
             store=stores.hubs,
-            stores=opened_stores,
+            stores=await stack.enter_async_context(
+                hub_stores(stores, directory.path / "blobs", storage_client, clock=clock, random=random)
+            ),
             revoked=HubRevocation(trusted.revocation, stores.ca_certificates).check,
             bus=joined.bus,
             clock=clock,
@@ -118,9 +121,10 @@ async def build(
             peers=joined.peers,
             is_first=joined.is_first,
             opened=lambda served: opened(served),  # noqa: PLW0108 - defined below, out of what is made until then
+            faults=lab,
         )
         sites = Sites(default=addresses.host_names[0])
-        links = HubLinkDirectory(
+        links = (HubLinkDirectory if lab is None else partial(FaultedLinks, lab))(
             local=lambda name: _registry(hubs, name), look_again=lambda: hubs.load(alone=False), clock=clock
         )
         stack.push_async_callback(links.close)
@@ -211,6 +215,8 @@ async def build(
             ),
             policies=policies,
             signing_keys=signing_keys,
+            lab=lab,
+            lab_hubs=LabHubs(hubs, stores.linked_hubs),
             bus=joined.bus,
             clock=clock,
             random=random,
@@ -253,6 +259,7 @@ async def build(
                 *trusted.background,
                 *journal.background,
                 StatisticsKeeper(stores.database, clock).run,
+                *(() if lab is None else (lab.run,)),
             ),
         )
 

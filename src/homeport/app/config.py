@@ -74,6 +74,8 @@ class Config:
     pkcs11_pin: str | None = field(default=None, repr=False)
     ip_filter: bool = True
     """False lets everybody in, whatever the rules say: the way back for who is locked out."""
+    fault_lab: bool = False
+    """True opens the fault lab: administrators may inject faults, and hubs may let their devices do so."""
     limits: Limits = DEFAULT_LIMITS
     """How much is taken from whom before calls are refused; in the file a table, elsewhere a list of `name=value`."""
     trusted_proxies: tuple[str, ...] = ()
@@ -148,7 +150,7 @@ def _check(key: str, value: Any, problems: list[str]) -> Any:
             return tuple(str(ipaddress.ip_address(address)) for address in _list(value))
         if key == "hostname":
             return tuple(_host_name(name) for name in _list(value))
-        if key == "ip_filter":
+        if key in {"ip_filter", "fault_lab"}:
             return _one_of(str(value).lower(), ("true", "false", "on", "off")) in {"true", "on"}
         if key == "limits":
             return read_limits(value)

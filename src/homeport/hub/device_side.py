@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from homeport.clock import Clock
 from homeport.hub.authentication import Audience
 from homeport.hub.device_files import DeviceFiles
+from homeport.hub.faults.messages import FaultMessages
 from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
 from homeport.hub.ports import MqttSubscriptionStore
@@ -26,3 +27,5 @@ class DeviceSide:
     files: DeviceFiles
     subscriptions: MqttSubscriptionStore
     clock: Clock
+    faults: FaultMessages | None = None
+    """Without it, devices' fault injection messages are ordinary telemetry."""

@@ -5,9 +5,11 @@ Which hubs there are is `hubs.py`'s business; sockets, sites and certificates ar
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from homeport.bus import Bus
 from homeport.clock import Clock
+from homeport.faults import FaultLab
 from homeport.hub.authentication import Audience
 from homeport.hub.authorities import HubAuthorities, RevocationCheck
 from homeport.hub.ca_certificates import HubCaCertificates
@@ -16,6 +18,7 @@ from homeport.hub.desired import DesiredChanges
 from homeport.hub.device_files import DeviceFiles
 from homeport.hub.device_side import DeviceSide
 from homeport.hub.event_streams import EventStreams
+from homeport.hub.faults import FaultedResponder, FaultMessages
 from homeport.hub.files import Files
 from homeport.hub.hub_stores import HubStores
 from homeport.hub.importing import Importer
@@ -54,8 +57,10 @@ class ServedHub:
         is_first: Callable[[], bool],
         clock: Clock,
         random: Random,
+        faults: FaultLab | None = None,
     ) -> None:
         """`is_first` tells whether this process does what only one of several should."""
+        """With `faults`, devices meet what the fault lab has for them."""
         self._hub = hub
         self._audience = Audience.of(hub)
         self.devices = stores.devices
@@ -186,7 +191,7 @@ class ServedHub:
             feedback=self.feedback,
             files=self.files,
         )
-        self.responder = DeviceResponder(
+        self.responder = (DeviceResponder if faults is None else partial(FaultedResponder, faults))(
             hub=hub.name,
             audience=self.audience,
             authorities=self.authorities,
@@ -196,6 +201,7 @@ class ServedHub:
             twins=self.twins,
             clock=clock,
         )
+        obeyed = None if faults is None else FaultMessages(hub.name, faults, enabled=lambda: self._hub.fault_messages)
         self.device_side = DeviceSide(
             hub=hub.name,
             audience=self.audience,
@@ -206,6 +212,7 @@ class ServedHub:
             files=DeviceFiles(self.files.uploads),
             subscriptions=stores.subscriptions,
             clock=clock,
+            faults=obeyed,
         )
         self.service_side = ServiceSide(
             hub=hub.name,

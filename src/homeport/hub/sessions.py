@@ -39,6 +39,9 @@ class Session:
     connected_at: datetime
     end: Callable[[], None] = field(repr=False)
     """Closes the connection soon, without waiting; may be called more than once."""
+    transport: str = ""
+    cut: Callable[[bool], None] | None = field(default=None, repr=False)
+    """Ends it as a fault would, in order or without a word; None: only `end` is offered."""
     ended: str | None = None
     """Why the hub ended it, once it has."""
     displaced: bool = False

@@ -4,6 +4,7 @@ import logging
 
 from homeport.hub.authentication import Refused
 from homeport.hub.device_side import DeviceSide
+from homeport.hub.errors import HubError
 from homeport.hub.frontends.mqtt.kept import KeptSubscriptions
 from homeport.hub.frontends.mqtt.session import DeviceSession
 from homeport.hub.frontends.mqtt.topics import bag_of
@@ -47,7 +48,12 @@ class DeviceFrontEnd:
             remote=peer.remote.host,
             transport="mqtt" if peer.transport == "tls" else "mqtt-ws",
         )
-        connected = await self._side.responder.connect(claim, link.close)
+        try:
+            connected = await self._side.responder.connect(
+                claim, link.close, lambda orderly: link.close() if orderly else link.abort()
+            )
+        except HubError as error:
+            return self._refuse(connect, peer, error.message, ReturnCode.SERVER_UNAVAILABLE)
         if isinstance(connected, Refused):
             return ReturnCode.NOT_AUTHORIZED
         kept = KeptSubscriptions(self._side.subscriptions, connected, clean=connect.clean_session)
@@ -58,8 +64,8 @@ class DeviceFrontEnd:
             raise
         return DeviceSession(self._side, kept, known, connected, connect, link, prefix)
 
-    def _refuse(self, connect: Connect, peer: Peer, why: str) -> int:
+    def _refuse(self, connect: Connect, peer: Peer, why: str, code: ReturnCode = ReturnCode.NOT_AUTHORIZED) -> int:
         _log.info(
             "hub %s: client %s at %s refused: %s", self._side.hub, quoted(connect.client_id), peer.remote.host, why
         )
-        return ReturnCode.NOT_AUTHORIZED
+        return code

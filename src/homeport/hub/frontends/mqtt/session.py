@@ -7,6 +7,7 @@ from datetime import datetime
 from homeport.hub.device_side import DeviceSide
 from homeport.hub.errors import HubError
 from homeport.hub.frontends.mqtt.deliveries import Deliveries
+from homeport.hub.frontends.mqtt.faults import ConnectionFaults
 from homeport.hub.frontends.mqtt.kept import KeptSubscriptions
 from homeport.hub.frontends.mqtt.method_topics import MethodTopics
 from homeport.hub.frontends.mqtt.topics import (
@@ -22,7 +23,7 @@ from homeport.hub.frontends.mqtt.twin_topics import TwinTopics
 from homeport.hub.identifiers import module_of, path_of
 from homeport.hub.responder import Connected
 from homeport.hub.telemetry import EMPTY_BAG, PropertyBag, parse_bag
-from homeport.net.sites import MqttLink
+from homeport.net.sites import MqttLink, UnacknowledgedError
 from homeport.proto.mqtt import SUBSCRIPTION_REFUSED, Connect, Publish, RemoteProtocolError, Will
 from homeport.security.explain import quoted
 
@@ -67,6 +68,9 @@ class DeviceSession:
         if module_of(device_id) is not None:
             # Inputs are an Edge hub's to send; subscribing to them is part of how module clients connect.
             self._grantable |= {f"{base}/inputs/#", f"{base}/#"}
+        self._faults = (
+            None if side.faults is None else ConnectionFaults(connected.caller, side.faults, link, side.clock)
+        )
         self._session_present = known is not None
         self._filters: dict[str, int] = dict(known or {})
         self._follow()
@@ -90,6 +94,8 @@ class DeviceSession:
                 await self._responder.send(self._connected.caller, message.payload, bag)
             except HubError as error:
                 raise RemoteProtocolError(f"telemetry of {quoted(self._device_id)}: {error.message}") from None
+            if self._faults is not None and self._faults.take(bag):
+                raise UnacknowledgedError
             ack()
         elif topic.startswith(TWIN_GET):
             await self._twin.get(topic)
