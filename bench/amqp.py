@@ -48,7 +48,7 @@ def register_amqp(link: Link, device: Device, id_scope: str) -> Steps:
     address = f"{id_scope}/registrations/{device.name}"
     mechanisms = (TPM,) if device.chip else (PLAIN,) if device.token else ()
     engine = Connection(Role.CLIENT, container_id=device.name, mechanisms=mechanisms)
-    talk = _Talk(link, engine)
+    talk = Talk(link, engine)
     yield from link.open()
     if device.chip:
         yield from talk.say()
@@ -88,7 +88,7 @@ def register_amqp(link: Link, device: Device, id_scope: str) -> Steps:
     yield from link.close()
 
 
-def _prove(talk: "_Talk", device: Device, chip: Chip, id_scope: str) -> Steps:
+def _prove(talk: "Talk", device: Device, chip: Chip, id_scope: str) -> Steps:
     """Show the keys, import the challenge and say what was signed with it (contract dps.md 5.2)."""
     yield from talk.until(SaslMechanisms)
     yield from talk.say(SaslInit(mechanism=TPM, initial_response=hello(id_scope, device.name, chip.keys)))
@@ -110,7 +110,7 @@ def _prove(talk: "_Talk", device: Device, chip: Chip, id_scope: str) -> Steps:
         raise UnexpectedAnswerError(f"SASL outcome {outcome.code:d}")
 
 
-class _Talk:
+class Talk:
     """The engine and the link it speaks on."""
 
     __slots__ = ("_engine", "_events", "_link")

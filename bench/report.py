@@ -15,6 +15,7 @@ from rich.table import Table
 
 from bench.breakdown import Report as Breakdown
 from bench.crowded_hub import Report as CrowdedHub
+from bench.events import Report as Events
 from bench.hub import Report as Hub
 from bench.million import Report as Million
 from bench.registrations import Report as Registrations
@@ -35,6 +36,7 @@ class Results:
     registrations: Registrations | None = None
     breakdown: Breakdown | None = None
     telemetry: Telemetry | None = None
+    events: Events | None = None
     hub: Hub | None = None
     storm: Storm | None = None
     startup: Startup | None = None
@@ -70,6 +72,8 @@ def show(results: Results, console: Console) -> None:
         _show_breakdown(results.breakdown, console)
     if results.telemetry is not None:
         _show_telemetry(results.telemetry, console)
+    if results.events is not None:
+        _show_events(results.events, console)
     if results.hub is not None:
         _show_hub(results.hub, console)
     if results.storm is not None:
@@ -148,6 +152,26 @@ def _show_telemetry(report: Telemetry, console: Console) -> None:
     for line in NOTES if report.mosquitto else ("mosquitto is not installed: nothing to compare with",):
         console.print(line, style="dim")
     console.print()
+
+
+def _show_events(report: Events, console: Console) -> None:
+    _title(
+        f"Events read while {report.devices} devices send {report.offered_per_second:,} messages a second, QoS 1, "
+        f"{report.payload_bytes} bytes, TLS {report.tls}, for {report.seconds:g} s",
+        console,
+    )
+    table = _table(
+        ("readers", "sent"),
+        ("stored per s", "PUBACK p50 ms", "p99 ms", "read", "read p50 ms", "p99 ms", "server CPU us", "client CPU us"),
+    )
+    for cell in report.cells:
+        read = ["", "", ""]
+        if cell.read_p50_ms is not None and cell.read_p99_ms is not None:
+            read = [f"{cell.read:,}", _number(cell.read_p50_ms), _number(cell.read_p99_ms)]
+        stored = (cell.per_second, cell.puback_p50_ms, cell.puback_p99_ms)
+        cpu = (cell.server_cpu_us, cell.client_cpu_us)
+        table.add_row(str(cell.readers), f"{cell.sent:,}", *map(_number, stored), *read, *map(_number, cpu))
+    console.print(table)
 
 
 def _show_hub(report: Hub, console: Console) -> None:

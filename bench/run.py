@@ -4,15 +4,15 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import breakdown, crowded_hub, hub, million, registrations, startup, storm, telemetry, twins
+from bench import breakdown, crowded_hub, events, hub, million, registrations, startup, storm, telemetry, twins
 from bench.report import Results
 from bench.server import ServerUnderTest
 
-SECTIONS = ("registrations", "breakdown", "telemetry", "hub", "storm", "startup")
+SECTIONS = ("registrations", "breakdown", "telemetry", "events", "hub", "storm", "startup")
 """What is measured when nothing else is asked for."""
 LONG_SECTIONS = ("crowded-hub", "twins", "million")
 """Only by name: they take minutes."""
-_ON_ONE_SERVER = {"registrations", "breakdown", "telemetry", "hub", "crowded-hub", "storm"}
+_ON_ONE_SERVER = {"registrations", "breakdown", "telemetry", "events", "hub", "crowded-hub", "storm"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,7 @@ class Scale:
     registrations: registrations.Plan
     breakdown: breakdown.Plan
     telemetry: telemetry.Plan
+    events: events.Plan
     hub: hub.Plan
     storm: storm.Plan
     startup: startup.Plan
@@ -38,6 +39,7 @@ def full(tls: str) -> Scale:
         registrations=registrations.Plan(tls=tls),
         breakdown=breakdown.Plan(tls=tls),
         telemetry=telemetry.Plan(tls=tls),
+        events=events.Plan(tls=tls),
         hub=hub.Plan(tls=tls),
         storm=storm.Plan(tls=tls),
         startup=startup.Plan(),
@@ -54,6 +56,7 @@ def quick(tls: str) -> Scale:
         registrations=registrations.Plan(tls=tls, at_once=(10,), rounds=2, count=100),
         breakdown=breakdown.Plan(tls=tls, rounds=1, count=100),
         telemetry=telemetry.Plan(tls=tls, shapes=((20, 20),), rounds=1, seconds=0.5),
+        events=events.Plan(tls=tls, readers=(1,), seconds=1),
         hub=hub.Plan(tls=tls, at_once=(10,), rounds=1, calls=200),
         storm=storm.Plan(tls=tls, times=3, peak_count=300, bystanders=5),
         startup=startup.Plan(rounds=1),
@@ -70,6 +73,7 @@ def smoke(tls: str) -> Scale:
         registrations=registrations.Plan(tls=tls, at_once=(2,), rounds=1, count=4),
         breakdown=breakdown.Plan(tls=tls, at_once=2, rounds=1, count=4),
         telemetry=telemetry.Plan(tls=tls, shapes=((2, 2),), rounds=1, seconds=0.1),
+        events=events.Plan(tls=tls, devices=2, per_second=100, readers=(0, 1), seconds=0.1),
         hub=hub.Plan(tls=tls, at_once=(2,), rounds=1, calls=4),
         storm=storm.Plan(tls=tls, times=0.05, peak_count=10, at_once=5, bystanders=1, addresses=3, probes=2),
         startup=startup.Plan(rounds=1, idle_seconds=0.2),
@@ -81,7 +85,7 @@ def smoke(tls: str) -> Scale:
 
 def measure(scale: Scale, sections: Collection[str], folder: Path, say: Callable[[str], None]) -> Results:
     """Carry out the sections; servers keep their data below `folder`. Raises what a failed measurement raises."""
-    registered = parts = told = hubbed = stormed = started = crowded = queried = among = None
+    registered = parts = told = read = hubbed = stormed = started = crowded = queried = among = None
     if _ON_ONE_SERVER & set(sections):
         say("starting a server")
         with ServerUnderTest(folder / "server") as server:
@@ -93,6 +97,9 @@ def measure(scale: Scale, sections: Collection[str], folder: Path, say: Callable
                 parts = breakdown.measure(service, server.pid, scale.breakdown, say)
             if "telemetry" in sections:
                 told = telemetry.measure(service, server.pid, scale.telemetry, say)
+            if "events" in sections:
+                endpoint = server.connection()["HOMEPORT_EVENTHUB_CONNECTION_STRING"]
+                read = events.measure(service, server.pid, endpoint, scale.events, say)
             if "hub" in sections:
                 hubbed = hub.measure(service, server.pid, owner, scale.hub, say)
             if "crowded-hub" in sections:
@@ -110,6 +117,7 @@ def measure(scale: Scale, sections: Collection[str], folder: Path, say: Callable
         registrations=registered,
         breakdown=parts,
         telemetry=told,
+        events=read,
         hub=hubbed,
         storm=stormed,
         startup=started,

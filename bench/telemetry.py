@@ -65,7 +65,7 @@ class Report:
 
 def measure(service: Service, server_pid: int, plan: Plan, say: Callable[[str], None]) -> Report:
     most = max(devices for devices, _ in plan.shapes)
-    names, tokens = _registered(service, plan.tls, most)
+    names, tokens = registered(service, plan.tls, most)
     say("telemetry: homeport")
     cells = list(_cells("homeport", service.mqtt, service.address, server_pid, names, tokens, plan))
     version = Broker.version()
@@ -92,10 +92,12 @@ def measure(service: Service, server_pid: int, plan: Plan, say: Callable[[str], 
     )
 
 
-def _registered(service: Service, tls: str, count: int) -> tuple[list[str], list[str | None]]:
+def registered(
+    service: Service, tls: str, count: int, *, prefix: str = "telemetry"
+) -> tuple[list[str], list[str | None]]:
     """Provision devices and return their names and tokens for the hub."""
-    group = KeyGroup(service, "bench-telemetry", tls=tls)
-    devices = group.devices("telemetry", count)
+    group = KeyGroup(service, f"bench-{prefix}", tls=tls)
+    devices = group.devices(prefix, count)
     conversations = (
         Conversation(link, register_https(link, device, service.id_scope, service.address))
         for device in devices

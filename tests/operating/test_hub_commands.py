@@ -199,3 +199,11 @@ def test_any_hub_by_its_connection_string(server: HomeportServer) -> None:
     )
     assert told.returncode == 2
     assert "HOMEPORT_HUB" in told.stderr
+
+
+def test_a_container_that_cannot_be_written(server: HomeportServer) -> None:
+    url = server.run("hub", "files", "hub1").stdout.splitlines()[-1]
+    for command in ("export", "import"):
+        status, said = refused(server, "hub", command, url)
+        assert (status, "BlobContainerValidationError" in said) == (1, True), said
+        assert "sig=" not in said

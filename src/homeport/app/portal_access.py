@@ -14,7 +14,7 @@ from homeport.app.config import Config
 from homeport.app.directory import DataDirectory
 from homeport.app.ip_filtering import LiveIpFilter
 from homeport.client import NO_RETRY, ConnectionStringError, UnauthorizedError
-from homeport.client.aio import HomeportAdminClient, HubRegistryClient, ProvisioningServiceClient
+from homeport.client.aio import HomeportAdminClient, HubClient, ProvisioningServiceClient
 from homeport.client.connection_string import parse_connection_string
 from homeport.portal import About, Entrance, PortalApi, create_portal
 from homeport.security.callers import TOKEN_PREFIX, token_digest
@@ -27,7 +27,7 @@ class ApiClients:
 
     def __init__(self, directory: DataDirectory) -> None:
         self._directory = directory
-        self._hubs: dict[str, tuple[str, HubRegistryClient]] = {}
+        self._hubs: dict[str, tuple[str, HubClient]] = {}
         self._entered: dict[bytes, PortalApi] = {}
         self._open = AsyncExitStack()
 
@@ -74,12 +74,12 @@ class ApiClients:
         """Return the connection string as it is now: keys are rotated while the portal runs."""
         return self._directory.read_connection().admin_connection_string
 
-    def hubs(self) -> Mapping[str, HubRegistryClient]:
+    def hubs(self) -> Mapping[str, HubClient]:
         """Return a client for each hub this Homeport serves now."""
         info = self._directory.read_connection()
         for name, connection_string in info.hub_connection_strings.items():
             if name not in self._hubs or self._hubs[name][0] != connection_string:
-                client = HubRegistryClient.create_from_connection_string(
+                client = HubClient.create_from_connection_string(
                     connection_string, ca_file=info.ca_file, retry=NO_RETRY
                 )
                 self._open.push_async_exit(client)

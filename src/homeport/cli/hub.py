@@ -12,10 +12,12 @@ from homeport.cli import hub_certificate
 from homeport.cli.console import DataOption, Output, OutputOption, admin, fail, out
 from homeport.cli.consumer_group import app as consumer_groups
 from homeport.cli.hub_events import events
+from homeport.cli.hub_faults import fault_messages
 from homeport.cli.hub_files import files
 from homeport.cli.hub_query import query, statistics
 from homeport.cli.hub_queues import messages
 from homeport.cli.hub_routing import endpoints, enrichments, routes
+from homeport.cli.hub_transfers import export_devices, import_devices
 from homeport.client import LinkedHub
 
 app = typer.Typer(
@@ -175,6 +177,7 @@ def list_hubs(data: DataOption = None, output: OutputOption = Output.TABLE) -> N
 
 
 app.command("files")(files)
+app.command("fault-messages")(fault_messages)
 app.command("messages")(messages)
 app.add_typer(hub_certificate.app, name="certificate")
 app.command("query")(query)
@@ -184,6 +187,8 @@ app.add_typer(endpoints, name="endpoint")
 app.add_typer(enrichments, name="enrichment")
 app.command("events")(events)
 app.add_typer(consumer_groups, name="consumer-group")
+app.command("export")(export_devices)
+app.command("import")(import_devices)
 
 
 def _standing(hub: LinkedHub) -> str:

@@ -32,7 +32,7 @@ def hub(name: str | None, data: Path | None) -> Iterator["HubClient"]:
     # Commands that only print their help need not wait for an HTTP client to load.
     from homeport.client import ClientError, HubClient
 
-    _, connection_string, ca_file = _place(name, data)
+    _, connection_string, ca_file = hub_place(name, data)
     try:
         with HubClient.create_from_connection_string(connection_string, ca_file=ca_file) as client:
             yield client
@@ -43,12 +43,12 @@ def hub(name: str | None, data: Path | None) -> Iterator["HubClient"]:
 def hub_names(name: str | None, data: Path | None) -> list[str]:
     """Return the one that is named, or all hubs of the server."""
     if name is not None or named_server.get() is not None:
-        return [_place(name, data)[0]]
+        return [hub_place(name, data)[0]]
     running_server(data)
     return list(connection_info(data).hub_connection_strings)
 
 
-def _place(name: str | None, data: Path | None) -> tuple[str, str, str | Path | None]:
+def hub_place(name: str | None, data: Path | None) -> tuple[str, str, str | Path | None]:
     """Return a hub's name or host, its connection string, and whom to trust there."""
     if name is not None and name.lower().startswith("hostname="):
         return name.partition(";")[0].partition("=")[2], name, trusted_file.get()

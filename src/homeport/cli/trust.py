@@ -28,6 +28,12 @@ RECIPES = {
         "Python service SDKs (azure-iot-hub, azure-iothub-provisioningserviceclient)",
         "They read the environment:\n    export REQUESTS_CA_BUNDLE={ca}",
     ),
+    "event-hubs": Recipe(
+        "Event Hubs clients (azure-eventhub, @azure/event-hubs)",
+        "Python takes it as an argument, Node reads the environment:\n"
+        '    EventHubConsumerClient.from_connection_string(…, connection_verify="{ca}")\n'
+        "    export NODE_EXTRA_CA_CERTS={ca}",
+    ),
     "node": Recipe(
         "Node.js SDKs, device and service",
         "Node reads the environment when it starts:\n    export NODE_EXTRA_CA_CERTS={ca}",

@@ -63,6 +63,7 @@ from homeport.client.errors import (
     UntrustedServerError,
 )
 from homeport.client.event_hub_models import ConsumerGroup, EventHub
+from homeport.client.fault_models import Fault, FaultInjection, FaultMessages
 from homeport.client.hub_admin_models import (
     CloudToDeviceChanges,
     CloudToDeviceSettings,
@@ -102,6 +103,7 @@ from homeport.client.hub_models import (
     Twin,
     X509Thumbprint,
 )
+from homeport.client.hub_transfer_models import TransferJob
 from homeport.client.issuing_models import (
     CertificateAuthority,
     CertificatePolicy,
@@ -213,6 +215,9 @@ __all__ = [
     "EventSubscription",
     "ExpiringCertificate",
     "ExpiryReport",
+    "Fault",
+    "FaultInjection",
+    "FaultMessages",
     "FeedbackBatch",
     "FeedbackChanges",
     "FeedbackRecord",
@@ -283,6 +288,7 @@ __all__ = [
     "TpmSasTokenProvider",
     "TpmSecurityProvider",
     "TpmUnavailableError",
+    "TransferJob",
     "TransportError",
     "Twin",
     "TwinChange",

@@ -73,14 +73,20 @@ def device_bound(device_id: str, module_id: str | None, message: CloudToDeviceMe
     )
 
 
-def refusal_of(error: Error | None) -> ProvisioningServiceError:
-    """Return why a hub rejected a message, refused a link or closed the connection."""
+def refusal_of(error: Error | None, target: str | None = None) -> ProvisioningServiceError:
+    """Return why a hub rejected a message, refused a link or closed the connection.
+
+    `target` is whom a message was for: hubs say no more of one that is not there than its id.
+    """
     if error is None:
         return ProvisioningServiceError("the hub gave no reason", status=500)
     kind, status = _REFUSALS.get(error.condition, (ProvisioningServiceError, 500))
     tracking_id = (error.info or {}).get("com.microsoft:tracking-id")
+    message = error.description or str(error.condition)
+    if target is not None and error.condition == Condition.NOT_FOUND:
+        message = f"the hub has no {target}, or its device is disabled"
     return kind(
-        error.description or str(error.condition),
+        message,
         status=status,
         code=str(error.condition),
         tracking_id=tracking_id if isinstance(tracking_id, str) else None,

@@ -130,7 +130,8 @@ class TelemetryStream:
         self._clock = clock
         self._stored: dict[int, StoredTelemetry] = {}
         self._news = asyncio.Event()
-        self._closed = False
+        self.is_closed = False
+        """The endpoint was removed."""
         self._tails: dict[int, PartitionTail] = {}
         """Of the partitions that somebody in this process reads."""
 
@@ -177,13 +178,14 @@ class TelemetryStream:
             tail.wake()
 
     def close(self) -> None:
-        """Hint no more: the endpoint was removed."""
-        self._closed = True
+        """Hint no more, and let readers go: the endpoint was removed."""
+        self.is_closed = True
         self._news.set()
+        self.wake_readers()
 
     async def run(self) -> None:
         """Publish hints until closed: the newest message of each partition, at most once per interval."""
-        while not self._closed:
+        while not self.is_closed:
             await self._news.wait()
             self._news.clear()
             stored, self._stored = self._stored, {}

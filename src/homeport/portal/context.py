@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from homeport.client.aio import HomeportAdminClient, HubRegistryClient, ProvisioningServiceClient
+from homeport.client.aio import HomeportAdminClient, HubClient, ProvisioningServiceClient
 from homeport.clock import Clock
 from homeport.portal.rendering import Templates
 from homeport.portal.sessions import Doorkeeper, Entrance, Session, Sessions
@@ -19,7 +19,7 @@ class PortalApi:
 
     service: ProvisioningServiceClient
     admin: HomeportAdminClient
-    hubs: Callable[[], Mapping[str, HubRegistryClient]]
+    hubs: Callable[[], Mapping[str, HubClient]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

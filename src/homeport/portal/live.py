@@ -9,9 +9,10 @@ from typing import Any, cast
 import msgspec
 from aiohttp import web
 
-from homeport.client import ClientError
+from homeport.client import ClientError, TransportError
 from homeport.client.telemetry import ConnectionChange, HubEvent, TelemetryMessage
 from homeport.portal.context import PORTAL, Portal, StreamHandle, portal, session
+from homeport.portal.hub_pages import served_hub
 from homeport.portal.rendering import compact, iso, visible
 from homeport.portal.sessions import Session
 
@@ -73,13 +74,16 @@ async def end_streams(application: web.Application) -> None:
 
 async def _relay(request: web.Request, device_id: str | None) -> web.StreamResponse:
     here, signed_in = portal(request), session(request)
-    client = here.api.hubs().get(request.match_info["hub"])
-    if client is None:
-        raise web.HTTPNotFound(text="No hub with this name is served here.")
+    try:
+        _, client = await served_hub(request)
+    except TransportError as error:
+        # Told on the stream: a browser does not come back by itself for what is refused.
+        events = _broken(error)
+    else:
+        replay = REPLAYED if device_id is not None else 0
+        events = client.telemetry_stream(device_id, replay=replay, telemetry=device_id is not None)
     if len(here.streams) >= MAX_STREAMS:
         raise web.HTTPTooManyRequests(text="Too many pages watch live. Close some.")
-    replay = REPLAYED if device_id is not None else 0
-    events = client.telemetry_stream(device_id, replay=replay, telemetry=device_id is not None)
     stream = StreamHandle()
     here.streams.add(stream)
     try:
@@ -87,6 +91,13 @@ async def _relay(request: web.Request, device_id: str | None) -> web.StreamRespo
             return await _stream(request, here, signed_in, events, stream)
     finally:
         here.streams.discard(stream)
+
+
+async def _broken(error: TransportError) -> AsyncIterator[HubEvent]:
+    nothing: tuple[HubEvent, ...] = ()
+    for event in nothing:
+        yield event
+    raise error
 
 
 async def _stream(

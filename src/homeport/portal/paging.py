@@ -21,6 +21,7 @@ MAX_SHORT_PAGES = 4
 """A query's page may be short because the service stopped looking: so many are asked for at once."""
 MAX_SEARCH = 1024
 _ID = re.compile(r"[A-Za-z0-9\-._:]{1,128}")
+_CONDITION = re.compile(r"[\s=<>(]")
 _TOKEN = re.compile(r"[A-Za-z0-9+/=_.~-]{1,2048}")
 
 
@@ -70,11 +71,16 @@ async def listing(
 
 
 async def searching(
-    request: web.Request, ask: Callable[[str, int, str | None], Awaitable[Page[T]]], id_field: str
+    request: web.Request,
+    ask: Callable[[str, int, str | None], Awaitable[Page[T]]],
+    id_field: str,
+    *,
+    source: str = "",
 ) -> Listing[T]:
     """Return the page that `q` and `after` of the request name, found by the service.
 
-    `q` is the beginning of an id, or a condition as queries have them. `ask` fetches one page of a query's items.
+    `q` is the beginning of an id, or a condition as queries have them. `ask` fetches one page of a query's items;
+    `source` is what stands behind FROM, where the service wants that said.
     """
     text = request.query.get("q", "").strip()[:MAX_SEARCH]
     after = token_of(request)
@@ -82,7 +88,7 @@ async def searching(
     items: list[T] = []
     try:
         for _ in range(MAX_SHORT_PAGES):
-            page = await ask(_query(text, id_field), SIZE - len(items), after)
+            page = await ask(_query(text, id_field, source), SIZE - len(items), after)
             items += page.items
             after = page.continuation
             if after is None or len(items) >= SIZE:
@@ -94,7 +100,14 @@ async def searching(
     return Listing(items=items, prefix=text, after=after, first=first, unfinished=True)
 
 
-def _query(text: str, id_field: str) -> str:
+def is_condition(text: str) -> bool:
+    """Tell a condition from the beginning of an id, where ids may hold nearly every sign."""
+    return _CONDITION.search(text) is not None
+
+
+def _query(text: str, id_field: str, source: str) -> str:
+    everything = f"SELECT * FROM {source}" if source else "SELECT *"  # noqa: S608  # `source` is ours; it is no SQL
     if not text:
-        return "SELECT *"
-    return f"SELECT * WHERE STARTSWITH({id_field}, '{text}')" if _ID.fullmatch(text) else f"SELECT * WHERE {text}"
+        return everything
+    beginning = _ID.fullmatch(text) is not None and not is_condition(text)
+    return f"{everything} WHERE STARTSWITH({id_field}, '{text}')" if beginning else f"{everything} WHERE {text}"

@@ -46,6 +46,8 @@ class Templates:
             "pretty": pretty,
             "seg": segment,
             "count": count,
+            "line": compact,
+            "span": span,
         }
         self._environment.globals["asset"] = self._asset
 
@@ -145,6 +147,14 @@ def segment(identifier: str) -> str:
 
 def count(number: int) -> str:
     return f"{number:,}"
+
+
+def span(seconds: int) -> str:
+    """Say how long something is, in the largest unit that fits."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length and seconds % length == 0:
+            return f"{seconds // length:,} {unit}{'' if seconds == length else 's'}"
+    return f"{seconds:,} seconds"
 
 
 def _aware(at: datetime) -> datetime:

@@ -2,15 +2,12 @@
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.identifiers import device_of as owner_of
 from homeport.hub.identifiers import module_of, not_found
 from homeport.hub.model import (
-    NEVER,
-    ConnectionState,
     Device,
     DeviceIdentity,
     DeviceStatus,
@@ -20,9 +17,10 @@ from homeport.hub.model import (
     StoredTelemetry,
     Twin,
 )
-from homeport.hub.ports import TellConnection, TellDeleted
+from homeport.hub.ports import TellDeleted
 from homeport.paging import Page
-from homeport.store.database import Database, Parameters, Transaction, Value, Work
+from homeport.store.connection_states import SqlConnectionStates
+from homeport.store.database import Parameters, Transaction, Value, Work
 from homeport.store.device_rows import (
     DEVICE_COLUMNS,
     IDENTITY_COLUMNS,
@@ -34,7 +32,6 @@ from homeport.store.device_rows import (
     service_side_values,
 )
 from homeport.store.log_writing import LogWrite
-from homeport.store.rows import key_of, to_micros
 from homeport.store.twin_search import Search
 
 MAX_MODULES = 50
@@ -44,7 +41,6 @@ STRETCH = 2000
 
 _ONE = "WHERE hub = :hub AND device_id = :device_id"
 _GET = f"SELECT {DEVICE_COLUMNS} FROM devices {_ONE}"
-_HOLD = f"{_GET} /*postgres FOR UPDATE*/"
 _GET_IDENTITY = f"SELECT {IDENTITY_COLUMNS} FROM devices {_ONE}"
 _LIST = f"SELECT {IDENTITY_COLUMNS} FROM devices WHERE hub = :hub AND is_module = 0 ORDER BY device_id LIMIT :limit"
 _PAGE = f"SELECT {DEVICE_COLUMNS} FROM devices WHERE hub = :hub AND device_id > :after AND is_module = "
@@ -88,31 +84,13 @@ _DELETE_MESSAGES = """
     AND (target = :device_id OR (target >= :device_id || '/' AND target < :device_id || '0'))"""
 
 _STATISTICS = "SELECT status, count(*) FROM devices WHERE hub = :hub AND is_module = 0 GROUP BY status"
-
-# One statement for both, so that each device's row is locked once, and in one order everywhere.
-_TOUCH = f"""
-    UPDATE devices SET
-        connection_state = COALESCE(CAST(:state AS TEXT), connection_state),
-        connection_state_at = CASE WHEN CAST(:state AS TEXT) <> connection_state THEN :now
-            ELSE connection_state_at END,
-        last_activity_at = CASE WHEN :active_at > last_activity_at THEN :active_at ELSE last_activity_at END
-    {_ONE} AND (CAST(:state AS TEXT) <> connection_state OR :active_at > last_activity_at)"""
-_DISCONNECT_ALL = """
-    UPDATE devices SET connection_state = 'Disconnected', connection_state_at = :now
-    WHERE hub = :hub AND connection_state = 'Connected'"""
-
-_CONNECTED = """
-    SELECT device_id FROM devices WHERE hub = :hub AND connection_state = 'Connected' AND device_id > :after
-    ORDER BY device_id LIMIT :limit"""
-_DISCONNECTED_AT_ONCE = 200
+_DELETE_SUBSCRIPTIONS = """
+    DELETE FROM mqtt_subscriptions WHERE hub = :hub
+    AND (device_id = :device_id OR (device_id >= :device_id || '/' AND device_id < :device_id || '0'))"""
 
 
-class SqlDeviceStore:
+class SqlDeviceStore(SqlConnectionStates):
     """DeviceStore of one hub over a Database."""
-
-    def __init__(self, database: Database, hub: str) -> None:
-        self._database = database
-        self._hub = key_of(hub)
 
     async def get(self, device_id: str) -> Device | None:
         row = await self._database.fetch_one(_GET, {"hub": self._hub, "device_id": device_id})
@@ -240,7 +218,7 @@ class SqlDeviceStore:
         self, device_id: str, *, expected_etag: str | None, tell: TellDeleted | None = None
     ) -> Sequence[StoredTelemetry]:
         is_device = module_of(device_id) is None
-        also = (_DELETE_MESSAGES, _DELETE_MODULES) if is_device else (_DELETE_MESSAGES,)
+        also = (_DELETE_MESSAGES, _DELETE_SUBSCRIPTIONS, *((_DELETE_MODULES,) if is_device else ()))
         if tell is None:
             return await self._change(_DELETE, device_id, {"owner": device_id}, etag=expected_etag, also=also)
         asked = tell
@@ -292,69 +270,6 @@ class SqlDeviceStore:
         counts: dict[str, int] = {row[0]: row[1] for row in rows}
         enabled, disabled = (counts.get(status.value, 0) for status in (DeviceStatus.ENABLED, DeviceStatus.DISABLED))
         return RegistryStatistics(total=enabled + disabled, enabled=enabled, disabled=disabled)
-
-    async def touch(
-        self,
-        *,
-        states: Mapping[str, ConnectionState],
-        activity: Mapping[str, datetime],
-        now: datetime,
-        tell: TellConnection | None = None,
-    ) -> Sequence[StoredTelemetry]:
-        if not states and not activity:
-            return ()
-        at = to_micros(now)
-
-        async def work(transaction: Transaction) -> Sequence[StoredTelemetry]:
-            changes = {} if tell is None else await self._changes(transaction, states, at)
-            rows: Sequence[Parameters] = [
-                {
-                    "hub": self._hub,
-                    "device_id": device_id,
-                    "state": states.get(device_id),
-                    "active_at": to_micros(activity.get(device_id, NEVER)),
-                    "now": changes[device_id][1] if device_id in changes else at,
-                }
-                for device_id in sorted(states.keys() | activity.keys())
-            ]
-            await transaction.execute_many(_TOUCH, rows)
-            if tell is None:
-                return ()
-            told = [
-                each
-                for device_id, (device, sequence) in changes.items()
-                for each in tell(device, states[device_id], sequence)
-            ]
-            return await LogWrite(self._hub, told).run(transaction)
-
-        return await self._database.write(work)
-
-    async def _changes(
-        self, transaction: Transaction, states: Mapping[str, ConnectionState], at: int
-    ) -> Mapping[str, tuple[Device, int]]:
-        """Return which devices will have another state, and the time of that: later than of the one before."""
-        changes: dict[str, tuple[Device, int]] = {}
-        for device_id in sorted(states):
-            row = await transaction.fetch_one(_HOLD, {"hub": self._hub, "device_id": device_id})
-            if row is None:
-                continue
-            device = device_of(row)
-            identity = device.identity
-            if identity.connection_state is not states[device_id]:
-                changes[device_id] = device, max(at, to_micros(identity.connection_state_updated_at) + 1)
-        return changes
-
-    async def disconnect_all(self, *, now: datetime, tell: TellConnection | None = None) -> None:
-        if tell is None:
-            await self._database.execute(_DISCONNECT_ALL, {"hub": self._hub, "now": to_micros(now)})
-            return
-        after = ""
-        while rows := await self._database.fetch_all(
-            _CONNECTED, {"hub": self._hub, "after": after, "limit": _DISCONNECTED_AT_ONCE}
-        ):
-            after = rows[-1][0]
-            states = {device_id: ConnectionState.DISCONNECTED for (device_id,) in rows}
-            await self.touch(states=states, activity={}, now=now, tell=tell)
 
     async def _change(
         self,

@@ -41,12 +41,14 @@ _STATE = f"""
     FROM log_partitions WHERE {PARTITION}"""
 _TIME = "SELECT enqueued_at FROM telemetry WHERE place = :place"
 
+_SIZE = "LENGTH(body) + LENGTH(CAST(data AS TEXT))"
 _HELD = "SELECT part, seq, bytes FROM log_partitions WHERE hub = :hub AND stream = :stream"
 _OLDEST = f"""
-    SELECT place, enqueued_at, LENGTH(body) + LENGTH(CAST(data AS TEXT)) FROM telemetry
+    SELECT place, enqueued_at, {_SIZE} FROM telemetry
     WHERE place >= CAST(:seq AS BIGINT) * {SPAN} AND place < (CAST(:seq AS BIGINT) + 1) * {SPAN}
     ORDER BY place LIMIT :limit"""
-_DROP = f"DELETE FROM telemetry WHERE place >= CAST(:seq AS BIGINT) * {SPAN} AND place <= :last"
+# Another process may drop the same: what is freed is what this one has deleted.
+_DROP = f"DELETE FROM telemetry WHERE place >= CAST(:seq AS BIGINT) * {SPAN} AND place <= :last RETURNING {_SIZE}"
 _FREE = "UPDATE log_partitions SET bytes = bytes - :bytes WHERE seq = :seq"
 
 
@@ -170,10 +172,10 @@ class SqlEventLog:
                 freed += size
             if last is None:
                 return 0
-            dropped = await transaction.execute(_DROP, {"seq": seq, "last": last})
+            dropped = await transaction.fetch_all(_DROP, {"seq": seq, "last": last})
             # Last of all: from here to the commit, those who append to this partition wait.
-            await transaction.execute(_FREE, {"seq": seq, "bytes": freed})
-            return dropped
+            await transaction.execute(_FREE, {"seq": seq, "bytes": sum(row[0] for row in dropped)})
+            return len(dropped)
 
         return await self._database.write(work)
 

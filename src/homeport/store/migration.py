@@ -39,26 +39,28 @@ def scripts() -> Sequence[Script]:
     return sorted(found, key=lambda script: script.number)
 
 
-async def migrate(database: Database, dialect: Dialect, known: Sequence[Script] | None = None) -> None:
-    """Run the scripts the database lacks, all in one transaction.
+async def migrate(database: Database, dialect: Dialect, known: Sequence[Script] | None = None) -> int:
+    """Run the scripts the database lacks, all in one transaction, and return how many there were.
 
     Raises SchemaError if the database is newer than the program or was made by other scripts.
     """
     expected = scripts() if known is None else known
 
-    async def work(transaction: Transaction) -> None:
+    async def work(transaction: Transaction) -> int:
         if dialect == "postgres":
             await transaction.fetch_all("SELECT pg_advisory_xact_lock(:lock)", {"lock": _LOCK})
         await transaction.execute(_TABLE)
-        for script in expected[await _checked(transaction, expected) :]:
+        missing = expected[await _checked(transaction, expected) :]
+        for script in missing:
             for statement in statements(script.text, dialect):
                 await transaction.execute(statement)
             await transaction.execute(
                 "INSERT INTO schema_scripts (number, name, checksum) VALUES (:number, :name, :checksum)",
                 {"number": script.number, "name": script.name, "checksum": script.checksum},
             )
+        return len(missing)
 
-    await database.write(work)
+    return await database.write(work)
 
 
 async def check(database: Database) -> None:

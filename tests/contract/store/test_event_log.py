@@ -173,6 +173,23 @@ async def test_retention_by_size_drops_the_oldest_wherever_they_are(log: SqlEven
     assert await retained(log, NOW + SECOND, max_bytes=1 << 40) == 1
 
 
+async def test_two_processes_that_drop_the_same_count_it_once(pair: tuple[Stores, Stores]) -> None:
+    logs = [stores.events("hub") for stores in pair]
+    for number in range(60):
+        await logs[0].append(telemetry("dev", b"x" * number, at=NOW + number * SECOND))
+    for minute in (10, 25, 40):
+        until = [NOW + (minute + ahead) * SECOND for ahead in (0, 5)]
+        await asyncio.gather(
+            *(log.retain(enqueued_after=after, limit=100) for log, after in zip(logs, until, strict=True))
+        )
+    held = await pair[0].database.fetch_one("SELECT bytes FROM log_partitions")
+    exact = await pair[0].database.fetch_one("SELECT SUM(LENGTH(body) + LENGTH(CAST(data AS TEXT))) FROM telemetry")
+    assert held is not None
+    assert exact is not None
+    assert held[0] == exact[0]
+    assert await logs[0].count("dev") == 15
+
+
 async def test_what_a_partition_holds(stores: Stores, log: SqlEventLog) -> None:
     empty = await log.state(2)
     assert (empty.begin, empty.end, empty.last_enqueued_at, empty.is_empty) == (0, 0, None, True)

@@ -49,8 +49,9 @@ def test_every_figure_is_produced(tmp_path: Path) -> None:
     told = {cell["server"].split(",")[0] for cell in figures["telemetry"]["cells"]}
     assert told == ({"homeport", "mosquitto"} if _has_mosquitto() else {"homeport"})
     assert figures["startup"]["idle_mib"] > 0
+    assert [cell["read"] for cell in figures["events"]["cells"]] == [0, figures["events"]["cells"][1]["sent"]]
     assert len(figures["hub"]["cells"]) == 4
-    assert_measured(cells + figures["telemetry"]["cells"] + figures["hub"]["cells"])
+    assert_measured(cells + figures["telemetry"]["cells"] + figures["hub"]["cells"] + figures["events"]["cells"])
 
 
 def assert_measured(cells: list[dict[str, Any]]) -> None:

@@ -375,6 +375,16 @@ async def test_named_endpoints_and_groups(reader: HubClient, hub: ServedHub, clo
         assert (await refusal(reader)).condition == condition, address
 
 
+async def test_an_endpoint_that_is_removed_ends_its_links(reader: HubClient, hub: ServedHub) -> None:
+    await hub.streams.create("alarms", partitions=1)
+    assert await reader.put_token(event_token(hub, resource="")) == 200
+    await attached(reader, "alarms/ConsumerGroups/$Default/Partitions/0")
+    await hub.streams.remove("alarms")
+    assert (await refusal(reader)).condition == Condition.NOT_FOUND
+    attach(reader, "alarms/ConsumerGroups/$Default/Partitions/0")
+    assert (await refusal(reader)).condition == Condition.NOT_FOUND
+
+
 async def test_what_no_receiver_may_ask(reader: HubClient) -> None:
     attach(reader, f"{HUB}/0", selector="nonsense")
     assert (await refusal(reader)).condition == "com.microsoft:argument-error"

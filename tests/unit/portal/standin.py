@@ -18,8 +18,10 @@ from urllib.parse import unquote
 import httpx
 
 from homeport.client import NO_RETRY
-from homeport.client.aio import HomeportAdminClient, HubRegistryClient, ProvisioningServiceClient
+from homeport.client.aio import HomeportAdminClient, HubClient, ProvisioningServiceClient
 from homeport.portal import Entrance, PortalApi
+from tests.unit.portal.standin_access import AccessMemory
+from tests.unit.portal.standin_hub import HubMemory
 
 NOW = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
 KEY = base64.b64encode(bytes(range(32))).decode()
@@ -36,6 +38,50 @@ def check(name: str, detail: str, *, passed: bool = True) -> dict[str, Any]:
     return {"name": name, "passed": passed, "detail": detail}
 
 
+class HubCertificates(dict[str, dict[str, Any]]):
+    """The CA certificates of the hub alpha, by name."""
+
+    def add(self, name: str, **properties: Any) -> None:
+        self[name] = {
+            "name": name,
+            "etag": "1",
+            "properties": {
+                "subject": f"CN={name}",
+                "expiry": stamp(NOW + timedelta(days=100)),
+                "thumbprint": "AB",
+                "isVerified": True,
+                "created": stamp(NOW),
+                "updated": stamp(NOW),
+                "certificate": "MII=",
+                **properties,
+            },
+        }
+
+    def answer(self, request: httpx.Request, hub: str, rest: list[str]) -> httpx.Response:
+        document = json.loads(request.content or b"{}")
+        if hub != "alpha":
+            return _refuse(404000, f"This server has no hub '{hub}' of its own.")
+        match request.method, rest:
+            case "GET", []:
+                return _json({"value": list(self.values())})
+            case "PUT", [name]:
+                if name in self and "If-Match" not in request.headers:
+                    return _refuse(409213, f"The hub has a CA certificate '{name}' already.")
+                self.add(name, isVerified=document["properties"].get("isVerified", False))
+            case _, [name, *_] if name not in self:
+                return _refuse(404000, "The hub has no such CA certificate.")
+            case "DELETE", [name]:
+                del self[name]
+                return httpx.Response(204)
+            case "POST", [name, "generateVerificationCode"]:
+                self[name]["properties"]["verificationCode"] = "C0DE"
+            case "POST", [name, "verify"]:
+                if document["certificate"] != "proof":
+                    return _refuse(400000, "The verification certificate cannot be taken.")
+                self.add(name)
+        return _json(self[rest[0]])
+
+
 class Standin:
     """The service's memory; `down` makes every request fail as if nothing listened."""
 
@@ -46,6 +92,7 @@ class Standin:
         self.attempts: list[dict[str, Any]] = []
         self.hubs: dict[str, dict[str, Any]] = {}
         self.certificates: dict[str, dict[str, Any]] = {}
+        self.hub_certificates = HubCertificates()
         self.expiring: list[dict[str, Any]] = []
         self.administrators: dict[str, dict[str, Any]] = {}
         """By token."""
@@ -56,7 +103,9 @@ class Standin:
         self.listeners: list[asyncio.Queue[tuple[str, dict[str, Any]]]] = []
         self.names: dict[str, str] = {}
         """Hubs by host name, also after they were unlinked: they go on answering."""
-        self.served: dict[str, HubRegistryClient] = {}
+        self.served: dict[str, HubClient] = {}
+        self.hub = HubMemory()
+        self.access = AccessMemory()
         self.down = False
         self.transport = httpx.MockTransport(self.answer)
 
@@ -94,7 +143,7 @@ class Standin:
             self.devices[name] = {}
             self.names[host] = name
             text = f"HostName={host};SharedAccessKeyName=iothubowner;SharedAccessKey={KEY}"
-            self.served[name] = HubRegistryClient.create_from_connection_string(
+            self.served[name] = HubClient.create_from_connection_string(
                 text, retry=NO_RETRY, transport=self.transport, verify=False
             )
 
@@ -161,6 +210,9 @@ class Standin:
                 return _refuse(401002, "Unauthorized")
         parts = [unquote(part) for part in request.url.raw_path.decode().partition("?")[0].split("/") if part]
         host = request.url.host
+        noun = self._noun(request, parts)
+        if noun is not None:
+            return noun
         match request.method, parts:
             case _, ["homeport", "telemetry", *rest]:
                 return await self._telemetry(request, self._hub(host), rest)
@@ -191,6 +243,11 @@ class Standin:
                 return _json({"connectedDeviceCount": sum(d["connectionState"] == "Connected" for d in devices)})
         return _refuse(404000, "No such path.")
 
+    def _noun(self, request: httpx.Request, parts: list[str]) -> httpx.Response | None:
+        if parts[:1] == ["homeport"]:
+            return self.access.respond(request, parts[1:])
+        return self.hub.respond(request, parts)
+
     def _hub(self, host: str) -> str:
         return self.names[host]
 
@@ -218,7 +275,8 @@ class Standin:
                     }
                 )
             case "GET", ["me"]:
-                who = self.administrators[request.headers["Authorization"].removeprefix("Bearer ")]
+                owner = {"name": "owner", "role": "owner"}
+                who = self.administrators.get(request.headers["Authorization"].removeprefix("Bearer "), owner)
                 return _json({"kind": "administrator", "rights": [], **who})
             case "GET", ["administrators"]:
                 return _json(list(self.administrators.values()))
@@ -240,6 +298,8 @@ class Standin:
                 return _json({"ok": self.broken_at is None, "entries": len(self.audit), "head": head, **broken})
             case "GET", ["eventSubscriptions"]:
                 return _json([])
+            case _, ["hubs", hub, "certificates", *rest]:
+                return self.hub_certificates.answer(request, hub, rest)
             case "GET", ["hubs"]:
                 return _json(list(self.hubs.values()))
             case "PUT", ["hubs", name]:

@@ -7,6 +7,7 @@ from homeport.client._async.hub_jobs import HubJobsClient
 from homeport.client._async.hub_messages import HubMessagesClient
 from homeport.client._async.hub_monitor import HubMonitorClient
 from homeport.client._async.hub_registry import HubRegistryClient
+from homeport.client._async.hub_transfers import HubTransfersClient
 from homeport.client._async.hub_twins import HubTwinsClient
 
 
@@ -17,6 +18,7 @@ class HubClient(
     HubConfigurationsClient,
     HubMessagesClient,
     HubMonitorClient,
+    HubTransfersClient,
 ):
     """All that services do with a hub: its registry, twins, methods, jobs, configurations and messages.
 

@@ -28,12 +28,14 @@ from homeport.proto.amqp import (
     Attach,
     Begin,
     Closed,
+    Condition,
     Connection,
     Delivery,
     Detached,
     Disposed,
     Disposition,
     Ended,
+    Error,
     Event,
     Flow,
     Link,
@@ -80,7 +82,7 @@ class MessageSender:
             amqp, sender = await self._connected(deadline)
             data = encode_message(device_bound(device_id, module_id, message))
             await amqp.say(Transfer(link=sender, data=data), deadline=deadline)
-            await self._outcome(amqp, sender, deadline)
+            refused = await self._outcome(amqp, sender, deadline)
         except ProvisioningServiceError:
             raise
         except (OSError, ProtocolError) as error:
@@ -89,6 +91,8 @@ class MessageSender:
         except BaseException:
             await self.aclose()
             raise
+        if refused is not None:
+            raise refusal_of(refused, "/".join(filter(None, (device_id, module_id))))
 
     async def aclose(self) -> None:
         """Disconnect."""
@@ -158,14 +162,15 @@ class MessageSender:
             await self._next(amqp, deadline)
         return sender
 
-    async def _outcome(self, amqp: AmqpStream, sender: Link, deadline: float) -> None:
-        """Wait for what becomes of the one message that is under way."""
+    async def _outcome(self, amqp: AmqpStream, sender: Link, deadline: float) -> Error | None:
+        """Wait for what becomes of the one message that is under way; None if it is queued."""
         while True:
             event = await self._next(amqp, deadline)
             if isinstance(event, Disposed) and event.link is sender:
                 if isinstance(event.state, Accepted):
-                    return
-                raise refusal_of(event.state.error if isinstance(event.state, Rejected) else None)
+                    return None
+                rejected = event.state.error if isinstance(event.state, Rejected) else None
+                return rejected or Error(condition=Condition.INTERNAL_ERROR, description="the hub gave no reason")
 
     async def _next(self, amqp: AmqpStream, deadline: float) -> Event:
         """Return what comes; raises the refusal that ends link, session or connection."""

@@ -8,6 +8,7 @@ from homeport.client._sync.hub_jobs import HubJobsClient
 from homeport.client._sync.hub_messages import HubMessagesClient
 from homeport.client._sync.hub_monitor import HubMonitorClient
 from homeport.client._sync.hub_registry import HubRegistryClient
+from homeport.client._sync.hub_transfers import HubTransfersClient
 from homeport.client._sync.hub_twins import HubTwinsClient
 
 
@@ -18,6 +19,7 @@ class HubClient(
     HubConfigurationsClient,
     HubMessagesClient,
     HubMonitorClient,
+    HubTransfersClient,
 ):
     """All that services do with a hub: its registry, twins, methods, jobs, configurations and messages.
 

@@ -29,12 +29,14 @@ from homeport.proto.amqp import (
     Attach,
     Begin,
     Closed,
+    Condition,
     Connection,
     Delivery,
     Detached,
     Disposed,
     Disposition,
     Ended,
+    Error,
     Event,
     Flow,
     Link,
@@ -81,7 +83,7 @@ class MessageSender:
             amqp, sender = self._connected(deadline)
             data = encode_message(device_bound(device_id, module_id, message))
             amqp.say(Transfer(link=sender, data=data), deadline=deadline)
-            self._outcome(amqp, sender, deadline)
+            refused = self._outcome(amqp, sender, deadline)
         except ProvisioningServiceError:
             raise
         except (OSError, ProtocolError) as error:
@@ -90,6 +92,8 @@ class MessageSender:
         except BaseException:
             self.close()
             raise
+        if refused is not None:
+            raise refusal_of(refused, "/".join(filter(None, (device_id, module_id))))
 
     def close(self) -> None:
         """Disconnect."""
@@ -159,14 +163,15 @@ class MessageSender:
             self._next(amqp, deadline)
         return sender
 
-    def _outcome(self, amqp: AmqpStream, sender: Link, deadline: float) -> None:
-        """Wait for what becomes of the one message that is under way."""
+    def _outcome(self, amqp: AmqpStream, sender: Link, deadline: float) -> Error | None:
+        """Wait for what becomes of the one message that is under way; None if it is queued."""
         while True:
             event = self._next(amqp, deadline)
             if isinstance(event, Disposed) and event.link is sender:
                 if isinstance(event.state, Accepted):
-                    return
-                raise refusal_of(event.state.error if isinstance(event.state, Rejected) else None)
+                    return None
+                rejected = event.state.error if isinstance(event.state, Rejected) else None
+                return rejected or Error(condition=Condition.INTERNAL_ERROR, description="the hub gave no reason")
 
     def _next(self, amqp: AmqpStream, deadline: float) -> Event:
         """Return what comes; raises the refusal that ends link, session or connection."""

@@ -7,9 +7,8 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Any, assert_never
 
 import msgspec
 from aiohttp import web
@@ -43,11 +42,17 @@ STREAM_LIFE = timedelta(hours=1)
 HEARTBEAT_SECONDS = 15.0
 GLANCE_SECONDS = 1.0
 """How soon a reader that closed its connection is noticed."""
+SECOND_LOOK_SECONDS = 0.5
+"""A device that provisioning makes is announced before its transaction ends: it counts as deleted only after this."""
 TELEMETRY = "telemetry"
 
 _QUEUED = 16
 _MAX_TWINS = 4096
 """Twins of which a stream remembers what it told last; of others only the last change is known."""
+
+_MAX_DOUBTFUL = 1024
+
+_Doubtful = asyncio.Queue[tuple[float, str]]
 
 _log = logging.getLogger(__name__)
 
@@ -154,7 +159,9 @@ class MonitorFrontEnd:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(watch.gather(listening))]
             await listening.wait()
-            running.append(tasks.create_task(_pump(self._changes(watch), queue)))
+            doubtful = _Doubtful(_MAX_DOUBTFUL)
+            running.append(tasks.create_task(_pump(self._changes(watch, doubtful), queue)))
+            running.append(tasks.create_task(_pump(self._second_looks(doubtful), queue)))
             if telemetry:
                 running.append(tasks.create_task(_pump(_messages(watch, begin), queue)))
             try:
@@ -174,14 +181,32 @@ class MonitorFrontEnd:
         if failure is not None:
             raise failure
 
-    async def _changes(self, watch: Watch) -> AsyncIterator[bytes]:
+    async def _changes(self, watch: Watch, doubtful: "_Doubtful") -> AsyncIterator[bytes]:
         told: OrderedDict[str, TwinPlace] = OrderedDict()
         async for change in watch.changes():
             if isinstance(change, Missed):
                 yield _missed(change, "changes")
                 continue
-            with suppress(HubError):  # gone meanwhile, which is told as a change of the device
-                yield await self._change(change, told)
+            try:
+                data = await self._change(change, told)
+            except HubError:
+                # Gone, which is told as a change of the device; or made so lately that it is not to be seen yet.
+                if change.kind is Kind.DEVICE:
+                    due = asyncio.get_running_loop().time() + SECOND_LOOK_SECONDS
+                    await doubtful.put((due, change.device_id))
+                continue
+            yield data
+
+    async def _second_looks(self, doubtful: "_Doubtful") -> AsyncIterator[bytes]:
+        """Yield what became of identities that were not there when the bus spoke of them."""
+        while True:
+            due, device_id = await doubtful.get()
+            await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
+            try:
+                identity = await self._identity(device_id)
+            except HubError:
+                identity = None
+            yield self._event(Kind.DEVICE, identity_document(device_id, identity))
 
     async def _change(self, change: Changed, told: OrderedDict[str, TwinPlace]) -> bytes:
         device_id = change.device_id
@@ -195,14 +220,14 @@ class MonitorFrontEnd:
                 if len(told) > _MAX_TWINS:
                     told.popitem(last=False)
             case Kind.DEVICE:
-                try:
-                    document = identity_document(device_id, await self._identity(device_id))
-                except HubError:
-                    document = identity_document(device_id, None)
+                document = identity_document(device_id, await self._identity(device_id))
             case _:
                 assert_never(change.kind)
+        return self._event(change.kind, document)
+
+    def _event(self, kind: Kind, document: dict[str, Any]) -> bytes:
         at = {"time": self._clock.now().isoformat()}
-        return sse(change.kind.value, None, msgspec.json.encode(at | document))
+        return sse(kind.value, None, msgspec.json.encode(at | document))
 
 
 def _begin(query: Query) -> Place | datetime | None:

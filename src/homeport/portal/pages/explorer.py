@@ -8,10 +8,10 @@ import msgspec
 from aiohttp import web
 
 from homeport.client import ClientError, NotFoundError
-from homeport.client.aio import HubRegistryClient
 from homeport.portal.context import page, portal, see
+from homeport.portal.hub_pages import served_hub
 from homeport.portal.live import REPLAYED, message_document
-from homeport.portal.paging import listing
+from homeport.portal.paging import is_condition, listing, searching
 from homeport.portal.rendering import as_mapping, segment
 
 routes = web.RouteTableDef()
@@ -32,23 +32,40 @@ async def hubs(request: web.Request) -> web.Response:
 
 @routes.get("/devices/{hub}")
 async def index(request: web.Request) -> web.Response:
-    name, client = hub_client(request)
-    found = await listing(
+    name, client = await served_hub(request)
+    if is_condition(request.query.get("q", "").strip()):
+        found = await searching(
+            request,
+            lambda query, size, after: client.page_twins(query, page_size=size, continuation=after),
+            "deviceId",
+            source="devices",
+        )
+    else:
+        found = await listing(
+            request,
+            lambda size, after: client.page_twins(page_size=size, continuation=after),
+            lambda twin: twin.device_id,
+        )
+    conditional = is_condition(found.prefix)
+    return page(
         request,
-        lambda size, after: client.page_twins(page_size=size, continuation=after),
-        lambda twin: twin.device_id,
+        "devices.html",
+        hub=name,
+        hubs=list(portal(request).api.hubs()),
+        found=found,
+        conditional=conditional,
     )
-    return page(request, "devices.html", hub=name, hubs=list(portal(request).api.hubs()), found=found)
 
 
 @routes.get("/devices/{hub}/{device}")
 async def show(request: web.Request) -> web.Response:
-    name, client = hub_client(request)
+    name, client = await served_hub(request)
     device_id = request.match_info["device"]
     if device_id in {".", ".."}:
         raise web.HTTPNotFound
     try:
         identity, twin = await client.get_device(device_id), await client.get_twin(device_id)
+        modules = await client.modules(device_id)
     except NotFoundError as error:
         return page(request, "error.html", status=404, title=f"{name} has no such device", problem=error)
     try:
@@ -62,6 +79,7 @@ async def show(request: web.Request) -> web.Response:
         "device.html",
         hub=name,
         device=identity,
+        modules=modules,
         twin=twin,
         raw_twin=msgspec.to_builtins(twin),
         tags=twin.tags,
@@ -70,15 +88,6 @@ async def show(request: web.Request) -> web.Response:
         messages=[message_document(message) for message in messages],
         stored=stored,
     )
-
-
-def hub_client(request: web.Request) -> tuple[str, HubRegistryClient]:
-    """Return the hub that the address names. Raises 404 for one that is not served here."""
-    name = request.match_info["hub"]
-    client = portal(request).api.hubs().get(name)
-    if client is None:
-        raise web.HTTPNotFound(text="No hub with this name is served here.")
-    return name, client
 
 
 def _section(section: Mapping[str, Any]) -> dict[str, Any]:

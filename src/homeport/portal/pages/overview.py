@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from homeport.client import ClientError
-from homeport.client.aio import HubRegistryClient
+from homeport.client.aio import HubClient
 from homeport.portal.context import page, portal
 
 routes = web.RouteTableDef()
@@ -43,13 +43,13 @@ async def overview(request: web.Request) -> web.Response:
     )
 
 
-async def hub_counts(clients: Mapping[str, HubRegistryClient]) -> dict[str, HubCounts]:
+async def hub_counts(clients: Mapping[str, HubClient]) -> dict[str, HubCounts]:
     """Ask every hub that is served here for its numbers; one that does not answer has none."""
     numbers = await asyncio.gather(*(_counts(client) for client in clients.values()))
     return dict(zip(clients, numbers, strict=True))
 
 
-async def _counts(client: HubRegistryClient) -> HubCounts:
+async def _counts(client: HubClient) -> HubCounts:
     try:
         registry, service = await asyncio.gather(client.get_registry_statistics(), client.get_service_statistics())
     except ClientError:

@@ -289,3 +289,34 @@ def test_keys_stay_out_of_reprs() -> None:
     keys = {"primary_key": "c2VjcmV0", "secondary_key": "c2VjcmV0"}
     device = Device(device_id="d", authentication=DeviceAuthentication(symmetric_key=DeviceSymmetricKey(**keys)))
     assert "c2VjcmV0" not in repr(device)
+
+
+def test_imports_and_exports(server_context: ssl.SSLContext, ca_file: Path) -> None:
+    url = "https://a.example/c?sig=secret"
+    job = {"jobId": "t1", "type": "export", "status": "running", "progress": 40}
+    exported = {
+        "type": "export",
+        "outputBlobContainerUri": url,
+        "excludeKeysInExport": True,
+        "includeConfigurations": False,
+    }
+    imported = {
+        "type": "import",
+        "inputBlobContainerUri": url,
+        "inputBlobName": "d.txt",
+        "outputBlobContainerUri": url,
+        "includeConfigurations": False,
+    }
+    steps = [
+        Step(method="POST", path=f"/jobs/create{VERSION}", body=job, expects=exported),
+        Step(method="POST", path=f"/jobs/create{VERSION}", body=job | {"type": "import"}, expects=imported),
+        Step(method="GET", path=f"/jobs{VERSION}", body=[job]),
+        Step(method="GET", path=f"/jobs/t1{VERSION}", body=job | {"status": "completed", "progress": 100}),
+        Step(method="DELETE", path=f"/jobs/t1{VERSION}", status=204),
+    ]
+    with ScriptedService(steps, server_context) as service, client(service, ca_file) as hub:
+        assert (hub.export_devices(url, exclude_keys=True)).progress == 40
+        assert not (hub.import_devices(url, blob_name="d.txt")).has_ended
+        assert [each.job_id for each in hub.transfer_jobs()] == ["t1"]
+        assert (hub.get_transfer_job("t1")).has_ended
+        hub.cancel_transfer_job("t1")

@@ -27,15 +27,20 @@ class EventDelivery:
         *,
         room: Callable[[], Awaitable[None]],
         clock: Clock,
+        removed: Callable[[], None],
         metrics: bool,
     ) -> None:
-        """`room` waits until the connection takes more; `metrics` tells the partition's end with each event."""
+        """`room` waits until the connection takes more; `metrics` tells the partition's end with each event.
+
+        `removed` is called if the endpoint is not there any more.
+        """
         self._link = link
         self._stream = stream
         self._partition = partition
         self._offset = offset
         self._room = room
         self._clock = clock
+        self._removed = removed
         self._metrics = metrics
         self._wake = asyncio.Event()
         self._tail: PartitionTail | None = None
@@ -58,6 +63,9 @@ class EventDelivery:
             self._tail = tail
             while not self._over:
                 self._wake.clear()
+                if self._stream.is_closed:
+                    self._removed()
+                    return
                 if self._link.credit > 0 and (found := await self._read(tail)):
                     metrics = b""
                     if self._metrics:

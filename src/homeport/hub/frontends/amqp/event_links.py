@@ -175,6 +175,7 @@ class EventLinks:
             offset,
             room=self._connection.room,
             clock=self._side.clock,
+            removed=lambda: self._removed(link),
             metrics=metrics,
         )
         receiver = Receiver(_epoch(link.attached.properties), lambda epoch: self._displaced(link, epoch))
@@ -188,6 +189,11 @@ class EventLinks:
     def _displaced(self, link: AmqpSender, epoch: int) -> None:
         self._let_go(link)
         self._connection.detach(link, _refused(Stolen(epoch)))
+
+    def _removed(self, link: AmqpSender) -> None:
+        self._let_go(link)
+        gone = HubError(HubCode.OPERATION_NOT_FOUND, "The endpoint was removed.")
+        self._connection.detach(link, link_error(gone))
 
     def _let_go(self, link: AmqpReceiver | AmqpSender) -> None:
         reader = self._readers.pop(link, None)
