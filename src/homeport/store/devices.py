@@ -9,7 +9,6 @@ from homeport.hub.errors import HubCode, HubError
 from homeport.hub.identifiers import device_of as owner_of
 from homeport.hub.identifiers import module_of, not_found
 from homeport.hub.model import (
-    NEVER,
     ConnectionState,
     Device,
     DeviceIdentity,
@@ -22,6 +21,7 @@ from homeport.hub.model import (
 )
 from homeport.hub.ports import TellConnection, TellDeleted
 from homeport.paging import Page
+from homeport.store.connection_states import ConnectionStates
 from homeport.store.database import Database, Parameters, Transaction, Value, Work
 from homeport.store.device_rows import (
     DEVICE_COLUMNS,
@@ -34,7 +34,7 @@ from homeport.store.device_rows import (
     service_side_values,
 )
 from homeport.store.log_writing import LogWrite
-from homeport.store.rows import key_of, to_micros
+from homeport.store.rows import key_of
 from homeport.store.twin_search import Search
 
 MAX_MODULES = 50
@@ -44,7 +44,6 @@ STRETCH = 2000
 
 _ONE = "WHERE hub = :hub AND device_id = :device_id"
 _GET = f"SELECT {DEVICE_COLUMNS} FROM devices {_ONE}"
-_HOLD = f"{_GET} /*postgres FOR UPDATE*/"
 _GET_IDENTITY = f"SELECT {IDENTITY_COLUMNS} FROM devices {_ONE}"
 _LIST = f"SELECT {IDENTITY_COLUMNS} FROM devices WHERE hub = :hub AND is_module = 0 ORDER BY device_id LIMIT :limit"
 _PAGE = f"SELECT {DEVICE_COLUMNS} FROM devices WHERE hub = :hub AND device_id > :after AND is_module = "
@@ -89,23 +88,6 @@ _DELETE_MESSAGES = """
 
 _STATISTICS = "SELECT status, count(*) FROM devices WHERE hub = :hub AND is_module = 0 GROUP BY status"
 
-# One statement for both, so that each device's row is locked once, and in one order everywhere.
-_TOUCH = f"""
-    UPDATE devices SET
-        connection_state = COALESCE(CAST(:state AS TEXT), connection_state),
-        connection_state_at = CASE WHEN CAST(:state AS TEXT) <> connection_state THEN :now
-            ELSE connection_state_at END,
-        last_activity_at = CASE WHEN :active_at > last_activity_at THEN :active_at ELSE last_activity_at END
-    {_ONE} AND (CAST(:state AS TEXT) <> connection_state OR :active_at > last_activity_at)"""
-_DISCONNECT_ALL = """
-    UPDATE devices SET connection_state = 'Disconnected', connection_state_at = :now
-    WHERE hub = :hub AND connection_state = 'Connected'"""
-
-_CONNECTED = """
-    SELECT device_id FROM devices WHERE hub = :hub AND connection_state = 'Connected' AND device_id > :after
-    ORDER BY device_id LIMIT :limit"""
-_DISCONNECTED_AT_ONCE = 200
-
 
 class SqlDeviceStore:
     """DeviceStore of one hub over a Database."""
@@ -113,6 +95,7 @@ class SqlDeviceStore:
     def __init__(self, database: Database, hub: str) -> None:
         self._database = database
         self._hub = key_of(hub)
+        self._connections = ConnectionStates(database, self._hub)
 
     async def get(self, device_id: str) -> Device | None:
         row = await self._database.fetch_one(_GET, {"hub": self._hub, "device_id": device_id})
@@ -279,60 +262,10 @@ class SqlDeviceStore:
         now: datetime,
         tell: TellConnection | None = None,
     ) -> Sequence[StoredTelemetry]:
-        if not states and not activity:
-            return ()
-        at = to_micros(now)
-
-        async def work(transaction: Transaction) -> Sequence[StoredTelemetry]:
-            changes = {} if tell is None else await self._changes(transaction, states, at)
-            rows: Sequence[Parameters] = [
-                {
-                    "hub": self._hub,
-                    "device_id": device_id,
-                    "state": states.get(device_id),
-                    "active_at": to_micros(activity.get(device_id, NEVER)),
-                    "now": changes[device_id][1] if device_id in changes else at,
-                }
-                for device_id in sorted(states.keys() | activity.keys())
-            ]
-            await transaction.execute_many(_TOUCH, rows)
-            if tell is None:
-                return ()
-            told = [
-                each
-                for device_id, (device, sequence) in changes.items()
-                for each in tell(device, states[device_id], sequence)
-            ]
-            return await LogWrite(self._hub, told).run(transaction)
-
-        return await self._database.write(work)
-
-    async def _changes(
-        self, transaction: Transaction, states: Mapping[str, ConnectionState], at: int
-    ) -> Mapping[str, tuple[Device, int]]:
-        """Return which devices will have another state, and the time of that: later than of the one before."""
-        changes: dict[str, tuple[Device, int]] = {}
-        for device_id in sorted(states):
-            row = await transaction.fetch_one(_HOLD, {"hub": self._hub, "device_id": device_id})
-            if row is None:
-                continue
-            device = device_of(row)
-            identity = device.identity
-            if identity.connection_state is not states[device_id]:
-                changes[device_id] = device, max(at, to_micros(identity.connection_state_updated_at) + 1)
-        return changes
+        return await self._connections.touch(states, activity, now, tell)
 
     async def disconnect_all(self, *, now: datetime, tell: TellConnection | None = None) -> None:
-        if tell is None:
-            await self._database.execute(_DISCONNECT_ALL, {"hub": self._hub, "now": to_micros(now)})
-            return
-        after = ""
-        while rows := await self._database.fetch_all(
-            _CONNECTED, {"hub": self._hub, "after": after, "limit": _DISCONNECTED_AT_ONCE}
-        ):
-            after = rows[-1][0]
-            states = {device_id: ConnectionState.DISCONNECTED for (device_id,) in rows}
-            await self.touch(states=states, activity={}, now=now, tell=tell)
+        await self._connections.disconnect_all(now, tell)
 
     async def _change(
         self,
