@@ -83,6 +83,11 @@ class MemoryStream:
         if self._ended:
             raise ConnectionClosedError("the connection has ended")
 
+    def abort(self) -> None:
+        self._ended = True
+        self.other._arrived.put_nowait(b"")
+        self._arrived.put_nowait(b"")
+
     async def close(self) -> None:
         self.other._arrived.put_nowait(b"")
         self._ended = True

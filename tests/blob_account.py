@@ -70,9 +70,9 @@ class BlobAccount:
 
 
 @asynccontextmanager
-async def blob_account() -> AsyncIterator[BlobAccount]:
-    """Serve an empty one."""
-    account = BlobAccount()
+async def blob_account(account: BlobAccount | None = None) -> AsyncIterator[BlobAccount]:
+    """Serve an empty one, or this one."""
+    account = account or BlobAccount()
     runner = web.ServerRunner(web.Server(account.answer))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

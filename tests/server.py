@@ -26,13 +26,18 @@ class HomeportServer:
         *options: str,
         env: dict[str, str] | None = None,
         program: tuple[str, ...] = HOMEPORT,
+        hostname: str | None = None,
     ) -> None:
-        """`program` is what runs instead of `homeport`, with the same arguments."""
+        """`program` is what runs instead of `homeport`, with the same arguments.
+
+        `hostname` is the name it answers to if that is not its address: a load balancer's.
+        """
         self.data = data
         self.addresses = addresses
         self._options = options
         self._env = env or {}
         self._program = program
+        self._hostname = hostname or addresses[0]
         self._process: subprocess.Popen[str] | None = None
         self.log = data.parent / f"{data.name}.log"
 
@@ -43,7 +48,7 @@ class HomeportServer:
 
     def start(self) -> Self:
         binds = [option for address in self.addresses for option in ("--bind", address)]
-        arguments = [*self._program, "serve", "--data", str(self.data), "--hostname", self.addresses[0], *binds]
+        arguments = [*self._program, "serve", "--data", str(self.data), "--hostname", self._hostname, *binds]
         if "--portal-port" not in self._options:
             arguments += ["--portal-port", "0"]
         with self.log.open("a") as log:

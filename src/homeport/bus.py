@@ -1,13 +1,15 @@
 """Hints that something changed. Events carry ids, never state: the store is the truth, and losing one costs a poll.
 
-What an event means to its reader is the reader's business; this module only names them and hands them on.
+What an event means to its reader is the reader's business; this module only names them and hands them on. Events travel
+between processes as JSON of their fields: a field may be added with a default, and none may change its meaning.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,47 @@ class TwinChanged:
     device_id: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOpened:
+    """A device or module opened a connection at this node; older ones at other nodes are displaced."""
+
+    hub: str
+    device_id: str
+    node: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredChanged:
+    """Desired properties have a new version. The one event with content: the store keeps no single changes."""
+
+    hub: str
+    device_id: str
+    version: int
+    change: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassWanted:
+    """Something changed that configurations may care for."""
+
+    hub: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodesChanged:
+    """A process has begun or ceased to serve."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HintsLost:
+    """Events of other processes since this moment may not have come; never leaves its own process."""
+
+    since: datetime
+
+
 Event = (
     RegistrationOpened
     | RegistrationFinished
@@ -91,6 +134,11 @@ Event = (
     | MessageQueued
     | HubAuthoritiesChanged
     | TwinChanged
+    | SessionOpened
+    | DesiredChanged
+    | PassWanted
+    | NodesChanged
+    | HintsLost
 )
 
 

@@ -14,6 +14,7 @@ from uuid import uuid4
 from homeport.app.hub_stores import hub_stores
 from homeport.bus import LocalBus
 from homeport.clock import SystemClock
+from homeport.faults import FaultLab
 from homeport.hub.frontends.site import hub_site
 from homeport.hub.hubs import Hubs
 from homeport.hub.model import CloudMessage, DeviceStatus, SasAuthentication
@@ -79,7 +80,8 @@ class Home:
 
 
 @asynccontextmanager
-async def running_home(folder: Path) -> AsyncIterator[Home]:
+async def running_home(folder: Path, *, faults: FaultLab | None = None) -> AsyncIterator[Home]:
+    """With `faults`, the hub obeys its devices' fault injection messages."""
     identity = issue("localhost")
     ca_file = folder / "ca.pem"
     ca_file.write_bytes(identity.chain_pem)
@@ -94,8 +96,10 @@ async def running_home(folder: Path) -> AsyncIterator[Home]:
             bus=LocalBus(),
             clock=CLOCK,
             random=os.urandom,
+            faults=faults,
         )
         hub = await hubs.create("home", ["localhost"])
+        await hubs.obey_fault_messages("home", wanted=faults is not None)
         sites = Sites([hub_site(hub, CLOCK)])
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         running = tasks.create_task(hubs.run())

@@ -32,14 +32,15 @@ UPDATED = "SELECT COUNT() AS n FROM devices WHERE tags.site = 'north' AND proper
 class Service:
     """Somebody who uses the hub's API, whichever process is behind it."""
 
-    def __init__(self, connection_string: str, ca_file: str) -> None:
+    def __init__(self, connection_string: str, ca_file: str, host: str = HUB) -> None:
+        self._host = host
         given = dict(part.split("=", 1) for part in connection_string.split(";"))
-        token = sas.sign(HUB, sas.decode_key(given["SharedAccessKey"]), FOREVER, given["SharedAccessKeyName"])
+        token = sas.sign(host, sas.decode_key(given["SharedAccessKey"]), FOREVER, given["SharedAccessKeyName"])
         self._trust = ssl.create_default_context(cafile=ca_file)
         self._headers = {"Authorization": token}
 
     async def __call__(self, method: str, path: str, document: Any = None) -> Any:
-        async with httpx.AsyncClient(base_url=f"https://{HUB}", verify=self._trust) as client:
+        async with httpx.AsyncClient(base_url=f"https://{self._host}", verify=self._trust) as client:
             answer = await client.request(
                 method,
                 path,

@@ -24,6 +24,7 @@ from homeport.proto.amqp import (
     Disposed,
     Disposition,
     End,
+    Ended,
     Error,
     Flow,
     Flowed,
@@ -519,6 +520,44 @@ async def test_a_handler_ends_a_link(certificates: ServerCertificates, client_co
         assert detached.error.condition == "amqp:link:stolen"
         await client.leave()
     assert handler.ended_links == []
+
+
+async def test_a_handler_ends_a_session(certificates: ServerCertificates, client_context: ClientContext) -> None:
+    front_end = EchoFrontEnd()
+    async with listening(amqp_server(front_end), certificates) as address:
+        client = await joined(address, client_context())
+        client.sender("one")
+        await client.attached()
+        first = client.session
+        await client.begin()
+        kept = client.sender("two")
+        await client.attached()
+        handler = front_end.handlers[0]
+        ours = handler.receivers[0].session
+        assert [link.address for link in handler.connection.end_session(ours, Error(condition="x:why"))] == ["one"]
+        assert handler.connection.end_session(ours) == []
+        ended = await client.until(Ended)
+        assert ended.session is first
+        assert ended.error is not None
+        assert ended.error.condition == "x:why"
+        client.message(kept, data("still here"))
+        assert isinstance(await client.outcome(), Accepted)
+        await client.leave()
+    assert len(handler.heard) == 1
+    assert handler.ended_links == []
+
+
+async def test_a_handler_cuts_the_connection(certificates: ServerCertificates, client_context: ClientContext) -> None:
+    front_end = EchoFrontEnd()
+    async with listening(amqp_server(front_end), certificates) as address:
+        client = await joined(address, client_context())
+        client.receiver("back")
+        await client.attached()
+        handler = front_end.handlers[0]
+        handler.connection.abort()
+        assert await client.rest() == b""  # not even CLOSE
+        await handler.ended.wait()
+    assert handler.ends == [False]
 
 
 async def test_a_handler_closes_and_what_it_sent_is_flushed(

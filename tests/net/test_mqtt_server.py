@@ -11,7 +11,7 @@ import paho.mqtt.client as paho
 import pytest
 
 from homeport.net.certificates import ServerCertificates
-from homeport.net.sites import MqttSession
+from homeport.net.sites import MqttSession, UnacknowledgedError
 from homeport.proto.mqtt import (
     ConnAck,
     Connect,
@@ -242,6 +242,41 @@ async def test_pubacks_leave_in_order_of_receipt(
         gates[2].set()
         assert [(await client.next(PubAck)).packet_id for _ in range(3)] == [12, 13, 14]
         client.writer.close()
+
+
+async def test_one_puback_may_be_left_out(certificates: ServerCertificates, client_context: ClientContext) -> None:
+    """And those of other messages neither wait for it nor stand in its way."""
+    gate = asyncio.Event()
+
+    async def withhold(session: EchoSession, message: Publish, ack: Callable[[], None]) -> None:
+        if message.payload == b"slow":
+            await gate.wait()
+        elif message.payload == b"never":
+            raise UnacknowledgedError
+
+    front_end = EchoFrontEnd(withhold)
+    async with listening(mqtt_server(front_end), certificates) as address:
+        client = await Client.join(address, client_context())
+        for number, payload in enumerate((b"slow", b"never", b"x", b"never", b"y"), start=1):
+            client.send(Publish(topic="a", payload=payload, qos=1, packet_id=number))
+        client.send(Publish(topic="a", payload=b"never", qos=0))
+        await until(lambda: len(front_end.sessions[0].heard) == 6)
+        gate.set()
+        assert [(await client.next(PubAck)).packet_id for _ in range(3)] == [1, 3, 5]
+        client.writer.close()
+
+
+async def test_a_session_cuts_the_connection(certificates: ServerCertificates, client_context: ClientContext) -> None:
+    front_end = EchoFrontEnd()
+    async with listening(mqtt_server(front_end), certificates) as address:
+        client = await Client.join(address, client_context())
+        session = front_end.sessions[0]
+        _ = session.link.publish("lost", b"")
+        session.link.abort()
+        session.link.abort()
+        assert await client.at_end()
+        await session.ended.wait()
+    assert session.ends == [False]
 
 
 async def test_what_follows_ack_follows_the_puback(

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import os
 import ssl
+from contextlib import suppress
 
 import pytest
 
@@ -243,6 +244,21 @@ async def test_the_clients_end(how: str, certificates: ServerCertificates, clien
             socket.send((1000).to_bytes(2, "big"), opcode=8)
             assert (await socket.receive())[0] == 8
             socket.writer.close()
+        await asyncio.wait_for(front_end.sessions[0].ended.wait(), 5)
+    assert front_end.sessions[0].ends == [False]
+
+
+async def test_a_cut_connection_has_no_close_frame(
+    certificates: ServerCertificates, client_context: ClientContext
+) -> None:
+    front_end = EchoFrontEnd()
+    async with listening(http_server(mqtt=(front_end,)), certificates) as address:
+        socket, _, _ = await RawWebSocket.ask(address, client_context())
+        socket.send(CONNECT)
+        assert await socket.receive() == (2, CONNACK)
+        front_end.sessions[0].link.abort()
+        with suppress(ConnectionError):
+            assert await asyncio.wait_for(socket.reader.read(), 5) == b""
         await asyncio.wait_for(front_end.sessions[0].ended.wait(), 5)
     assert front_end.sessions[0].ends == [False]
 

@@ -73,6 +73,8 @@ BULK = {"mode": "create", "enrollments": [ENROLLMENT]}
 BULK_GROUPS = {"mode": "create", "enrollmentGroups": [GROUP]}
 MAKE_SUBSCRIPTION = ("PUT", "/homeport/eventSubscriptions/hook", {"url": HOOK, "types": ["nothing"]})
 
+MAKE_FAULT = ("POST", "/homeport/faults", {"kind": "throttle", "devices": ["dev-9"]})
+
 LATE = datetime(2100, 1, 1, tzinfo=UTC)
 ROOT = issue("Root", ends=LATE)
 
@@ -264,6 +266,13 @@ CHANGES = {
     "subscriptions POST [_, name, 'replay']": Change(
         path="/homeport/eventSubscriptions/hook/replay", kind="eventSubscription.replayed", first=(MAKE_SUBSCRIPTION,)
     ),
+    "faults POST ['faults']": Change(path=MAKE_FAULT[1], body=MAKE_FAULT[2], kind="fault.started"),
+    "faults DELETE ['faults', fault_id]": Change(
+        path="/homeport/faults/f-1", kind="fault.stopped", first=(MAKE_FAULT,)
+    ),
+    "faults PUT ['faults', 'messages', hub]": Change(
+        path="/homeport/faults/messages/hub1", body={"enabled": True}, kind="faultMessages.switched"
+    ),
 }
 
 CHANGES_NOTHING = {
@@ -376,7 +385,7 @@ class Operator:
 
 @pytest.fixture
 async def operator(tmp_path: Path, hook: int) -> AsyncIterator[Operator]:
-    config = Config(data=tmp_path, bind=("127.0.0.1",))
+    config = Config(data=tmp_path, bind=("127.0.0.1",), fault_lab=True)
     with DataDirectory(tmp_path) as directory:
         async with build(config, directory) as parts:
             site = parts.sites.resolve(None, "localhost", "127.0.0.1")

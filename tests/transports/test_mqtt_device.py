@@ -32,6 +32,9 @@ class Link:
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         work.close()
 
+    def abort(self) -> None:
+        self.close()
+
     def close(self) -> None:
         self.said.append("closed")
 

@@ -19,9 +19,11 @@ SOURCE = Path(homeport.__file__).parent
 MAY_IMPORT: dict[str, set[str]] = {
     "": set(),
     "bus": set(),
+    "peers": set(),
     "clock": set(),
     "custom_allocation": {"msgspec"},
     "errors": set(),
+    "faults": set(),
     "limits": set(),
     "paging": set(),
     "security": {"cryptography"},
@@ -54,7 +56,7 @@ IMPURE = {
 
 # Pure with all that they import, in whatever room.
 PURE = (
-    "errors", "paging", "proto", "security", "wire",
+    "errors", "faults.decisions", "faults.model", "paging", "proto", "security", "wire",
     "custody.envelope", "dps.model", "dps.attestation", "dps.allocation", "dps.query", "dps.reprovisioning",
     "hub.identifiers", "hub.message_lock", "hub.model", "hub.twin_patch", "hub.query", "hub.thumbprints",
 )  # fmt: skip

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from homeport.app.addresses import Addresses
@@ -13,6 +14,7 @@ from homeport.app.certificates import authorities, crl_site
 from homeport.app.config import Config
 from homeport.app.custom_allocators import custom_allocators
 from homeport.app.directory import DataDirectory
+from homeport.app.fault_lab import FaultedLinks, LabHubs
 from homeport.app.hub_administration import LocalHubAdministration
 from homeport.app.hub_event_hubs import LocalEventHubs
 from homeport.app.hub_links import HubLinkDirectory
@@ -25,9 +27,9 @@ from homeport.app.issuing import make_issuing, open_custody, warn_of_authorities
 from homeport.app.journal import journal_parts
 from homeport.app.ops import Metrics
 from homeport.app.presence import Presence
+from homeport.app.processes import processes
 from homeport.app.protection import Protection, protection
 from homeport.app.provisioning import provisioning
-from homeport.bus import LocalBus
 from homeport.clock import Clock, SystemClock
 from homeport.dps.administration import EventHubsResponder
 from homeport.dps.assigner import Assigner
@@ -37,6 +39,7 @@ from homeport.dps.hubs import HubService, Share
 from homeport.dps.policies import CurrentPolicies, seed_policies
 from homeport.dps.signing_keys import SigningKeyService
 from homeport.errors import Code, HomeportError
+from homeport.faults import FaultLab
 from homeport.hub.frontends.http_admin import TelemetryFrontEnd
 from homeport.hub.frontends.http_monitor import MonitorFrontEnd
 from homeport.hub.frontends.site import hub_site
@@ -97,26 +100,31 @@ async def build(
         await seed_policies(stores.policies, identity.policies, now=clock.now(), random=random)
         policies = CurrentPolicies(stores.policies, clock)
         await policies.refresh()
-        bus = LocalBus()
-        metrics = Metrics()
+        joined = await stack.enter_async_context(
+            processes(config, stores, id_scope=identity.id_scope, clock=clock, random=random)
+        )
+        lab = FaultLab(clock, random) if config.fault_lab else None
+        metrics = Metrics(is_bus_connected=joined.is_bus_connected)
         fetcher = HttpRevocationFetcher()
         stack.push_async_callback(fetcher.close)
         trusted = authorities(stores, metrics, fetcher, limit=config.max_ca_certificates, clock=clock, random=random)
         storage_client = await stack.enter_async_context(HttpClient())
-        opened_stores = await stack.enter_async_context(
-            hub_stores(stores, directory.path / "blobs", storage_client, clock=clock, random=random)
-        )
         hubs = Hubs(
             store=stores.hubs,
-            stores=opened_stores,
+            stores=await stack.enter_async_context(
+                hub_stores(stores, directory.path / "blobs", storage_client, clock=clock, random=random)
+            ),
             revoked=HubRevocation(trusted.revocation, stores.ca_certificates).check,
-            bus=bus,
+            bus=joined.bus,
             clock=clock,
             random=random,
+            peers=joined.peers,
+            is_first=joined.is_first,
             opened=lambda served: opened(served),  # noqa: PLW0108 - defined below, out of what is made until then
+            faults=lab,
         )
         sites = Sites(default=addresses.host_names[0])
-        links = HubLinkDirectory(
+        links = (HubLinkDirectory if lab is None else partial(FaultedLinks, lab))(
             local=lambda name: _registry(hubs, name), look_again=lambda: hubs.load(alone=False), clock=clock
         )
         stack.push_async_callback(links.close)
@@ -124,7 +132,7 @@ async def build(
         allocators, webhooks = custom_allocators(config, signing_keys, clock)
         stack.push_async_callback(webhooks.close)
         health = HubHealthMonitor(
-            hubs=stores.linked_hubs, links=links, bus=bus, clock=clock, interval=config.hub_check_interval
+            hubs=stores.linked_hubs, links=links, bus=joined.bus, clock=clock, interval=config.hub_check_interval
         )
         metrics.watch_hubs(health.count)
         guard = await protection(config, stores.ip_filter, metrics.registry, clock=clock, random=random)
@@ -134,7 +142,7 @@ async def build(
             links=links,
             issued=stores.issued_certificates,
             allocator=allocators,
-            bus=bus,
+            bus=joined.bus,
             clock=clock,
             random=random,
             owner=f"{os.getpid()}-{random(8).hex()}",
@@ -149,7 +157,7 @@ async def build(
             registrations=stores.registrations,
             administration=LocalHubAdministration(hubs),
             health=health,
-            bus=bus,
+            bus=joined.bus,
             clock=clock,
         )
         presence: Presence | None = None
@@ -161,7 +169,7 @@ async def build(
                 audience=served.audience,
                 telemetry=served.telemetry,
                 identity=served.registry.get,
-                bus=bus,
+                bus=joined.bus,
                 clock=clock,
             )
             monitor = MonitorFrontEnd(
@@ -170,7 +178,7 @@ async def build(
                 telemetry=served.telemetry,
                 identity=served.registry.get,
                 twin=served.twins.get,
-                bus=bus,
+                bus=joined.bus,
                 clock=clock,
             )
             sites.add(hub_site(served, clock, http=(telemetry, monitor), screen=guard.screen))
@@ -207,9 +215,12 @@ async def build(
             ),
             policies=policies,
             signing_keys=signing_keys,
-            bus=bus,
+            lab=lab,
+            lab_hubs=LabHubs(hubs, stores.linked_hubs),
+            bus=joined.bus,
             clock=clock,
             random=random,
+            is_bus_connected=joined.is_bus_connected,
         )
         sites.add(service.site)
         if config.database is None:
@@ -248,6 +259,7 @@ async def build(
                 *trusted.background,
                 *journal.background,
                 StatisticsKeeper(stores.database, clock).run,
+                *(() if lab is None else (lab.run,)),
             ),
         )
 

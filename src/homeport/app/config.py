@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from homeport.app.limits import DEFAULT_LIMITS, Limits, read_limits
 
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
-_LISTS = {"bind", "hostname", "limits", "trusted_proxies", "allocation_module"}
+_LISTS = {"bus", "bind", "hostname", "limits", "trusted_proxies", "allocation_module"}
 _PORTS = {"https_port", "mqtt_port", "amqp_port", "portal_port"}
 
 
@@ -33,6 +34,10 @@ class Config:
     """Directory for the database, certificates and connection information; created with mode 0700."""
     database: str | None = None
     """`postgresql://…`, or None for SQLite in `data`."""
+    bus: tuple[str, ...] = field(default=(), repr=False)
+    """`nats://…` or `tls://…`, the servers of a NATS through which several processes on one database work together."""
+    bus_ca_file: Path | None = None
+    """PEM of authorities trusted for the bus, instead of the system's."""
     bind: tuple[str, ...] = ()
     """Addresses to listen on; empty means all of them."""
     hostname: tuple[str, ...] = ("localhost",)
@@ -69,6 +74,8 @@ class Config:
     pkcs11_pin: str | None = field(default=None, repr=False)
     ip_filter: bool = True
     """False lets everybody in, whatever the rules say: the way back for who is locked out."""
+    fault_lab: bool = False
+    """True opens the fault lab: administrators may inject faults, and hubs may let their devices do so."""
     limits: Limits = DEFAULT_LIMITS
     """How much is taken from whom before calls are refused; in the file a table, elsewhere a list of `name=value`."""
     trusted_proxies: tuple[str, ...] = ()
@@ -103,6 +110,8 @@ def load_config(
         for one, other in (("master_key", "master_key_file"), ("pkcs11_pin", "pkcs11_pin_file"))
         if values.get(one) and values.get(other)
     ]
+    if values.get("bus") and not values.get("database"):
+        problems.append("bus: several processes share a PostgreSQL database; give database, too")
     checked = {key: _check(key, values[key], problems) for key in values.keys() & known}
     if problems:
         raise ConfigError("\n".join(problems))
@@ -141,7 +150,7 @@ def _check(key: str, value: Any, problems: list[str]) -> Any:
             return tuple(str(ipaddress.ip_address(address)) for address in _list(value))
         if key == "hostname":
             return tuple(_host_name(name) for name in _list(value))
-        if key == "ip_filter":
+        if key in {"ip_filter", "fault_lab"}:
             return _one_of(str(value).lower(), ("true", "false", "on", "off")) in {"true", "on"}
         if key == "limits":
             return read_limits(value)
@@ -151,7 +160,9 @@ def _check(key: str, value: Any, problems: list[str]) -> Any:
             return _one_of(str(value).lower(), ("debug", "info", "warning", "error"))
         if key == "allocation_module":
             return tuple(_function(name) for name in _list(value))
-        if key == "webhook_ca_file":
+        if key == "bus":
+            return tuple(_bus_server(server) for server in _list(value))
+        if key in {"webhook_ca_file", "bus_ca_file"}:
             return Path(str(value)).expanduser().absolute()
         if key == "database":
             return _database(str(value))
@@ -212,6 +223,20 @@ def _one_of(value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise ValueError(f"{value!r} is none of {', '.join(allowed)}")
     return value
+
+
+def _bus_server(url: str) -> str:
+    """Check an address; it may hold a password, so no problem repeats it."""
+    parts = urlsplit(url)
+    try:
+        sound = parts.scheme in {"nats", "tls"} and bool(parts.hostname) and (parts.port or 4222) > 0
+    except ValueError:
+        sound = False
+    if not sound or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError(
+            "an address is nats://host:port or tls://host:port, with user:password@ before the host or not"
+        )
+    return url
 
 
 def _database(url: str) -> str:

@@ -30,6 +30,7 @@ async def hub_stores(
                 messages=stores.messages(name),
                 feedback=stores.feedback(name),
                 queues=stores.hub_queues(name),
+                subscriptions=stores.mqtt_subscriptions(name),
                 jobs=stores.jobs(name),
                 transfers=stores.transfers(name),
                 configurations=stores.configurations(name),

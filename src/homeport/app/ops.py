@@ -25,7 +25,8 @@ _BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 class Metrics:
     """The service's counters, one registry per process object: no globals, so tests do not share them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_bus_connected: Callable[[], bool] | None = None) -> None:
+        """`is_bus_connected` is None where there is no bus."""
         self.registry = CollectorRegistry()
         self._attempts = Counter(
             "homeport_registration_attempts_total",
@@ -57,6 +58,11 @@ class Metrics:
             ("state",),
             registry=self.registry,
         )
+
+        if is_bus_connected is not None:
+            Gauge(
+                "homeport_bus_connected", "1 while the bus to other processes can be reached.", registry=self.registry
+            ).set_function(lambda: float(is_bus_connected()))
 
         # `labels` takes a lock and builds strings at every call; both sets of label values are small and ours.
         self._attempts_of = cache(self._attempts.labels)
@@ -113,11 +119,17 @@ class OperationsFrontEnd:
     """Answers `/homeport/health` and `/homeport/metrics` on every site."""
 
     def __init__(
-        self, metrics: Metrics, is_healthy: Callable[[], Awaitable[bool]], is_shedding: Callable[[], bool]
+        self,
+        metrics: Metrics,
+        is_healthy: Callable[[], Awaitable[bool]],
+        is_shedding: Callable[[], bool],
+        is_bus_connected: Callable[[], bool] | None = None,
     ) -> None:
+        """`is_bus_connected` is None where there is no bus."""
         self._metrics = metrics
         self._is_healthy = is_healthy
         self._is_shedding = is_shedding
+        self._is_bus_connected = is_bus_connected
 
     def owns(self, method: str, path: str) -> bool:
         """Own the two paths whatever the method is."""
@@ -134,4 +146,7 @@ class OperationsFrontEnd:
         # A server that sheds is well: whoever restarts it for that makes it worse.
         well = "shedding" if self._is_shedding() else "ok"
         body = {"status": well if healthy else "the database does not answer", "version": __version__}
+        if self._is_bus_connected is not None:
+            # Without it devices are served all the same: no reason to send them elsewhere.
+            body["bus"] = "ok" if self._is_bus_connected() else "cannot be reached"
         return web.json_response(body, status=200 if healthy else 503)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from homeport.app.addresses import Addresses
@@ -14,7 +15,7 @@ from homeport.app.journal import JournaledAttempts, JournalParts
 from homeport.app.openapi import OpenApiFrontEnd
 from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
 from homeport.app.protection import Protection
-from homeport.bus import LocalBus
+from homeport.bus import Bus
 from homeport.clock import Clock
 from homeport.dps import engine as dps
 from homeport.dps.administration import (
@@ -22,6 +23,8 @@ from homeport.dps.administration import (
     AttemptsResponder,
     CountsResponder,
     ExportResponder,
+    FaultHubs,
+    FaultsResponder,
     HubsResponder,
     IpFilterResponder,
     PoliciesResponder,
@@ -30,12 +33,14 @@ from homeport.dps.administration import (
 from homeport.dps.allocation_service import AllocationService
 from homeport.dps.assigner import Assigner
 from homeport.dps.enrollments import EnrollmentService
+from homeport.dps.faults import FaultedDeviceResponder
 from homeport.dps.frontends.admin import (
     AllocationResource,
     AttemptsResource,
     CertificatesResource,
     CountsResource,
     ExportResource,
+    FaultsResource,
     HubPart,
     HubsResource,
     IpFilterResource,
@@ -50,6 +55,7 @@ from homeport.dps.service_responder import ServiceResponder
 from homeport.dps.signing_keys import SigningKeyService
 from homeport.dps.what_if import WhatIf
 from homeport.errors import HomeportError
+from homeport.faults import FaultLab, Place
 from homeport.net.sites import Site
 from homeport.security.policies import Random
 from homeport.store import Stores
@@ -78,8 +84,11 @@ def provisioning(
     *,
     hub_parts: Sequence[HubPart],
     policies: CurrentPolicies,
+    lab: FaultLab | None,
+    lab_hubs: FaultHubs,
     signing_keys: SigningKeyService,
-    bus: LocalBus,
+    bus: Bus,
+    is_bus_connected: Callable[[], bool] | None,
     clock: Clock,
     random: Random,
 ) -> Provisioning:
@@ -103,8 +112,11 @@ def provisioning(
         patience=config.register_budget,
         time_limit=timedelta(seconds=config.operation_deadline),
         revocation=trusted.revocation,
+        clock_shift=None if lab is None else partial(lab.shift, Place.PROVISIONING),
     )
-    devices = DeviceResponder(engine, clock, random, admission=guard.admission)
+    devices = (DeviceResponder if lab is None else partial(FaultedDeviceResponder, lab))(
+        engine, clock, random, admission=guard.admission
+    )
     enrollments = EnrollmentService(
         enrollments=stores.enrollments,
         registrations=stores.registrations,
@@ -149,6 +161,7 @@ def provisioning(
             PoliciesResource(PoliciesResponder(PolicyService(stores.policies, policies, clock, random))),
             CountsResource(CountsResponder(stores.enrollments, stores.registrations, clock)),
             ExportResource(ExportResponder(enrollments)),
+            FaultsResource(FaultsResponder(lab, lab_hubs, stores.journal)),
             IpFilterResource(IpFilterResponder(stores.ip_filter, guard.ip_filter.refresh)),
         ),
         policies=policies,
@@ -157,7 +170,7 @@ def provisioning(
         administrators=journal.administrators.find,
         journal=stores.journal,
         source=journal.source,
-        http=(OperationsFrontEnd(metrics, is_healthy, lambda: guard.is_shedding), OpenApiFrontEnd()),
+        http=(OperationsFrontEnd(metrics, is_healthy, lambda: guard.is_shedding, is_bus_connected), OpenApiFrontEnd()),
         public=issuing.http,
         admission=guard.admission,
         screen=guard.screen,

@@ -50,6 +50,8 @@ class Ready:
     amqp_port: int
     portal_url: str
     portal_token: str = field(repr=False)
+    fault_lab: bool = False
+    """Whether faults may be injected."""
 
 
 def run(config: Config, *, announce: Callable[[Ready], None]) -> None:
@@ -112,6 +114,7 @@ async def _serve(config: Config, announce: Callable[[Ready], None]) -> None:
                 amqp_port=amqp_port,
                 portal_url=portal_url,
                 portal_token=portal_token,
+                fault_lab=config.fault_lab,
             )
         )
         notify("READY=1")

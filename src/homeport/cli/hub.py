@@ -12,6 +12,7 @@ from homeport.cli import hub_certificate
 from homeport.cli.console import DataOption, Output, OutputOption, admin, fail, out
 from homeport.cli.consumer_group import app as consumer_groups
 from homeport.cli.hub_events import events
+from homeport.cli.hub_faults import fault_messages
 from homeport.cli.hub_files import files
 from homeport.cli.hub_query import query, statistics
 from homeport.cli.hub_queues import messages
@@ -176,6 +177,7 @@ def list_hubs(data: DataOption = None, output: OutputOption = Output.TABLE) -> N
 
 
 app.command("files")(files)
+app.command("fault-messages")(fault_messages)
 app.command("messages")(messages)
 app.add_typer(hub_certificate.app, name="certificate")
 app.command("query")(query)

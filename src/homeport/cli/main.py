@@ -13,7 +13,7 @@ from homeport import __version__
 COMMANDS = (
     "serve", "connection", "trust", "hub", "authority", "certificate", "policy", "allocation", "device", "job",
     "configuration", "plan", "apply", "export", "import", "query", "counts", "why", "admin", "audit", "events",
-    "ip-filter", "monitor", "simulate", "demo",
+    "ip-filter", "monitor", "simulate", "fault", "demo",
 )  # fmt: skip
 
 

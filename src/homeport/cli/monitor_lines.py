@@ -73,7 +73,7 @@ class Happening:
             case TelemetryMessage():
                 return self.event.enqueued_time
             case ConnectionChange():
-                return self.event.connection_state_updated_time
+                return self.event.time or self.event.connection_state_updated_time
             case Missed():
                 return None
             case _:

@@ -21,6 +21,18 @@ def serve(
     database: Annotated[
         str | None, typer.Option("--database", help="postgresql://… instead of SQLite in the data directory.")
     ] = None,
+    bus: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--bus",
+            help="nats://… or tls://… of a NATS server that joins processes on one database; repeatable.",
+            show_default="none",
+        ),
+    ] = None,
+    bus_ca_file: Annotated[
+        Path | None,
+        typer.Option("--bus-ca-file", help="Authorities trusted for --bus.", show_default="the system's"),
+    ] = None,
     bind: Annotated[
         list[str] | None, typer.Option("--bind", help="Address to listen on; repeatable.", show_default="all")
     ] = None,
@@ -74,6 +86,10 @@ def serve(
         bool | None,
         typer.Option("--ip-filter/--no-ip-filter", help="Obey the IP filter's rules, or let everybody in."),
     ] = None,
+    fault_lab: Annotated[
+        bool | None,
+        typer.Option("--fault-lab", help="Let faults be injected, by administrators and by devices; for tests only."),
+    ] = None,
     log_level: Annotated[str | None, typer.Option("--log-level", show_default="info")] = None,
 ) -> None:
     """Serve devices and operators until told to stop.
@@ -83,6 +99,8 @@ def serve(
     options = {
         "data": data,
         "database": database,
+        "bus": tuple(bus or ()),
+        "bus_ca_file": bus_ca_file,
         "bind": tuple(bind or ()),
         "hostname": tuple(hostname or ()),
         "https_port": https_port,
@@ -93,6 +111,7 @@ def serve(
         "allocation_module": tuple(allocation_module or ()),
         "log_level": log_level,
         "ip_filter": ip_filter,
+        "fault_lab": fault_lab,
         "limits": tuple(limit or ()),
         "trusted_proxies": tuple(proxy_protocol or ()),
     }
@@ -115,6 +134,11 @@ def _announce(ready: Ready) -> None:
     for name, hosts in ready.hubs.items():
         err.print(f"  hub           {', '.join(hosts)}  [dim]{name}[/]", soft_wrap=True)
     err.print(f"  portal        {ready.portal_url}  sign in with [bold]{ready.portal_token}[/]", soft_wrap=True)
+    if ready.fault_lab:
+        err.print(
+            "  fault lab     [bold yellow]open[/]: `homeport fault --help`; not for devices that matter",
+            soft_wrap=True,
+        )
     err.print(
         "  clients       `homeport connection` says what they need, `homeport trust` how they trust it", soft_wrap=True
     )

@@ -72,13 +72,13 @@ def simulate(
     from homeport.simulation.measures import report_document
     from homeport.simulation.profile import ProfileError
 
+    if prefix is not None and not _PREFIX.fullmatch(prefix):
+        raise fail("--prefix is 1 to 64 letters, digits and hyphens", code=2)
     try:
         wanted = _profile(profile, devices, duration)
     except ProfileError as error:
         raise fail(escape(str(error)), code=2) from error
     place = _place(data, endpoint, id_scope, https_port, mqtt_port, amqp_port)
-    if prefix is not None and not _PREFIX.fullmatch(prefix):
-        raise fail("--prefix is 1 to 64 letters, digits and hyphens", code=2)
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     fleet = Fleet(wanted, place, seed=seed, prefix=prefix or f"sim-{seed}")
     begun = time.monotonic()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from homeport.simulation.measures import Step
@@ -33,7 +33,6 @@ def progress(console: Console, fleet: "Fleet") -> Iterator[Callable[[], None]]:
         BarColumn(BAR_WIDTH),
         TextColumn("{task.completed:>6}/{task.total}"),
         TextColumn("{task.fields[more]}"),
-        TimeElapsedColumn(),
         console=console,
         transient=True,
     )
@@ -76,7 +75,8 @@ def _more(fleet: "Fleet") -> str:
         text += f", [yellow]{faults:,} faults[/]"
     if measures.failed:
         text += f", [red]{len(measures.failed):,} failed[/]"
-    return text
+    left = fleet.seconds_left
+    return text if left is None else f"{text}, {left:.0f} s left"
 
 
 def print_report(console: Console, fleet: "Fleet", *, seconds: float, seed: int, profile: str, kept: bool) -> None:

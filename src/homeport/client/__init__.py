@@ -63,6 +63,7 @@ from homeport.client.errors import (
     UntrustedServerError,
 )
 from homeport.client.event_hub_models import ConsumerGroup, EventHub
+from homeport.client.fault_models import Fault, FaultInjection, FaultMessages
 from homeport.client.hub_admin_models import (
     CloudToDeviceChanges,
     CloudToDeviceSettings,
@@ -214,6 +215,9 @@ __all__ = [
     "EventSubscription",
     "ExpiringCertificate",
     "ExpiryReport",
+    "Fault",
+    "FaultInjection",
+    "FaultMessages",
     "FeedbackBatch",
     "FeedbackChanges",
     "FeedbackRecord",

@@ -38,6 +38,8 @@ class ConnectionChange(msgspec.Struct, rename="camel", kw_only=True, frozen=True
     connection_state: str
     connection_state_updated_time: datetime | None = None
     last_activity_time: datetime | None = None
+    time: datetime | None = None
+    """When the hub told of it; `telemetry_stream` does not say."""
 
 
 class TelemetryCount(msgspec.Struct, rename="camel", kw_only=True, frozen=True):

@@ -55,6 +55,8 @@ class Recorder:
         context: CallContext,
     ) -> None:
         self.findings = Findings()
+        for text in context.injected:
+            self.findings.passed("fault lab", text)
         self._store = store
         self._clock = clock
         self._claim = claim

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from homeport.clock import Clock
 from homeport.hub.authentication import Audience
 from homeport.hub.device_files import DeviceFiles
+from homeport.hub.faults.messages import FaultMessages
 from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
+from homeport.hub.ports import MqttSubscriptionStore
 from homeport.hub.responder import DeviceResponder
 from homeport.hub.twins import Twins
 
@@ -23,4 +25,7 @@ class DeviceSide:
     methods: Methods
     messages: Messages
     files: DeviceFiles
+    subscriptions: MqttSubscriptionStore
     clock: Clock
+    faults: FaultMessages | None = None
+    """Without it, devices' fault injection messages are ordinary telemetry."""

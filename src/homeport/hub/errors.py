@@ -26,6 +26,7 @@ class HubCode(Enum):
     STORAGE_NOT_CONFIGURED = (400014, "DefaultStorageEndpointNotConfigured")
     INVALID_CORRELATION_ID = (400015, "InvalidFileUploadCorrelationId")
     EXPIRED_CORRELATION_ID = (400016, "ExpiredFileUploadCorrelationId")
+    QUOTA_EXCEEDED = (403002, "IotHubQuotaExceeded")
     JOB_QUOTA_EXCEEDED = (403003, "JobQuotaExceeded")
     QUEUE_FULL = (403004, "DeviceMaximumQueueDepthExceeded")
     TOO_MANY_UPLOADS = (403006, "DeviceMaximumActiveFileUploadLimitExceeded")

@@ -8,7 +8,14 @@ from homeport.hub.configurations import ConfigurationStore
 from homeport.hub.file_ports import FileParts
 from homeport.hub.jobs import JobStore
 from homeport.hub.model import FeedbackRecord
-from homeport.hub.ports import DeviceStore, EventStreamStore, MessageStore, NoticeStore, OpenEventLog
+from homeport.hub.ports import (
+    DeviceStore,
+    EventStreamStore,
+    MessageStore,
+    MqttSubscriptionStore,
+    NoticeStore,
+    OpenEventLog,
+)
 from homeport.hub.queue_settings import QueueSettingsStore
 from homeport.hub.routing import RoutingParts
 from homeport.hub.transfers import TransferStore
@@ -20,6 +27,7 @@ class HubStores:
     messages: MessageStore
     feedback: NoticeStore[FeedbackRecord]
     queues: QueueSettingsStore
+    subscriptions: MqttSubscriptionStore
     jobs: JobStore
     transfers: TransferStore
     configurations: ConfigurationStore

@@ -7,14 +7,18 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from homeport.bus import Bus, HubsChanged
 from homeport.clock import Clock
+from homeport.faults import FaultLab
 from homeport.hub.authorities import RevocationCheck, never_revoked
+from homeport.hub.faults import HubConnections
 from homeport.hub.hub_stores import OpenHubStores
 from homeport.hub.model import Hub, Policy
 from homeport.hub.ports import HubStore
 from homeport.hub.served_hub import ServedHub
+from homeport.peers import Alone, Peers
 from homeport.security.policies import Random, default_hub_policies
 
 RELOAD_SECONDS = 2.0
@@ -39,18 +43,26 @@ class Hubs:
         random: Random,
         revoked: RevocationCheck = never_revoked,
         opened: Callable[[ServedHub], None] = lambda _: None,
+        peers: Peers | None = None,
+        is_first: Callable[[], bool] = lambda: True,
+        faults: FaultLab | None = None,
     ) -> None:
         """Serve what `store` holds; `stores` opens a hub's own stores.
 
         `opened` is called once for each hub as soon as it can answer, also for those that come later.
+        `peers` are the other processes, if there are any, and `is_first` tells whether this one does what only one of
+        them should.
         """
         self._store = store
         self._stores = stores
         self._revoked = revoked
+        self._peers = peers or Alone()
+        self._is_first = is_first
         self._bus = bus
         self._clock = clock
         self._random = random
         self._opened = opened
+        self._faults = faults
         self._served: dict[str, ServedHub] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -107,6 +119,17 @@ class Hubs:
         await self._bus.publish(HubsChanged(name=name))
         return served
 
+    async def obey_fault_messages(self, name: str, *, wanted: bool) -> Hub | None:
+        """Let a hub obey its devices' fault injection messages, or not; None: there is no such hub."""
+        served = self._served.get(name)
+        if served is None:
+            return None
+        hub = replace(served.hub, fault_messages=wanted)
+        await self._store.replace(hub)
+        served.update(hub)
+        await self._bus.publish(HubsChanged(name=name))
+        return hub
+
     async def run(self) -> None:
         """Keep all hubs running and look out for new ones, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
@@ -126,14 +149,19 @@ class Hubs:
             stores=self._stores(hub.name),
             revoked=self._revoked,
             bus=self._bus,
+            peers=self._peers,
+            is_first=self._is_first,
             clock=self._clock,
             random=self._random,
+            faults=self._faults,
         )
         # Before the first message: it goes where the routes say.
         await served.routing.refresh()
         known = self._served.setdefault(hub.name, served)
         if known is not served:
             return known
+        if self._faults is not None:
+            self._faults.attend(hub.name, HubConnections(served.sessions))
         if self._tasks is not None:
             self._tasks.create_task(served.run())
         self._opened(served)

@@ -2,7 +2,7 @@
 
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.identifiers import device_of
-from homeport.hub.methods import MAX_PAYLOAD_BYTES, MethodAnswer, Methods
+from homeport.hub.methods import MAX_PAYLOAD_BYTES, MethodAnswer, MethodCalls
 from homeport.hub.model import DeviceStatus, MethodRequest
 from homeport.hub.registry import Registry
 from homeport.wire import TooLargeError, WireError, decode
@@ -32,11 +32,11 @@ def method_request(
     )
 
 
-async def invoke(registry: Registry, methods: Methods, identity_id: str, request: MethodRequest) -> MethodAnswer:
+async def invoke(registry: Registry, methods: MethodCalls, identity_id: str, request: MethodRequest) -> MethodAnswer:
     """Call a device or module and return its answer, whose payload is JSON.
 
-    Raises HubError as `Methods.call` does, DEVICE_NOT_FOUND or MODULE_NOT_FOUND (DEVICE_NOT_FOUND also of a disabled
-    device), BAD_GATEWAY for an answer that is no JSON or too large.
+    Raises HubError as `MethodCalls.call` does, DEVICE_NOT_FOUND or MODULE_NOT_FOUND (DEVICE_NOT_FOUND also of a
+    disabled device), BAD_GATEWAY for an answer that is no JSON or too large.
     """
     identity = await registry.get(identity_id)
     if identity.status is DeviceStatus.DISABLED:

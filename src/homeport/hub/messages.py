@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
-from homeport.bus import Bus, MessageQueued
+from homeport.bus import Bus, HintsLost, MessageQueued
 from homeport.clock import Clock
 from homeport.hub import message_lock
 from homeport.hub.errors import HubCode, HubError
@@ -30,6 +30,7 @@ CONNECTION_LOCK = timedelta(days=1)
 """A connection ends its locks itself; this is for the one that a dead process has left."""
 _SWEEP_SECONDS = 2.0
 _SWEPT = 100
+_WOKEN = 500
 
 _log = logging.getLogger(__name__)
 
@@ -162,12 +163,27 @@ class Messages:
         await self._bus.publish(MessageQueued(hub=self._hub, target=target))
 
     async def _watch(self) -> None:
-        async with self._bus.subscribe(MessageQueued) as events:
+        async with self._bus.subscribe(MessageQueued, HintsLost) as events:
             async for event in events:
                 if isinstance(event, MessageQueued) and event.hub == self._hub:
-                    wake = self._listeners.get(event.target)
-                    if wake is not None:
-                        wake()
+                    self._wake(event.target)
+                elif isinstance(event, HintsLost):
+                    await self._wake_all()
+
+    def _wake(self, target: str) -> None:
+        wake = self._listeners.get(target)
+        if wake is not None:
+            wake()
+
+    async def _wake_all(self) -> None:
+        """Wake those for whom messages wait: nobody may have said so."""
+        targets = tuple(self._listeners)
+        try:
+            for start in range(0, len(targets), _WOKEN):
+                for target in await self._store.counts(targets[start : start + _WOKEN]):
+                    self._wake(target)
+        except Exception:
+            _log.exception("hub %s: could not look who has messages; they come with the next one", self._hub)
 
     async def _sweep(self) -> None:
         while True:

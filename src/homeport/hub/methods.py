@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Protocol
 
 from homeport.hub.errors import HubCode, HubError
 
@@ -46,6 +47,20 @@ class MethodListener:
             waiting.set_result(answer)
 
 
+class MethodCalls(Protocol):
+    """What callers of methods are given."""
+
+    async def call(
+        self, device_id: str, name: str, payload: bytes, *, connect_timeout: float, response_timeout: float
+    ) -> MethodAnswer:
+        """Call a method and return the answer. Times are in seconds.
+
+        Raises HubError DEVICE_NOT_ONLINE if no connection takes calls within `connect_timeout`,
+        DEVICE_CONNECTION_CLOSED if it goes away, GATEWAY_TIMEOUT without an answer, METHOD_QUOTA_EXCEEDED.
+        """
+        ...
+
+
 class Methods:
     """The calls to the devices of one hub in this process."""
 
@@ -69,14 +84,14 @@ class Methods:
             del self._listeners[device_id]
         self._close(listener)
 
+    def is_listening(self, device_id: str) -> bool:
+        """Tell whether a connection of the device takes calls."""
+        return device_id in self._listeners
+
     async def call(
         self, device_id: str, name: str, payload: bytes, *, connect_timeout: float, response_timeout: float
     ) -> MethodAnswer:
-        """Call a method and return the answer. Times are in seconds.
-
-        Raises HubError DEVICE_NOT_ONLINE if no connection takes calls within `connect_timeout`,
-        DEVICE_CONNECTION_CLOSED if it goes away, GATEWAY_TIMEOUT without an answer, METHOD_QUOTA_EXCEEDED.
-        """
+        """Call a method of a device that is connected to this process; as MethodCalls says."""
         listener = self._listeners.get(device_id) or await self._wait_for(device_id, connect_timeout)
         if len(listener.pending) >= MAX_AT_ONCE:
             raise HubError(HubCode.METHOD_QUOTA_EXCEEDED, f"At most {MAX_AT_ONCE} calls to one device at a time.")

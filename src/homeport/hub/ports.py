@@ -17,6 +17,7 @@ from homeport.hub.model import (
     DeviceIdentity,
     EventStream,
     Hub,
+    KeptFilters,
     Outgoing,
     PartitionState,
     QueuedMessage,
@@ -141,13 +142,30 @@ class DeviceStore(Protocol):
         states: Mapping[str, ConnectionState],
         activity: Mapping[str, datetime],
         now: datetime,
+        at: Mapping[str, datetime] | None = None,
+        node: str = "",
         tell: TellConnection | None = None,
     ) -> Sequence[StoredTelemetry]:
-        """Record connection states that changed, at `now`, and last activities, of many devices in one transaction.
+        """Record connection states that changed, each `at` its time or `now`, and last activities, of many devices.
 
-        Ids without an identity are passed over. An activity never moves back; a state that is the stored one
-        already leaves its time alone. `tell` is asked for each state that did change.
+        One transaction. Ids without an identity are passed over. An activity never moves back; a state that is the
+        stored one already leaves its time alone. `node` names the process among several: what another has connected
+        later, it neither disconnects nor takes back. `tell` is asked for each state that did change.
         """
+        ...
+
+    async def elsewhere(self, node: str) -> Sequence[str]:
+        """Return the ids of those that are connected to other nodes than this one."""
+        ...
+
+    async def count_connected(self) -> int:
+        """Return how many devices, modules not counted, are connected to any node."""
+        ...
+
+    async def disconnect_orphans(
+        self, *, now: datetime, tell: TellConnection | None = None
+    ) -> Sequence[StoredTelemetry]:
+        """Mark those disconnected that are connected to a node that is not alive any more. May be broken off."""
         ...
 
     async def disconnect_all(self, *, now: datetime, tell: TellConnection | None = None) -> None:
@@ -183,6 +201,18 @@ class MessageStore(Protocol):
     async def due(self, now: datetime, *, limit: int) -> Sequence[str]:
         """Return queues in which time has something to do, the longest overdue first."""
         ...
+
+
+class MqttSubscriptionStore(Protocol):
+    """What the MQTT clients of one hub are subscribed to beyond one connection, by their identity's id."""
+
+    async def get(self, device_id: str) -> KeptFilters | None: ...
+
+    async def put(self, device_id: str, kept: KeptFilters) -> None:
+        """Durable when this returns."""
+        ...
+
+    async def delete(self, device_id: str) -> None: ...
 
 
 class NoticeStore(Protocol[N_co]):

@@ -6,6 +6,7 @@ Names on the wire, packets and topics are the front-ends'. What refuses a device
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from msgspec.json import Decoder
@@ -44,6 +45,9 @@ MAX_MODEL_ID = 2048  # the longest DTMI
 
 T = TypeVar("T")
 
+Cut = Callable[[bool], None]
+"""Ends a connection as a fault would: in order (True), or without a word. Without waiting; may be called again."""
+
 _report_decoder = Decoder(dict[str, object])
 _log = logging.getLogger(__name__)
 
@@ -68,6 +72,7 @@ class Caller:
 
     device_id: str
     annotations: Mapping[str, str]
+    transport: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,17 +108,19 @@ class DeviceResponder:
         self._twins = twins
         self._clock = clock
 
-    async def connect(self, claim: DeviceClaim, end: Callable[[], None]) -> Connected | Refused:
-        """Authenticate a device and open its session, ending an older one; `end` closes the new connection."""
-        return self._logged(claim, await self._connect(claim, end))
+    async def connect(self, claim: DeviceClaim, end: Callable[[], None], cut: Cut | None = None) -> Connected | Refused:
+        """Authenticate a device and open its session, ending an older one; `end` closes the new connection.
+
+        `cut` is for the fault lab; without it, `end` serves there too.
+        """
+        return self._logged(claim, await self._connect(claim, end, cut))
 
     async def authenticate(self, claim: DeviceClaim) -> Caller | Refused:
         """Authenticate a device for one request, without a session."""
         verdict = await self._judge(claim)
         if not isinstance(verdict, Refused):
             identity, accepted = verdict
-            annotations = connection_annotations(identity, accepted, claim.model_id)
-            return Caller(device_id=identity.device_id, annotations=annotations)
+            return _caller(identity, accepted, claim)
         return self._logged(claim, verdict)
 
     async def renew(self, connected: Connected, claim: DeviceClaim) -> Connected | Refused:
@@ -129,10 +136,7 @@ class DeviceResponder:
         await self._sessions.renew(connected.session, accepted, since=since)
         if claim.model_id and len(claim.model_id) <= MAX_MODEL_ID:
             await self._announce(identity.device_id, claim.model_id)
-        annotations = connection_annotations(identity, accepted, claim.model_id)
-        return Connected(
-            session=connected.session, caller=Caller(device_id=identity.device_id, annotations=annotations)
-        )
+        return Connected(session=connected.session, caller=_caller(identity, accepted, claim))
 
     def _logged(self, claim: DeviceClaim, verdict: T) -> T:
         if isinstance(verdict, Refused):
@@ -196,7 +200,7 @@ class DeviceResponder:
         trust = NO_TRUST
         if identity is not None and isinstance(identity.authentication, CaAuthentication):
             trust = await self._authorities.trust()
-        verdict = judge_device(audience, identity, evidence, self._clock.now(), trust=trust)
+        verdict = judge_device(audience, identity, evidence, self._now(claim.device_id), trust=trust)
         if isinstance(verdict, Refused):
             return verdict
         assert identity is not None
@@ -206,23 +210,35 @@ class DeviceResponder:
                 return refusal
         return identity, verdict
 
-    async def _connect(self, claim: DeviceClaim, end: Callable[[], None]) -> Connected | Refused:
+    def _now(self, device_id: str) -> datetime:
+        """Return the time that a device's proof is judged by."""
+        del device_id
+        return self._clock.now()
+
+    async def _connect(self, claim: DeviceClaim, end: Callable[[], None], cut: Cut | None) -> Connected | Refused:
         since = self._sessions.changes
         verdict = await self._judge(claim)
         if isinstance(verdict, Refused):
             return verdict
         identity, accepted = verdict
         session = await self._sessions.open(identity, accepted, end, since=since)
+        session.transport = claim.transport
+        if cut is not None:
+            session.cut = cut
         if session.ended is not None:
             await self._sessions.leave(session)
             return Refused(reason=Reason.DISABLED, explanation=session.ended)
         if claim.model_id and len(claim.model_id) <= MAX_MODEL_ID:
             await self._announce(session.device_id, claim.model_id)
-        annotations = connection_annotations(identity, accepted, claim.model_id)
-        return Connected(session=session, caller=Caller(device_id=session.device_id, annotations=annotations))
+        return Connected(session=session, caller=_caller(identity, accepted, claim))
 
     async def _announce(self, device_id: str, model_id: str) -> None:
         try:
             await self._twins.announce_model(device_id, model_id)
         except HubError as error:
             _log.warning("hub %s: model of device %s was not recorded: %s", self._hub, quoted(device_id), error.message)
+
+
+def _caller(identity: DeviceIdentity, accepted: Accepted, claim: DeviceClaim) -> Caller:
+    annotations = connection_annotations(identity, accepted, claim.model_id)
+    return Caller(device_id=identity.device_id, annotations=annotations, transport=claim.transport)

@@ -4,22 +4,28 @@ Which hubs there are is `hubs.py`'s business; sockets, sites and certificates ar
 """
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 
 from homeport.bus import Bus
 from homeport.clock import Clock
+from homeport.faults import FaultLab
 from homeport.hub.authentication import Audience
 from homeport.hub.authorities import HubAuthorities, RevocationCheck
 from homeport.hub.ca_certificates import HubCaCertificates
 from homeport.hub.configurations import Deployer
+from homeport.hub.desired import DesiredChanges
 from homeport.hub.device_files import DeviceFiles
 from homeport.hub.device_side import DeviceSide
 from homeport.hub.event_streams import EventStreams
+from homeport.hub.faults import FaultedResponder, FaultMessages
 from homeport.hub.files import Files
 from homeport.hub.hub_stores import HubStores
 from homeport.hub.importing import Importer
 from homeport.hub.jobs import JobRunner, ScheduledJobs
 from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
+from homeport.hub.methods_elsewhere import MethodsElsewhere
 from homeport.hub.model import Hub
 from homeport.hub.notices import Notices, feedback_pace
 from homeport.hub.queue_settings import HubQueues
@@ -30,8 +36,10 @@ from homeport.hub.service import Service
 from homeport.hub.service.configurations import ConfigurationsResponder
 from homeport.hub.service_side import ServiceSide
 from homeport.hub.sessions import Sessions
+from homeport.hub.sessions_elsewhere import SessionsElsewhere
 from homeport.hub.transfers import TransferContainer, TransferRunner, Transfers
 from homeport.hub.twins import Twins
+from homeport.peers import Peers
 from homeport.security.policies import Random
 
 
@@ -45,9 +53,14 @@ class ServedHub:
         stores: HubStores,
         revoked: RevocationCheck,
         bus: Bus,
+        peers: Peers,
+        is_first: Callable[[], bool],
         clock: Clock,
         random: Random,
+        faults: FaultLab | None = None,
     ) -> None:
+        """`is_first` tells whether this process does what only one of several should."""
+        """With `faults`, devices meet what the fault lab has for them."""
         self._hub = hub
         self._audience = Audience.of(hub)
         self.devices = stores.devices
@@ -71,8 +84,18 @@ class ServedHub:
             store=stores.devices,
             telling=telling,
             bus=bus,
+            peers=peers,
             clock=clock,
             trust=self.authorities.trust,
+        )
+        self.sessions_elsewhere = SessionsElsewhere(
+            hub=hub.name,
+            sessions=self.sessions,
+            store=stores.devices,
+            telling=telling,
+            bus=bus,
+            peers=peers,
+            clock=clock,
         )
         self.registry = Registry(
             hub=hub.name,
@@ -83,11 +106,19 @@ class ServedHub:
             clock=clock,
             random=random,
         )
+        self.desired = DesiredChanges(hub=hub.name, store=stores.devices, bus=bus, peers=peers, clock=clock)
         self.twins = Twins(
-            hub=hub.name, store=stores.devices, sessions=self.sessions, telling=telling, bus=bus, clock=clock
+            hub=hub.name,
+            store=stores.devices,
+            sessions=self.sessions,
+            desired=self.desired,
+            telling=telling,
+            bus=bus,
+            clock=clock,
         )
         self.twins.watch(self.routing.device_messages.forget)
         self.methods = Methods()
+        self.calls = MethodsElsewhere(hub=hub.name, here=self.methods, peers=peers)
         self.queues = HubQueues(stores.queues, random)
         self.messages = Messages(
             hub=hub.name,
@@ -104,14 +135,20 @@ class ServedHub:
             store=stores.jobs,
             registry=self.registry,
             twins=self.twins,
-            methods=self.methods,
+            methods=self.calls,
             messages=self.messages,
             telling=telling,
             clock=clock,
             random=random,
         )
         self.deployer = Deployer(
-            hub=hub.name, store=stores.configurations, registry=self.registry, twins=self.twins, bus=bus, clock=clock
+            hub=hub.name,
+            store=stores.configurations,
+            registry=self.registry,
+            twins=self.twins,
+            bus=bus,
+            clock=clock,
+            is_mine=is_first,
         )
         self.feedback = Notices(
             hub=hub.name, store=stores.feedback, pace=feedback_pace(stores.queues), clock=clock, random=random
@@ -134,9 +171,9 @@ class ServedHub:
         self.service = Service.of(
             registry=self.registry,
             twins=self.twins,
-            methods=self.methods,
+            methods=self.calls,
             messages=self.messages,
-            sessions=self.sessions,
+            sessions=self.sessions_elsewhere,
             jobs=ScheduledJobs(store=stores.jobs, runner=self.job_runner, clock=clock),
             configurations=configurations_responder,
             importer=importer,
@@ -152,7 +189,7 @@ class ServedHub:
             feedback=self.feedback,
             files=self.files,
         )
-        self.responder = DeviceResponder(
+        self.responder = (DeviceResponder if faults is None else partial(FaultedResponder, faults))(
             hub=hub.name,
             audience=self.audience,
             authorities=self.authorities,
@@ -162,6 +199,7 @@ class ServedHub:
             twins=self.twins,
             clock=clock,
         )
+        obeyed = None if faults is None else FaultMessages(hub.name, faults, enabled=lambda: self._hub.fault_messages)
         self.device_side = DeviceSide(
             hub=hub.name,
             audience=self.audience,
@@ -170,7 +208,9 @@ class ServedHub:
             methods=self.methods,
             messages=self.messages,
             files=DeviceFiles(self.files.uploads),
+            subscriptions=stores.subscriptions,
             clock=clock,
+            faults=obeyed,
         )
         self.service_side = ServiceSide(
             hub=hub.name,
@@ -207,6 +247,8 @@ class ServedHub:
         """Do what is done beside answering, until cancelled; then write what is pending."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.sessions.run())
+            tasks.create_task(self.sessions_elsewhere.run())
+            tasks.create_task(self.desired.run())
             tasks.create_task(self.streams.run())
             tasks.create_task(self.authorities.run(self.sessions.authorities_changed))
             tasks.create_task(self.routing.run())

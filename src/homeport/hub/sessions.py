@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from homeport.bus import Bus, ConnectionChanged, DeviceChanged
+from homeport.bus import Bus, ConnectionChanged, DeviceChanged, SessionOpened
 from homeport.clock import Clock
 from homeport.hub.authentication import Accepted, CertificatePath, Proof, still_holds
 from homeport.hub.certificate_proof import NO_TRUST, HubTrust
@@ -17,6 +17,7 @@ from homeport.hub.identifiers import device_of, module_of
 from homeport.hub.model import CaAuthentication, ConnectionState, DeviceIdentity, MessageSource
 from homeport.hub.ports import DeviceStore, TellConnection
 from homeport.hub.telling import Telling
+from homeport.peers import Peers
 
 STATE_DELAY = 0.2
 """Seconds between a changed connection state and its transaction: a storm of reconnects shares one."""
@@ -38,6 +39,9 @@ class Session:
     connected_at: datetime
     end: Callable[[], None] = field(repr=False)
     """Closes the connection soon, without waiting; may be called more than once."""
+    transport: str = ""
+    cut: Callable[[bool], None] | None = field(default=None, repr=False)
+    """Ends it as a fault would, in order or without a word; None: only `end` is offered."""
     ended: str | None = None
     """Why the hub ended it, once it has."""
     displaced: bool = False
@@ -57,6 +61,7 @@ class Sessions:
         store: DeviceStore,
         telling: Telling,
         bus: Bus,
+        peers: Peers,
         clock: Clock,
         trust: Callable[[], Awaitable[HubTrust]],
     ) -> None:
@@ -66,6 +71,7 @@ class Sessions:
         self._telling = telling
         self._store = store
         self._bus = bus
+        self._node = peers.node
         self._clock = clock
         self._open: dict[str, Session] = {}
         self._modules: dict[str, set[str]] = {}
@@ -120,14 +126,20 @@ class Sessions:
         if module_of(identity.device_id) is not None:
             self._modules.setdefault(device_of(identity.device_id), set()).add(identity.device_id)
         if older is not None:
-            older.displaced = True
-            self._end(older, "the device opened a new connection")
+            self.displace(older)
         self._note(identity.device_id, ConnectionState.CONNECTED, now)
         self._activity[identity.device_id] = now
         if since is not None and since != self._changes:
             await self._review(identity.device_id)
+        if self._node:
+            await self._bus.publish(SessionOpened(hub=self._hub, device_id=identity.device_id, node=self._node, at=now))
         await self._bus.publish(ConnectionChanged(hub=self._hub, device_id=identity.device_id))
         return session
+
+    def displace(self, session: Session) -> None:
+        """End a session, since there is a newer one, here or elsewhere."""
+        session.displaced = True
+        self._end(session, "the device opened a new connection")
 
     async def renew(self, session: Session, accepted: Accepted, *, since: int) -> None:
         """Let a session go on with a new proof; `since` as for `open`."""
@@ -189,6 +201,21 @@ class Sessions:
             if isinstance(session.proof, CertificatePath):
                 await self._review_one(session.device_id)
 
+    async def review_all(self) -> None:
+        """End the sessions whose identities have changed unheard of."""
+        self._changes += 1
+        for session in self:
+            await self._review_one(session.device_id)
+
+    def restate(self) -> None:
+        """Write all states again: others took this process for dead."""
+        for session in self:
+            self._note(session.device_id, ConnectionState.CONNECTED, session.connected_at)
+
+    def is_pending(self, device_id: str) -> bool:
+        """Tell whether a state of the device is not written yet."""
+        return device_id in self._states or device_id in self._writing_states
+
     async def flush(self) -> None:
         """Write what is pending now; what cannot be written stays pending and is logged."""
         await self._flush(activity=True)
@@ -226,6 +253,8 @@ class Sessions:
                         states={device_id: state for device_id, (state, _) in self._writing_states.items()},
                         activity=self._writing_activity,
                         now=max((at for _, at in self._writing_states.values()), default=self._clock.now()),
+                        at={device_id: at for device_id, (_, at) in self._writing_states.items()},
+                        node=self._node,
                         tell=self.tell,
                     )
                     self._telling.stored(told)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from homeport.bus import Bus, TwinChanged
 from homeport.clock import Clock
+from homeport.hub.desired import DesiredChanges, DesiredListener
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.model import Device, JsonObject, Outgoing, Twin
 from homeport.hub.ports import DeviceStore
@@ -15,9 +16,6 @@ from homeport.hub.registry import ROUNDS, stale
 from homeport.hub.sessions import Sessions
 from homeport.hub.telling import Telling
 from homeport.hub.twin_patch import patch_twin, replace_twin, report
-
-DesiredListener = Callable[[JsonObject, int], None]
-"""Takes a changed part of the desired properties (nulls where something was removed) and the new version."""
 
 
 def _nothing(before: Device, after: Device) -> Sequence[Outgoing]:
@@ -35,6 +33,7 @@ class Twins:
         hub: str,
         store: DeviceStore,
         sessions: Sessions,
+        desired: DesiredChanges,
         telling: Telling,
         bus: Bus,
         clock: Clock,
@@ -45,7 +44,7 @@ class Twins:
         self._sessions = sessions
         self._bus = bus
         self._clock = clock
-        self._listeners: dict[str, DesiredListener] = {}
+        self._desired = desired
         self._watchers: list[Callable[[str], None]] = []
 
     async def get(self, device_id: str) -> Device:
@@ -67,7 +66,7 @@ class Twins:
             lambda before, after: self._telling.twin_patched(before, after, tags=tags, desired=desired),
         )
         if desired:
-            self._tell(device_id, desired, device.twin.desired.version)
+            await self._desired.announce(device_id, desired, device.twin.desired.version)
         return device
 
     async def replace(
@@ -80,7 +79,7 @@ class Twins:
             expected_version,
             self._telling.twin_replaced,
         )
-        self._tell(device_id, device.twin.desired.content, device.twin.desired.version)
+        await self._desired.announce(device_id, device.twin.desired.content, device.twin.desired.version)
         return device
 
     async def report(self, device_id: str, patch: JsonObject, *, expected_version: int | None = None) -> Twin:
@@ -127,17 +126,11 @@ class Twins:
 
     def listen(self, device_id: str, listener: DesiredListener) -> None:
         """Call this when the desired properties of the device change, in place of an earlier listener."""
-        self._listeners[device_id] = listener
+        self._desired.listen(device_id, listener)
 
     def forget(self, device_id: str, listener: DesiredListener) -> None:
         """Stop calling this listener; another one of the same device stays."""
-        if self._listeners.get(device_id) is listener:
-            del self._listeners[device_id]
-
-    def _tell(self, device_id: str, change: JsonObject, version: int) -> None:
-        listener = self._listeners.get(device_id)
-        if listener is not None:
-            listener(change, version)
+        self._desired.forget(device_id, listener)
 
     async def _changed(self, device_id: str) -> None:
         for watcher in self._watchers:

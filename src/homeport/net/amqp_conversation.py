@@ -6,7 +6,7 @@ Never here: what addresses, credentials or messages mean, and whose client it is
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
@@ -29,6 +29,7 @@ from homeport.proto.amqp import (
     Delivery,
     Detached,
     Disposed,
+    End,
     Ended,
     Error,
     Event,
@@ -44,6 +45,7 @@ from homeport.proto.amqp import (
     SaslMechanisms,
     SaslOutcome,
     SaslResponse,
+    Session,
 )
 
 __all__ = ["AmqpLimits", "Conversation"]
@@ -325,6 +327,15 @@ class Conversation:
         self._handler_done.set()
         if self._patience is not None and not self._patience.expired():
             self._patience.reschedule(self._loop.time())
+
+    def abort(self) -> None:
+        self._stream.abort()
+        self.close()
+
+    def end_session(self, session: Session, error: Error | None = None) -> Sequence[Receiver | Sender]:
+        self._outlet.send(End(session=session, error=error))
+        ended = [self._links.forget(link) for link in self._links.of_session(session)]
+        return [link for link in ended if link is not None]
 
     async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
         try:

@@ -90,6 +90,17 @@ class AmqpConnection(Protocol):
         """
         ...
 
+    def abort(self) -> None:
+        """End the connection now and without a word, as if the network had failed; otherwise as `close`."""
+        ...
+
+    def end_session(self, session: Session, error: Error | None = None) -> "Sequence[AmqpReceiver | AmqpSender]":
+        """End a session with all its links, without waiting; nothing for one that is over.
+
+        Returns the links that ended with it: the handler's `detached` does not follow.
+        """
+        ...
+
 
 class _AmqpLink(Protocol):
     @property

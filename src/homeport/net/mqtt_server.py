@@ -14,7 +14,7 @@ from typing import Any
 from homeport.clock import Clock
 from homeport.net.conversations import ConversationServer
 from homeport.net.mqtt_outbox import Outbox
-from homeport.net.sites import MqttSession, Sites
+from homeport.net.sites import MqttSession, Sites, UnacknowledgedError
 from homeport.net.stream import ByteStream, ConnectionClosedError, Peer
 from homeport.proto.mqtt import (
     DEFAULT_MAX_CONNECT_SIZE,
@@ -232,19 +232,21 @@ class _Conversation:
             await self._handler_done.wait()
         if self._closing:
             return
-        ack = _nothing
+        ack, withhold = _nothing, _nothing
         if message.packet_id is not None:
             owed = _Ack(message.packet_id)
             self._acks.append(owed)
-            ack = partial(self._acknowledge, owed)
-        task = self._group.create_task(self._call(message, ack))
+            ack, withhold = partial(self._acknowledge, owed), partial(self._withhold, owed)
+        task = self._group.create_task(self._call(message, ack, withhold))
         self._handlers.add(task)
         task.add_done_callback(self._handled)
 
-    async def _call(self, message: Publish, ack: Callable[[], None]) -> None:
+    async def _call(self, message: Publish, ack: Callable[[], None], withhold: Callable[[], None]) -> None:
         assert self._session is not None
         try:
             await self._session.publish(message, ack)
+        except UnacknowledgedError:
+            withhold()
         except RemoteProtocolError as fault:
             _log.info("MQTT client %s closed: %s", self._stream.peer.remote.host, fault)
             self.close()
@@ -262,7 +264,14 @@ class _Conversation:
         ack.due = True
         acks = self._acks
         while acks and acks[0].due:
-            self._outbox.send(PubAck(packet_id=acks.popleft().packet_id))
+            first = acks.popleft()
+            if not first.withheld:
+                self._outbox.send(PubAck(packet_id=first.packet_id))
+
+    def _withhold(self, ack: "_Ack") -> None:
+        """Let those that come after it go out."""
+        ack.withheld = True
+        self._acknowledge(ack)
 
     # --- the MqttLink -------------------------------------------------------------------------------------------
 
@@ -295,6 +304,10 @@ class _Conversation:
         self._handler_done.set()
         if self._patience is not None and not self._patience.expired():
             self._patience.reschedule(self._loop.time())
+
+    def abort(self) -> None:
+        self._stream.abort()
+        self.close()
 
     def drain(self) -> None:
         """MQTT 3.1.1 has no word for it: the connection ends."""
@@ -339,11 +352,12 @@ class _Conversation:
 class _Ack:
     """A PUBACK we owe, and whether it may go out."""
 
-    __slots__ = ("due", "packet_id")
+    __slots__ = ("due", "packet_id", "withheld")
 
     def __init__(self, packet_id: int) -> None:
         self.packet_id = packet_id
         self.due = False
+        self.withheld = False
 
 
 def _nothing() -> None:

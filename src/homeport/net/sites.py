@@ -22,6 +22,7 @@ __all__ = [
     "MqttSession",
     "Site",
     "Sites",
+    "UnacknowledgedError",
     "raw_path",
 ]
 
@@ -85,6 +86,14 @@ class MqttLink(Protocol):
         """
         ...
 
+    def abort(self) -> None:
+        """End the connection now and without a word, as if the network had failed; otherwise as `close`."""
+        ...
+
+
+class UnacknowledgedError(Exception):
+    """This message is to get no PUBACK, ever; the connection goes on."""
+
 
 class MqttSession(Protocol):
     """One accepted MQTT connection, as its front-end sees it; the loop makes the calls."""
@@ -106,8 +115,8 @@ class MqttSession(Protocol):
         the next takes an asyncio.Lock first. At QoS 1 call `ack()` once when the PUBACK may go out: PUBACKs
         leave in order of receipt, whatever the order of the calls. What is published on the link after
         `ack()` goes out after the PUBACK, provided every earlier message has been acknowledged too. Returning
-        without `ack()` acknowledges. At QoS 0 `ack()` does nothing. An exception closes the connection,
-        without PUBACK.
+        without `ack()` acknowledges. At QoS 0 `ack()` does nothing. UnacknowledgedError leaves out the PUBACK of
+        this message and nothing else; any other exception closes the connection, without PUBACK.
         """
         ...
 

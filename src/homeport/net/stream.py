@@ -78,3 +78,7 @@ class ByteStream(Protocol):
     async def close(self) -> None:
         """Send what is queued, end the connection in order, and wait until it is gone; bounded in time."""
         ...
+
+    def abort(self) -> None:
+        """Drop what is queued and end the connection without a word, as if the network had failed."""
+        ...

@@ -111,6 +111,10 @@ class TlsStream(asyncio.Protocol):
         self._connection.close()
         await self._gone.wait()
 
+    def abort(self) -> None:
+        if self._connection is not None:
+            self._connection.abort()
+
     def _wake_reader(self) -> None:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)

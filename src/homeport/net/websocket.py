@@ -98,6 +98,10 @@ class WebSocketStream:
     async def close(self) -> None:
         await self._socket.close()
 
+    def abort(self) -> None:
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
 
 def _header(size: int) -> bytes:
     """Spell the header of a final, binary, unmasked frame (RFC 6455 section 5.2)."""

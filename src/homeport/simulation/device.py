@@ -37,8 +37,8 @@ from homeport.simulation.values import fill
 
 TROUBLE = (ClientError, OSError, ProtocolError, msgspec.MsgspecError)
 REGISTER_SECONDS = 120.0
-TRIES = 5
-"""Attempts to come back to the hub, one after another, before a device has failed."""
+PATIENCE_SECONDS = 60.0
+"""How long a device tries to come back to its hub before it has failed."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0
 _GLANCE = 1.0
 """How soon a device notices that the end of its run is known."""
@@ -135,23 +135,23 @@ class SimulatedDevice:
 
     async def _stay(self, result: RegistrationResult) -> None:
         """Be connected until the run ends, also if the connection does not last that long."""
-        attempt = 0
+        attempt, away_since = 0, inf
         while True:
             worked = self._sent
             try:
                 await self._one_connection(result)
             except TROUBLE:
-                # Whoever got something done begins to count anew.
-                attempt = 1 if self._sent > worked else attempt + 1
-                if attempt >= TRIES:
-                    raise
+                now = time.monotonic()
+                if self._sent > worked:  # whoever got something done begins to count anew
+                    attempt, away_since = 0, now
+                attempt, away_since = attempt + 1, min(away_since, now)
                 pause = min(_FIRST_PAUSE * 2 ** (attempt - 1), _LONGEST_PAUSE) * self.identity.dice.uniform(0.5, 1.5)
-                if self._left() <= pause:
+                if now + pause >= min(away_since + PATIENCE_SECONDS, self._run.ends):
                     raise
                 await asyncio.sleep(pause)
                 self._measures.reconnections += 1
                 continue
-            attempt = 0
+            attempt, away_since = 0, inf
             away = self._profile.flapping.away if self._profile.flapping is not None else 0.0
             if self._done() or self._left() <= away:
                 return

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from math import inf
 from pathlib import Path
 from typing import TypeVar
 
@@ -67,6 +68,11 @@ class Fleet:
         self.prefix = prefix
         self._devices: list[SimulatedDevice] = []
         self._run = Run()
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long devices still stay; None while some have not registered yet."""
+        return None if self._run.ends == inf else max(0.0, self._run.ends - time.monotonic())
 
     async def run(
         self,

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.identifiers import device_of as owner_of
 from homeport.hub.identifiers import module_of, not_found
 from homeport.hub.model import (
-    ConnectionState,
     Device,
     DeviceIdentity,
     DeviceStatus,
@@ -19,10 +17,10 @@ from homeport.hub.model import (
     StoredTelemetry,
     Twin,
 )
-from homeport.hub.ports import TellConnection, TellDeleted
+from homeport.hub.ports import TellDeleted
 from homeport.paging import Page
-from homeport.store.connection_states import ConnectionStates
-from homeport.store.database import Database, Parameters, Transaction, Value, Work
+from homeport.store.connection_states import SqlConnectionStates
+from homeport.store.database import Parameters, Transaction, Value, Work
 from homeport.store.device_rows import (
     DEVICE_COLUMNS,
     IDENTITY_COLUMNS,
@@ -34,7 +32,6 @@ from homeport.store.device_rows import (
     service_side_values,
 )
 from homeport.store.log_writing import LogWrite
-from homeport.store.rows import key_of
 from homeport.store.twin_search import Search
 
 MAX_MODULES = 50
@@ -87,15 +84,13 @@ _DELETE_MESSAGES = """
     AND (target = :device_id OR (target >= :device_id || '/' AND target < :device_id || '0'))"""
 
 _STATISTICS = "SELECT status, count(*) FROM devices WHERE hub = :hub AND is_module = 0 GROUP BY status"
+_DELETE_SUBSCRIPTIONS = """
+    DELETE FROM mqtt_subscriptions WHERE hub = :hub
+    AND (device_id = :device_id OR (device_id >= :device_id || '/' AND device_id < :device_id || '0'))"""
 
 
-class SqlDeviceStore:
+class SqlDeviceStore(SqlConnectionStates):
     """DeviceStore of one hub over a Database."""
-
-    def __init__(self, database: Database, hub: str) -> None:
-        self._database = database
-        self._hub = key_of(hub)
-        self._connections = ConnectionStates(database, self._hub)
 
     async def get(self, device_id: str) -> Device | None:
         row = await self._database.fetch_one(_GET, {"hub": self._hub, "device_id": device_id})
@@ -201,7 +196,7 @@ class SqlDeviceStore:
         self, device_id: str, *, expected_etag: str | None, tell: TellDeleted | None = None
     ) -> Sequence[StoredTelemetry]:
         is_device = module_of(device_id) is None
-        also = (_DELETE_MESSAGES, _DELETE_MODULES) if is_device else (_DELETE_MESSAGES,)
+        also = (_DELETE_MESSAGES, _DELETE_SUBSCRIPTIONS, *((_DELETE_MODULES,) if is_device else ()))
         if tell is None:
             return await self._change(_DELETE, device_id, {"owner": device_id}, etag=expected_etag, also=also)
         asked = tell
@@ -253,19 +248,6 @@ class SqlDeviceStore:
         counts: dict[str, int] = {row[0]: row[1] for row in rows}
         enabled, disabled = (counts.get(status.value, 0) for status in (DeviceStatus.ENABLED, DeviceStatus.DISABLED))
         return RegistryStatistics(total=enabled + disabled, enabled=enabled, disabled=disabled)
-
-    async def touch(
-        self,
-        *,
-        states: Mapping[str, ConnectionState],
-        activity: Mapping[str, datetime],
-        now: datetime,
-        tell: TellConnection | None = None,
-    ) -> Sequence[StoredTelemetry]:
-        return await self._connections.touch(states, activity, now, tell)
-
-    async def disconnect_all(self, *, now: datetime, tell: TellConnection | None = None) -> None:
-        await self._connections.disconnect_all(now, tell)
 
     async def _change(
         self,

@@ -32,6 +32,8 @@ from homeport.store.journal import SqlJournal
 from homeport.store.linked_hubs import SqlLinkedHubStore
 from homeport.store.messages import SqlMessageStore, feedback_store
 from homeport.store.migration import check, migrate
+from homeport.store.mqtt_subscriptions import SqlMqttSubscriptionStore
+from homeport.store.nodes import SqlNodeStore
 from homeport.store.notices import SqlNoticeStore
 from homeport.store.policies import SqlPolicyStore
 from homeport.store.postgres import PostgresDatabase
@@ -69,6 +71,7 @@ class Stores:
     issued_certificates: SqlIssuedCertificateStore
     ip_filter: SqlIpFilterStore
     policies: SqlPolicyStore
+    nodes: SqlNodeStore
 
     @classmethod
     def over(cls, database: Database, clock: Clock | None = None) -> "Stores":
@@ -97,6 +100,7 @@ class Stores:
             issued_certificates=SqlIssuedCertificateStore(database, journal),
             ip_filter=SqlIpFilterStore(database, journal),
             policies=SqlPolicyStore(database, journal),
+            nodes=SqlNodeStore(database),
         )
 
     def devices(self, hub: str) -> SqlDeviceStore:
@@ -106,6 +110,10 @@ class Stores:
     def messages(self, hub: str) -> SqlMessageStore:
         """Return the cloud-to-device queues of the hub with this name."""
         return SqlMessageStore(self.database, hub)
+
+    def mqtt_subscriptions(self, hub: str) -> SqlMqttSubscriptionStore:
+        """Return what the MQTT clients of the hub with this name are subscribed to beyond one connection."""
+        return SqlMqttSubscriptionStore(self.database, hub)
 
     def feedback(self, hub: str) -> SqlNoticeStore[FeedbackRecord]:
         """Return what the senders of cloud-to-device messages of this hub are to be told."""

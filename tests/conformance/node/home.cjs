@@ -1,11 +1,14 @@
 // One device or module with Microsoft's Node SDK, at home on its hub until standard input ends.
 // Reads a first line of JSON: {connectionString, transport, cert, certKey, module, tokenSeconds, send, twin, method,
-// batch, messages}. With `tokenSeconds`, tokens live so long and are renewed at half of it.
+// batch, messages, noRetry}. With `tokenSeconds`, tokens live so long and are renewed at half of it.
+// Each further line, {text, properties}, is sent as telemetry.
 // Prints one line of JSON for whatever happens: {event, ...}.
 'use strict';
 
 const readline = require('node:readline');
 const { Client, ModuleClient, Message, SharedAccessKeyAuthenticationProvider } = require('azure-iot-device');
+
+const { NoRetry } = require('azure-iot-common');
 
 const TRANSPORTS = {
   mqtt: () => require('azure-iot-device-mqtt').Mqtt,
@@ -65,8 +68,21 @@ function made(wanted) {
   return Client.fromAuthenticationProvider(tokens, transport);
 }
 
+function say(client, { text, properties }) {
+  const message = new Message(text);
+  for (const [name, value] of Object.entries(properties || {})) {
+    message.properties.add(name, value);
+  }
+  client.sendEvent(message).then(
+    () => tell('said', { text }),
+    (error) => tell('unsaid', { text, name: error.name, message: error.message }));
+}
+
 async function main(wanted, over) {
   const client = made(wanted);
+  if (wanted.noRetry) {
+    client.setRetryPolicy(new NoRetry());
+  }
   const certificate = wanted.cert ? { cert: wanted.cert, key: wanted.certKey } : {};
   // Over HTTP the SDK calls back only where it hears how often to ask.
   const polling = wanted.transport === 'http' ? { http: { receivePolicy: { interval: 1 } } } : {};
@@ -101,6 +117,7 @@ async function main(wanted, over) {
     await client.sendEventBatch(wanted.batch.map((each) => new Message(JSON.stringify(each))));
     tell('sent batch');
   }
+  lines.on('line', (line) => say(client, JSON.parse(line)));
   tell('ready');
   await over;
   await client.close();

@@ -104,6 +104,14 @@ async def test_one_of_many_creators_of_a_host_name_wins(pair: tuple[Stores, Stor
     assert sum(isinstance(outcome, ValueError) for outcome in outcomes) == 9
 
 
+async def test_a_hubs_switch_is_kept(pair: tuple[Stores, Stores]) -> None:
+    one, other = pair
+    await one.hubs.create(hub("h"))
+    assert [each.fault_messages for each in await other.hubs.all()] == [False]
+    await one.hubs.replace(replace(hub("h"), fault_messages=True))
+    assert [each.fault_messages for each in await other.hubs.all()] == [True]
+
+
 async def test_a_hub_is_replaced(stores: Stores) -> None:
     await stores.hubs.create(hub("hub", "a.example.net", "b.example.net"))
     changed = replace(hub("hub", "b.example.net", "c.example.net"), policies=())

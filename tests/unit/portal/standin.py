@@ -38,6 +38,50 @@ def check(name: str, detail: str, *, passed: bool = True) -> dict[str, Any]:
     return {"name": name, "passed": passed, "detail": detail}
 
 
+class HubCertificates(dict[str, dict[str, Any]]):
+    """The CA certificates of the hub alpha, by name."""
+
+    def add(self, name: str, **properties: Any) -> None:
+        self[name] = {
+            "name": name,
+            "etag": "1",
+            "properties": {
+                "subject": f"CN={name}",
+                "expiry": stamp(NOW + timedelta(days=100)),
+                "thumbprint": "AB",
+                "isVerified": True,
+                "created": stamp(NOW),
+                "updated": stamp(NOW),
+                "certificate": "MII=",
+                **properties,
+            },
+        }
+
+    def answer(self, request: httpx.Request, hub: str, rest: list[str]) -> httpx.Response:
+        document = json.loads(request.content or b"{}")
+        if hub != "alpha":
+            return _refuse(404000, f"This server has no hub '{hub}' of its own.")
+        match request.method, rest:
+            case "GET", []:
+                return _json({"value": list(self.values())})
+            case "PUT", [name]:
+                if name in self and "If-Match" not in request.headers:
+                    return _refuse(409213, f"The hub has a CA certificate '{name}' already.")
+                self.add(name, isVerified=document["properties"].get("isVerified", False))
+            case _, [name, *_] if name not in self:
+                return _refuse(404000, "The hub has no such CA certificate.")
+            case "DELETE", [name]:
+                del self[name]
+                return httpx.Response(204)
+            case "POST", [name, "generateVerificationCode"]:
+                self[name]["properties"]["verificationCode"] = "C0DE"
+            case "POST", [name, "verify"]:
+                if document["certificate"] != "proof":
+                    return _refuse(400000, "The verification certificate cannot be taken.")
+                self.add(name)
+        return _json(self[rest[0]])
+
+
 class Standin:
     """The service's memory; `down` makes every request fail as if nothing listened."""
 
@@ -48,6 +92,7 @@ class Standin:
         self.attempts: list[dict[str, Any]] = []
         self.hubs: dict[str, dict[str, Any]] = {}
         self.certificates: dict[str, dict[str, Any]] = {}
+        self.hub_certificates = HubCertificates()
         self.expiring: list[dict[str, Any]] = []
         self.administrators: dict[str, dict[str, Any]] = {}
         """By token."""
@@ -253,6 +298,8 @@ class Standin:
                 return _json({"ok": self.broken_at is None, "entries": len(self.audit), "head": head, **broken})
             case "GET", ["eventSubscriptions"]:
                 return _json([])
+            case _, ["hubs", hub, "certificates", *rest]:
+                return self.hub_certificates.answer(request, hub, rest)
             case "GET", ["hubs"]:
                 return _json(list(self.hubs.values()))
             case "PUT", ["hubs", name]:

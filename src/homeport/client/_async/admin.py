@@ -11,6 +11,7 @@ import msgspec
 
 from homeport.client._async.certificates import CertificateCalls
 from homeport.client._async.event_hubs import EventHubClient
+from homeport.client._async.faults import FaultClient
 from homeport.client._async.http import only, segment
 from homeport.client._async.hub_routing import RoutingCalls
 from homeport.client._async.hub_settings import HubSettings
@@ -47,7 +48,14 @@ class _IpFilterTest(msgspec.Struct):
 
 
 class HomeportAdminClient(
-    CertificateCalls, EventHubClient, HubSettings, IssuingAdministration, JournalClient, PolicyClient, RoutingCalls
+    CertificateCalls,
+    EventHubClient,
+    FaultClient,
+    HubSettings,
+    IssuingAdministration,
+    JournalClient,
+    PolicyClient,
+    RoutingCalls,
 ):
     """Administration beside Azure's API; made of the service's connection string or an administrator's token.
 

@@ -12,6 +12,7 @@ import msgspec
 
 from homeport.client._sync.certificates import CertificateCalls
 from homeport.client._sync.event_hubs import EventHubClient
+from homeport.client._sync.faults import FaultClient
 from homeport.client._sync.http import only, segment
 from homeport.client._sync.hub_routing import RoutingCalls
 from homeport.client._sync.hub_settings import HubSettings
@@ -48,7 +49,14 @@ class _IpFilterTest(msgspec.Struct):
 
 
 class HomeportAdminClient(
-    CertificateCalls, EventHubClient, HubSettings, IssuingAdministration, JournalClient, PolicyClient, RoutingCalls
+    CertificateCalls,
+    EventHubClient,
+    FaultClient,
+    HubSettings,
+    IssuingAdministration,
+    JournalClient,
+    PolicyClient,
+    RoutingCalls,
 ):
     """Administration beside Azure's API; made of the service's connection string or an administrator's token.
 

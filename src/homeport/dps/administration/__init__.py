@@ -12,6 +12,7 @@ from homeport.dps.administration.certificates import CertificatesResponder
 from homeport.dps.administration.counts import CountsResponder
 from homeport.dps.administration.event_hubs import EventHubAdministration, EventHubsResponder
 from homeport.dps.administration.export import ExportResponder
+from homeport.dps.administration.faults import FaultHubs, FaultsResponder
 from homeport.dps.administration.hub_routing import (
     EndpointsResponder,
     EnrichmentsResponder,
@@ -39,6 +40,8 @@ __all__ = [
     "EventHubAdministration",
     "EventHubsResponder",
     "ExportResponder",
+    "FaultHubs",
+    "FaultsResponder",
     "HubsResponder",
     "IpFilterResponder",
     "IpFilterStore",

@@ -61,3 +61,5 @@ class CallContext:
     """`https`, `mqtt`, `mqtt-ws`, `amqp` or `amqp-ws`."""
     remote_address: str
     client_version: str | None = None
+    injected: tuple[str, ...] = ()
+    """What the fault lab did to this call, for the record."""

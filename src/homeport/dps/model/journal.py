@@ -141,6 +141,12 @@ class Kind(StrEnum):
     """A webhook is told of events no more."""
     SUBSCRIPTION_REPLAYED = "eventSubscription.replayed"
     """What could not be delivered to a webhook was put in line again, or past events were."""
+    FAULT_STARTED = "fault.started"
+    """An administrator started a fault in the fault lab; it ends by itself, by being stopped, or with the server."""
+    FAULT_STOPPED = "fault.stopped"
+    """An administrator stopped a fault; those that end by themselves are not told."""
+    FAULT_MESSAGES_SWITCHED = "faultMessages.switched"
+    """A hub was told to obey its devices' fault injection messages, or not to."""
     AUDIT_PRUNED = "audit.pruned"
     """Entries older than the retention were dropped; the data name the last one and its hash."""
 

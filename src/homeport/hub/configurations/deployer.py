@@ -2,17 +2,18 @@
 
 A pass looks at every twin and writes what differs, so that it may be repeated, or broken off, at any time. A change of
 a twin, an identity or a configuration asks for a pass soon, and there is one every few minutes; a pass is followed by
-ten times its own length of rest, so that large hubs are not kept busy by small changes.
+ten times its own length of rest, so that large hubs are not kept busy by small changes. Of several processes one makes
+the passes; that two do for a moment, when one takes over from another, does no harm.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 import msgspec
 
-from homeport.bus import Bus, DeviceChanged
+from homeport.bus import Bus, DeviceChanged, NodesChanged, PassWanted
 from homeport.clock import Clock
 from homeport.hub import translate
 from homeport.hub.configurations.content import (
@@ -57,14 +58,24 @@ class Deployer:
     """Applies the configurations of one hub."""
 
     def __init__(
-        self, *, hub: str, store: ConfigurationStore, registry: Registry, twins: Twins, bus: Bus, clock: Clock
+        self,
+        *,
+        hub: str,
+        store: ConfigurationStore,
+        registry: Registry,
+        twins: Twins,
+        bus: Bus,
+        clock: Clock,
+        is_mine: Callable[[], bool],
     ) -> None:
+        """`is_mine` tells whether this process makes the passes."""
         self._hub = hub
         self._store = store
         self._registry = registry
         self._twins = twins
         self._bus = bus
         self._clock = clock
+        self._is_mine = is_mine
         self._wanted = asyncio.Event()
         self._wanted.set()
         twins.watch(lambda _: self.wake())
@@ -82,6 +93,9 @@ class Deployer:
                 await self._wanted.wait()
                 await self._clock.sleep(QUIET_SECONDS)
                 self._wanted.clear()
+                if not self._is_mine():
+                    await self._bus.publish(PassWanted(hub=self._hub))
+                    continue
                 before = self._clock.now()
                 try:
                     await self.look()
@@ -199,10 +213,15 @@ class Deployer:
             await self._twins.patch(device.identity.device_id, tags=None, desired=patch, expected_version=None)
 
     async def _listen(self) -> None:
-        async with self._bus.subscribe(DeviceChanged) as events:
+        async with self._bus.subscribe(DeviceChanged, PassWanted, NodesChanged) as events:
             async for event in events:
-                if isinstance(event, DeviceChanged) and event.hub == self._hub:
-                    self.wake()
+                match event:
+                    case DeviceChanged(hub=self._hub):
+                        self.wake()
+                    case PassWanted(hub=self._hub) if self._is_mine():
+                        self.wake()
+                    case NodesChanged():
+                        self.wake()  # it may be this one's turn now
 
     async def _remind(self) -> None:
         while True:

@@ -17,7 +17,7 @@ from homeport.hub.invocation import invoke
 from homeport.hub.jobs.part_document import device_job_document
 from homeport.hub.jobs.ports import JobStore
 from homeport.hub.messages import Messages
-from homeport.hub.methods import Methods
+from homeport.hub.methods import MethodCalls
 from homeport.hub.model import (
     DeviceJob,
     DeviceJobStatus,
@@ -67,7 +67,7 @@ class JobRunner:
         store: JobStore,
         registry: Registry,
         twins: Twins,
-        methods: Methods,
+        methods: MethodCalls,
         messages: Messages,
         telling: Telling,
         clock: Clock,

@@ -62,6 +62,7 @@ from homeport.hub.model.job import (
     MethodRequest,
     TwinUpdate,
 )
+from homeport.hub.model.node import Beat
 from homeport.hub.model.queue_settings import FeedbackSettings, QueueSettings
 from homeport.hub.model.routing import (
     Endpoint,
@@ -74,6 +75,7 @@ from homeport.hub.model.routing import (
     WebhookEndpoint,
 )
 from homeport.hub.model.sought import Between, OneOf, Sought
+from homeport.hub.model.subscriptions import KeptFilters
 from homeport.hub.model.telemetry import Outgoing, StoredTelemetry, Telemetry
 from homeport.hub.model.transfer import Transfer, TransferKind, TransferPhase, TransferPlace, TransferStatus
 from homeport.hub.model.twin import Device, Twin, TwinSection
@@ -85,6 +87,7 @@ __all__ = [
     "RETENTION",
     "Acknowledgement",
     "Authentication",
+    "Beat",
     "Between",
     "BlobProperties",
     "Block",
@@ -123,6 +126,7 @@ __all__ = [
     "JobStatus",
     "JobType",
     "JsonObject",
+    "KeptFilters",
     "Lock",
     "MessageSource",
     "MethodRequest",

@@ -25,3 +25,5 @@ class Hub:
     host_names: tuple[str, ...]
     policies: tuple[Policy, ...]
     created_at: datetime
+    fault_messages: bool = False
+    """Whether its devices may break their own connections, where the server runs with the fault lab (28)."""

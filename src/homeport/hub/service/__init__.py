@@ -10,7 +10,7 @@ from homeport.hub.files import Files
 from homeport.hub.importing import Importer
 from homeport.hub.jobs import ScheduledJobs
 from homeport.hub.messages import Messages
-from homeport.hub.methods import Methods
+from homeport.hub.methods import MethodCalls
 from homeport.hub.model import FeedbackRecord, FileNotification
 from homeport.hub.notice_documents import feedback_document, file_document
 from homeport.hub.notices import Feedback
@@ -29,7 +29,7 @@ from homeport.hub.service.queries import QueriesResponder
 from homeport.hub.service.statistics import StatisticsResponder
 from homeport.hub.service.transfers import TransfersResponder
 from homeport.hub.service.twins import TwinsResponder
-from homeport.hub.sessions import Sessions
+from homeport.hub.sessions_elsewhere import SessionsElsewhere
 from homeport.hub.transfers import Transfers
 from homeport.hub.twins import Twins
 from homeport.security.policies import Random
@@ -63,9 +63,9 @@ class Service:
         *,
         registry: Registry,
         twins: Twins,
-        methods: Methods,
+        methods: MethodCalls,
         messages: Messages,
-        sessions: Sessions,
+        sessions: SessionsElsewhere,
         jobs: ScheduledJobs,
         configurations: ConfigurationsResponder,
         importer: Importer,

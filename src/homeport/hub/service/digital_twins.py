@@ -10,7 +10,7 @@ from homeport.hub.digital_twin import Operation, Step, digital_twin, patched
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.etags import twin_version
 from homeport.hub.invocation import invoke, method_request
-from homeport.hub.methods import MAX_PAYLOAD_BYTES, Methods
+from homeport.hub.methods import MAX_PAYLOAD_BYTES, MethodCalls
 from homeport.hub.model import Device
 from homeport.hub.registry import ROUNDS, Registry, stale
 from homeport.hub.reply import Reply
@@ -26,7 +26,7 @@ _DEEPEST = 2
 
 
 class DigitalTwinsResponder:
-    def __init__(self, registry: Registry, twins: Twins, methods: Methods) -> None:
+    def __init__(self, registry: Registry, twins: Twins, methods: MethodCalls) -> None:
         self._registry = registry
         self._twins = twins
         self._methods = methods

@@ -4,7 +4,7 @@ from msgspec import Raw
 
 from homeport.hub import translate
 from homeport.hub.invocation import invoke, method_request
-from homeport.hub.methods import MAX_PAYLOAD_BYTES, Methods
+from homeport.hub.methods import MAX_PAYLOAD_BYTES, MethodCalls
 from homeport.hub.registry import Registry
 from homeport.hub.reply import Reply
 from homeport.hub.service.bodies import answer, read
@@ -12,7 +12,7 @@ from homeport.wire import hub_service as wire
 
 
 class MethodsResponder:
-    def __init__(self, registry: Registry, methods: Methods) -> None:
+    def __init__(self, registry: Registry, methods: MethodCalls) -> None:
         self._registry = registry
         self._methods = methods
 

@@ -3,12 +3,12 @@
 from homeport.hub.registry import Registry
 from homeport.hub.reply import Reply
 from homeport.hub.service.bodies import answer
-from homeport.hub.sessions import Sessions
+from homeport.hub.sessions_elsewhere import SessionsElsewhere
 from homeport.wire import hub_service as wire
 
 
 class StatisticsResponder:
-    def __init__(self, registry: Registry, sessions: Sessions) -> None:
+    def __init__(self, registry: Registry, sessions: SessionsElsewhere) -> None:
         self._registry = registry
         self._sessions = sessions
 
@@ -23,4 +23,4 @@ class StatisticsResponder:
         )
 
     async def service(self) -> Reply:
-        return answer(wire.ServiceStatistics(connected_device_count=self._sessions.devices))
+        return answer(wire.ServiceStatistics(connected_device_count=await self._sessions.count()))

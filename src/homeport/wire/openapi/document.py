@@ -34,6 +34,9 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "until": {"type": "string", "format": "date-time"},
     "order": {"type": "string", "enum": ["asc", "desc"]},
     "force": {"type": "boolean"},
+    "faultId": {"type": "string", "pattern": "^f-[0-9]{1,9}$"},
+    "fault": {"type": "string", "maxLength": 64},
+    "deviceId": {"type": "string", "maxLength": 257},
     "endpoint": {"type": "string", "pattern": r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,48}[A-Za-z0-9])?$"},
     "group": {"type": "string", "pattern": r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,48}[A-Za-z0-9])?|\$Default)$"},
     "route": {"type": "string", "pattern": r"^([A-Za-z0-9._-]{1,64}|\$fallback)$"},
@@ -54,6 +57,8 @@ _WORDS = {
     ("KeyChoice", "key"): ("primary", "secondary"),
     ("AdministratorCreation", "role"): ("reader", "operator", "owner"),
     ("AdministratorChange", "role"): ("reader", "operator", "owner"),
+    ("FaultRequest", "kind"): ("drop", "latency", "throttle", "error", "clock", "outage"),
+    ("FaultRequest", "at"): ("hub", "provisioning"),
     ("SubscriptionRequest", "mode"): ("structured", "binary"),
 }
 """Words that a member may be; they are accepted in any letter case, so the schema names them as examples."""

@@ -9,6 +9,7 @@ from homeport.dps.frontends.admin.certificates import CertificatesResource
 from homeport.dps.frontends.admin.counts import CountsResource
 from homeport.dps.frontends.admin.event_hubs import EventHubsResource
 from homeport.dps.frontends.admin.export import ExportResource
+from homeport.dps.frontends.admin.faults import FaultsResource
 from homeport.dps.frontends.admin.frontend import AdminFrontEnd
 from homeport.dps.frontends.admin.hub_routing import (
     EndpointsResource,
@@ -41,6 +42,7 @@ __all__ = [
     "EnrichmentsResource",
     "EventHubsResource",
     "ExportResource",
+    "FaultsResource",
     "HubPart",
     "HubsResource",
     "IpFilterResource",

@@ -17,7 +17,7 @@ from homeport.hub.frontends.amqp.errors import link_error, unauthorized
 from homeport.hub.frontends.amqp.proofs import MAX_TOKENS, HeldToken, Proofs, TokenJudge
 from homeport.net.amqp_handlers import AmqpConnection, AmqpDelivery, AmqpReceiver, AmqpSender, LinkTerms
 from homeport.net.stream import Peer
-from homeport.proto.amqp import RELEASED, Error
+from homeport.proto.amqp import RELEASED, Error, Session
 from homeport.security.ip_filter import Door
 
 Allows = Callable[[Peer, Door], bool]
@@ -132,6 +132,35 @@ class HubConnection:
     def close(self, error: Error | None = None) -> None:
         """End the connection soon; see AmqpConnection.close."""
         self._connection.close(error)
+
+    def abort(self) -> None:
+        """End the connection as if the network had failed; see AmqpConnection.abort."""
+        self._connection.abort()
+
+    def shut_down(self, error: Error | None = None, sessions_error: Error | None = None) -> None:
+        """End the sessions, and then the connection.
+
+        To CLOSE alone Node reacts after 45 seconds, when its links have not ended; to the end of their session at once.
+        """
+        for session in dict.fromkeys(link.session for link in self._links):
+            _ = self._connection.end_session(session, sessions_error)
+        self.close(error)
+
+    @property
+    def links(self) -> Sequence[AmqpReceiver | AmqpSender]:
+        """The links that are open, whoever's they are."""
+        return tuple(self._links)
+
+    async def break_link(self, link: AmqpReceiver | AmqpSender, error: Error) -> None:
+        """End a link as if the client had: its handler learns of it by `detached`."""
+        if link in self._links:
+            link.detach(error)
+            await self.detached(link, error)
+
+    async def break_session(self, session: Session, error: Error) -> None:
+        """End a session; the handlers of its links learn of it by `detached`."""
+        for link in self._connection.end_session(session, error):
+            await self.detached(link, error)
 
     def detach(self, link: AmqpReceiver | AmqpSender, error: Error | None = None) -> None:
         """End a link. Handlers call this, not the link's own `detach`; their `detached` does not follow."""

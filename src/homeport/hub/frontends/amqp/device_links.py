@@ -14,7 +14,8 @@ from homeport.hub.frontends.amqp.addresses import Path
 from homeport.hub.frontends.amqp.connection import HubConnection, LinkHandler
 from homeport.hub.frontends.amqp.device_addresses import Kind, is_of_devices, read_device_path
 from homeport.hub.frontends.amqp.device_session import DeviceSession
-from homeport.hub.frontends.amqp.errors import link_error, unauthorized
+from homeport.hub.frontends.amqp.errors import forced, link_error, unauthorized
+from homeport.hub.frontends.amqp.faults import ConnectionFaults
 from homeport.hub.frontends.amqp.proofs import device_claim
 from homeport.net.amqp_handlers import AmqpDelivery, AmqpReceiver, AmqpSender, LinkTerms
 from homeport.proto.amqp import Error
@@ -47,6 +48,9 @@ class DeviceLinks:
         self._devices: dict[str, DeviceSession] = {}
         self._by_link: dict[AmqpReceiver | AmqpSender, DeviceSession] = {}
         self._leaving: set[DeviceSession] = set()
+        self._faults = None
+        if side.faults is not None:
+            self._faults = ConnectionFaults(connection, side.faults, side.clock, self._devices.get)
 
     @property
     def active(self) -> bool:
@@ -131,9 +135,11 @@ class DeviceLinks:
 
     async def _open(self, identity: str, model_id: str | None) -> DeviceSession | None:
         held = self._connection.proofs.for_device(identity)
-        device = DeviceSession(self._connection, self._side, identity, held, model_id, self._ended, self._detach)
+        device = DeviceSession(
+            self._connection, self._side, identity, held, model_id, self._ended, self._detach, self._faults
+        )
         claim = device_claim(identity, held.text if held is not None else None, self._connection.peer, model_id)
-        connected = await self._side.responder.connect(claim, device.end)
+        connected = await self._side.responder.connect(claim, device.end, lambda orderly: self._cut(device, orderly))
         if isinstance(connected, Refused):
             return None
         device.connected = connected
@@ -162,6 +168,15 @@ class DeviceLinks:
         else:
             error = unauthorized("The device was disabled, deleted or given other credentials.")
         self._end(device, error)
+
+    def _cut(self, device: DeviceSession, orderly: bool) -> None:
+        """End a device's links, or the whole connection, as cutting the cable would: for the fault lab."""
+        if self._devices.get(device.identity) is not device:
+            return
+        if orderly:
+            self._end(device, forced("The connection was closed by the fault lab."))
+        else:
+            self._connection.abort()
 
     def _end(self, device: DeviceSession, error: Error) -> None:
         """End all links of a device, and its session."""

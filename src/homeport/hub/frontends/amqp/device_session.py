@@ -10,8 +10,9 @@ from homeport.hub.errors import HubCode, HubError
 from homeport.hub.frontends.amqp.connection import HubConnection
 from homeport.hub.frontends.amqp.deliveries import Deliveries
 from homeport.hub.frontends.amqp.device_addresses import Kind
-from homeport.hub.frontends.amqp.device_messages import read_telemetry
+from homeport.hub.frontends.amqp.device_messages import read_bag, read_telemetry
 from homeport.hub.frontends.amqp.errors import link_error
+from homeport.hub.frontends.amqp.faults import ConnectionFaults
 from homeport.hub.frontends.amqp.link_pair import Detach
 from homeport.hub.frontends.amqp.method_pair import MethodPair
 from homeport.hub.frontends.amqp.proofs import HeldToken
@@ -21,7 +22,7 @@ from homeport.hub.reply import as_hub_error
 from homeport.hub.responder import Connected
 from homeport.hub.telemetry import MAX_MESSAGE_BYTES, PropertyBag
 from homeport.net.amqp_handlers import AmqpDelivery, AmqpReceiver, AmqpSender, LinkTerms
-from homeport.proto.amqp import RELEASED, Condition, Error, Rejected, RemoteProtocolError
+from homeport.proto.amqp import ACCEPTED, BATCH_FORMAT, RELEASED, Condition, Error, Rejected, RemoteProtocolError
 
 MAX_LINKS: Final = 16
 """Of one identity on one connection; the SDKs need six, and a few while they replace them."""
@@ -43,6 +44,7 @@ class DeviceSession:
         model_id: str | None,
         on_end: "Callable[[DeviceSession], None]",
         detach: Detach,
+        faults: ConnectionFaults | None = None,
     ) -> None:
         """`held` is the token that it came in with; `on_end` is called once when the hub ends the session.
 
@@ -59,6 +61,7 @@ class DeviceSession:
         self._side = side
         self._on_end = on_end
         self._detach = detach
+        self._faults = faults
         self._deliveries: Deliveries | None = None
         self._bound: AmqpSender | None = None
         """The link of the deliveries."""
@@ -117,7 +120,7 @@ class DeviceSession:
         """Take a message of the device."""
         match self.links.get(link):
             case Kind.EVENTS:
-                await self._take_telemetry(delivery)
+                await self._take_telemetry(link, delivery)
             case Kind.TWIN:
                 await self._twin.message(delivery, self.connected)
             case Kind.METHODS:
@@ -170,10 +173,19 @@ class DeviceSession:
 
     # ------------------------------------------------------------ telemetry
 
-    async def _take_telemetry(self, delivery: AmqpDelivery) -> None:
+    async def _take_telemetry(self, link: AmqpReceiver, delivery: AmqpDelivery) -> None:
         try:
             messages = read_telemetry(delivery.data, delivery.message_format)
+            if self._faults is None:
+                await self._store(messages)
+                return
+            self._faults.refuse(self.identity)
             await self._store(messages)
+            bags = [bag for _, bag in messages]
+            if delivery.message_format == BATCH_FORMAT:
+                bags.append(read_bag(delivery.message()))  # C puts a fault there
+            delivery.settle(ACCEPTED)
+            self._faults.take(self.connected.caller, link, bags)
         except RemoteProtocolError as fault:
             delivery.settle(Rejected(error=Error(condition=Condition.DECODE_ERROR, description=str(fault), info={})))
         except (HubError, HomeportError) as fault:

@@ -42,3 +42,10 @@ def link_error(fault: HubError, condition: str | None = None) -> Error:
 def unauthorized(why: str) -> Error:
     """Write the refusal of a link that no proof on this connection allows; the reason proper is only logged."""
     return link_error(HubError(HubCode.UNAUTHORIZED_ACCESS, why))
+
+
+def forced(why: str, condition: str = Condition.DETACH_FORCED) -> Error:
+    """Write the reason of an end that a fault brought about: one on which clients come back (contract hub.md 28.2)."""
+    return Error(
+        condition=condition, description=why, info={Symbol("com.microsoft:tracking-id"): secrets.token_hex(16)}
+    )

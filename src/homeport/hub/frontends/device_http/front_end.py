@@ -12,6 +12,7 @@ from homeport.hub.authentication import Reason, Refused
 from homeport.hub.device_files import MAX_BODY as MAX_FILE_BODY
 from homeport.hub.device_side import DeviceSide
 from homeport.hub.errors import HubCode, HubError
+from homeport.hub.faults.messages import REFUSALS, FaultMessages, Transport
 from homeport.hub.frontends.device_http.properties import (
     BATCH,
     MAX_BATCH_TEXT,
@@ -24,7 +25,7 @@ from homeport.hub.identifiers import identity_id
 from homeport.hub.message_lock import Settlement
 from homeport.hub.reply import Reply, as_hub_error, error_reply
 from homeport.hub.responder import Caller, DeviceClaim
-from homeport.hub.telemetry import MAX_MESSAGE_BYTES
+from homeport.hub.telemetry import MAX_MESSAGE_BYTES, PropertyBag
 from homeport.net.stream import Peer
 
 MAX_LOCK_SECONDS = 300
@@ -109,9 +110,19 @@ class DeviceHttpFrontEnd:
             messages = read_batch(await asked.body(MAX_BATCH_TEXT))
         else:
             messages = [(await asked.body(MAX_MESSAGE_BYTES), read_properties(request.headers.items()))]
+        if self._side.faults is not None:
+            self._break(self._side.faults, caller, [bag for _, bag in messages])
         for body, bag in messages:
             await self._side.responder.send(caller, body, bag)
         return Reply(status=204)
+
+    def _break(self, faults: FaultMessages, caller: Caller, bags: Sequence[PropertyBag]) -> None:
+        """Refuse a request that asks for it, at once; nothing lasts beyond it (contract hub.md 28.4)."""
+        for bag in bags:
+            fault = faults.read(bag.properties, Transport.HTTPS)
+            if fault is not None:
+                faults.note(caller, fault)
+                raise HubError(REFUSALS[fault.type], fault.reason)
 
     async def _receive(self, caller: Caller, asked: Request) -> Reply:
         seconds = asked.parameter("iothub-messagelocktimeout") or asked.header("IotHub-MessageLockTimeout") or ""

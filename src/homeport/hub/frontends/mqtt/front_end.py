@@ -4,6 +4,7 @@ import logging
 
 from homeport.hub.authentication import Refused
 from homeport.hub.device_side import DeviceSide
+from homeport.hub.errors import HubError
 from homeport.hub.frontends.mqtt.kept import KeptSubscriptions
 from homeport.hub.frontends.mqtt.session import DeviceSession
 from homeport.hub.frontends.mqtt.topics import bag_of
@@ -23,7 +24,6 @@ class DeviceFrontEnd:
 
     def __init__(self, side: DeviceSide) -> None:
         self._side = side
-        self._kept = KeptSubscriptions()
 
     def owns(self, connect: Connect) -> bool:
         """Tell whether the user name begins with one of the hub's host names."""
@@ -48,13 +48,24 @@ class DeviceFrontEnd:
             remote=peer.remote.host,
             transport="mqtt" if peer.transport == "tls" else "mqtt-ws",
         )
-        connected = await self._side.responder.connect(claim, link.close)
+        try:
+            connected = await self._side.responder.connect(
+                claim, link.close, lambda orderly: link.close() if orderly else link.abort()
+            )
+        except HubError as error:
+            return self._refuse(connect, peer, error.message, ReturnCode.SERVER_UNAVAILABLE)
         if isinstance(connected, Refused):
             return ReturnCode.NOT_AUTHORIZED
-        return DeviceSession(self._side, self._kept, connected, connect, link, prefix)
+        kept = KeptSubscriptions(self._side.subscriptions, connected, clean=connect.clean_session)
+        try:
+            known = await kept.recall()
+        except BaseException:
+            await self._side.responder.leave(connected)
+            raise
+        return DeviceSession(self._side, kept, known, connected, connect, link, prefix)
 
-    def _refuse(self, connect: Connect, peer: Peer, why: str) -> int:
+    def _refuse(self, connect: Connect, peer: Peer, why: str, code: ReturnCode = ReturnCode.NOT_AUTHORIZED) -> int:
         _log.info(
             "hub %s: client %s at %s refused: %s", self._side.hub, quoted(connect.client_id), peer.remote.host, why
         )
-        return ReturnCode.NOT_AUTHORIZED
+        return code

@@ -1,40 +1,40 @@
-"""The subscriptions devices leave behind for their next connection (clean session 0; contract hub.md 13.10)."""
+"""The subscriptions devices leave behind for their next connection (clean session 0; contract hub.md 13.10).
+
+SDKs rely on them: they subscribe once, and not again when they reconnect, to whichever process that is.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from homeport.hub.model import KeptFilters
+from homeport.hub.ports import MqttSubscriptionStore
 from homeport.hub.responder import Connected
-
-MAX_KEPT = 1_000_000
-"""Devices whose subscriptions are kept; the longest unused go first."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """For as long as it is the same device."""
-
-    generation_id: str
-    filters: Mapping[str, int]
 
 
 class KeptSubscriptions:
-    """Filters with their granted quality, by device."""
+    """The filters of one connection, with their granted quality, as the next one will find them."""
 
-    def __init__(self) -> None:
-        self._kept: dict[str, _Kept] = {}
+    def __init__(self, store: MqttSubscriptionStore, connected: Connected, *, clean: bool) -> None:
+        """Serve one connection; a `clean` one leaves nothing, and drops what is there."""
+        self._store = store
+        self._device_id = connected.session.device_id
+        self._generation_id = connected.session.generation_id
+        self._clean = clean
+        self._known: Mapping[str, int] = {}
 
-    def recall(self, connected: Connected, *, clean: bool) -> Mapping[str, int] | None:
-        """Return what is kept for this device, None if there is no such state; a clean start drops it."""
-        session = connected.session
-        kept = self._kept.pop(session.device_id, None)
-        if clean or kept is None or kept.generation_id != session.generation_id:
+    async def recall(self) -> Mapping[str, int] | None:
+        """Return what an earlier connection has left, None if there is no such state."""
+        kept = await self._store.get(self._device_id)
+        if kept is None:
             return None
+        if self._clean or kept.generation_id != self._generation_id:
+            await self._store.delete(self._device_id)
+            return None
+        self._known = kept.filters
         return kept.filters
 
-    def keep(self, connected: Connected, filters: Mapping[str, int]) -> None:
-        """Remember the subscriptions of a device; last used, last forgotten."""
-        session = connected.session
-        self._kept.pop(session.device_id, None)
-        if len(self._kept) >= MAX_KEPT:
-            del self._kept[next(iter(self._kept))]
-        self._kept[session.device_id] = _Kept(session.generation_id, filters)
+    async def keep(self, filters: Mapping[str, int]) -> None:
+        """Remember the subscriptions, durably; what is known already is not written again."""
+        if self._clean or filters == self._known:
+            return
+        self._known = dict(filters)
+        await self._store.put(self._device_id, KeptFilters(generation_id=self._generation_id, filters=self._known))

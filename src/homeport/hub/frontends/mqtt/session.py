@@ -1,12 +1,13 @@
 """One device's MQTT connection: its telemetry, its will, and what its subscriptions bring (contract hub.md 13)."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from homeport.hub.device_side import DeviceSide
 from homeport.hub.errors import HubError
 from homeport.hub.frontends.mqtt.deliveries import Deliveries
+from homeport.hub.frontends.mqtt.faults import ConnectionFaults
 from homeport.hub.frontends.mqtt.kept import KeptSubscriptions
 from homeport.hub.frontends.mqtt.method_topics import MethodTopics
 from homeport.hub.frontends.mqtt.topics import (
@@ -22,7 +23,7 @@ from homeport.hub.frontends.mqtt.twin_topics import TwinTopics
 from homeport.hub.identifiers import module_of, path_of
 from homeport.hub.responder import Connected
 from homeport.hub.telemetry import EMPTY_BAG, PropertyBag, parse_bag
-from homeport.net.sites import MqttLink
+from homeport.net.sites import MqttLink, UnacknowledgedError
 from homeport.proto.mqtt import SUBSCRIPTION_REFUSED, Connect, Publish, RemoteProtocolError, Will
 from homeport.security.explain import quoted
 
@@ -39,12 +40,16 @@ class DeviceSession:
         self,
         side: DeviceSide,
         kept: KeptSubscriptions,
+        known: Mapping[str, int] | None,
         connected: Connected,
         connect: Connect,
         link: MqttLink,
         prefix: str,
     ) -> None:
-        """`prefix` is the topic of the device's telemetry, without a bag."""
+        """`known` is what an earlier connection has left in `kept`.
+
+        `prefix` is the topic of the device's telemetry, without a bag.
+        """
         device_id = connected.session.device_id
         self._responder = side.responder
         self._kept = kept
@@ -53,7 +58,6 @@ class DeviceSession:
         self._prefix = prefix
         self._bags: dict[str, PropertyBag] = {}
         self._will: Will | None = connect.will
-        self._clean = connect.clean_session
         self._twin = TwinTopics(connected, side.responder, side.twins, link, side.clock)
         self._methods = MethodTopics(device_id, side.methods, link)
         base = "/".join(path_of(device_id))
@@ -64,10 +68,11 @@ class DeviceSession:
         if module_of(device_id) is not None:
             # Inputs are an Edge hub's to send; subscribing to them is part of how module clients connect.
             self._grantable |= {f"{base}/inputs/#", f"{base}/#"}
-        known = kept.recall(connected, clean=self._clean)
+        self._faults = (
+            None if side.faults is None else ConnectionFaults(connected.caller, side.faults, link, side.clock)
+        )
         self._session_present = known is not None
         self._filters: dict[str, int] = dict(known or {})
-        self._remember()
         self._follow()
 
     @property
@@ -89,6 +94,8 @@ class DeviceSession:
                 await self._responder.send(self._connected.caller, message.payload, bag)
             except HubError as error:
                 raise RemoteProtocolError(f"telemetry of {quoted(self._device_id)}: {error.message}") from None
+            if self._faults is not None and self._faults.take(bag):
+                raise UnacknowledgedError
             ack()
         elif topic.startswith(TWIN_GET):
             await self._twin.get(topic)
@@ -102,7 +109,7 @@ class DeviceSession:
     async def subscribe(self, filters: Sequence[tuple[str, int]]) -> Sequence[int]:
         granted = [min(qos, 1) if name in self._grantable else SUBSCRIPTION_REFUSED for name, qos in filters]
         self._filters.update({name: min(qos, 1) for name, qos in filters if name in self._grantable})
-        self._remember()
+        await self._kept.keep(self._filters)
         return granted
 
     def subscribed(self) -> None:
@@ -111,7 +118,7 @@ class DeviceSession:
     async def unsubscribe(self, filters: Sequence[str]) -> None:
         for name in filters:
             self._filters.pop(name, None)
-        self._remember()
+        await self._kept.keep(self._filters)
         self._follow()
 
     async def closed(self, *, orderly: bool) -> None:
@@ -134,10 +141,6 @@ class DeviceSession:
             self._deliveries.stop()
         else:
             self._deliveries.start(qos)
-
-    def _remember(self) -> None:
-        if not self._clean:
-            self._kept.keep(self._connected, dict(self._filters))
 
     # ------------------------------------------------------------ telemetry
 
