@@ -68,10 +68,14 @@ def draw(rate: Rate, full_at: float, now: float) -> Drawn:
     A clock that was set back does not lock anybody out: a bucket is never emptier than empty.
     """
     depth = rate.seconds
-    full_at = min(max(full_at, now), now + depth)
+    empty_at = now + depth
+    if full_at < now:
+        full_at = now
+    elif full_at > empty_at:
+        full_at = empty_at
     after = full_at + rate.interval
     # The sums of many intervals miss the period by some bits.
-    wait = after - (now + depth)
+    wait = after - empty_at
     return Drawn(0.0, after) if wait <= depth * 1e-9 else Drawn(wait, full_at)
 
 

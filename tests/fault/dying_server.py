@@ -24,6 +24,7 @@ from homeport.store.registrations import SqlRegistrationStore
 from homeport.store.settings import SettingsStore
 
 STEPS: dict[str, tuple[type, str]] = {
+    "conclude": (SqlRegistrationStore, "conclude"),
     "open": (SqlRegistrationStore, "open"),
     "read": (LocalHubLink, "read"),
     "provision": (LocalHubLink, "provision"),

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from homeport.client import ReprovisionPolicy, derive_device_key
+from homeport.client import DeviceCapabilities, ReprovisionPolicy, derive_device_key
 from homeport.hub.model import Device
 from homeport.store import open_stores
 from tests.fault.actors import KeyDevice, MqttDevice, Operator, Place, initial_twin, network
@@ -29,6 +29,7 @@ REPORTED = {"battery": 80}
 
 STEPS_OF_A_MOVE = ("open", "read", "provision", "save:1", "remove", "save:2")
 STEPS_OF_A_FIRST_REGISTRATION = ("open", "provision", "save:1")
+"""Of an Edge device: its system modules are writes of their own."""
 MOMENTS = ("before", "after")
 
 
@@ -36,8 +37,8 @@ MOMENTS = ("before", "after")
 class Plant:
     """A data directory left by a server that stopped, and the keys of its devices.
 
-    `mover` lives on alpha, where its twin has changed on both sides, and is to move to beta; `newcomer` has never
-    registered. The others have been told their homes.
+    `mover` lives on alpha, where its twin has changed on both sides, and is to move to beta; `newcomer` and `gateway`,
+    an Edge device, have never registered. The others have been told their homes.
     """
 
     data: Path
@@ -61,13 +62,19 @@ async def _build(data: Path) -> Plant:
             keys["newcomer"] = await operator.enroll_key(
                 "newcomer", iot_hubs=[BETA], initial_twin=initial_twin(interval=5)
             )
+            keys["gateway"] = await operator.enroll_key(
+                "gateway",
+                iot_hubs=[BETA],
+                initial_twin=initial_twin(interval=5),
+                capabilities=DeviceCapabilities(iot_edge=True),
+            )
             keys["mover"] = await operator.enroll_key(
                 "mover",
                 iot_hubs=[ALPHA],
                 initial_twin=initial_twin(interval=5),
                 reprovision_policy=ReprovisionPolicy(update_hub_assignment=True, migrate_device_data=True),
             )
-            for name in keys.keys() - {"newcomer"}:
+            for name in keys.keys() - {"newcomer", "gateway"}:
                 answer = await KeyDevice(registration_id=name, key=keys[name], place=place, http=http).register()
                 assert answer.outcome == "assigned"
             async with MqttDevice(ALPHA, "mover", keys["mover"], place.trust()) as mover:
@@ -165,17 +172,39 @@ async def test_a_device_that_moves_is_never_homeless(plant: Plant, tmp_path: Pat
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
+async def test_a_first_registration_is_one_write(plant: Plant, tmp_path: Path, moment: str) -> None:
+    data = plant.copied(tmp_path)
+    await dies_while_registering(plant, data, "newcomer", "conclude", moment)
+
+    assert bool(await homes_on_disk(data, "newcomer")) is (moment == "after")
+    with HomeportServer(data, ADDRESSES):
+        async with Operator(data) as operator:
+            state = await operator.registration("newcomer")
+            if moment == "before":
+                assert state is None
+            else:
+                assert state is not None
+                assert (state.status, state.assigned_hub) == ("assigned", BETA)
+                assert (await operator.homes("newcomer"))[BETA].desired == {"interval": 5}
+                await check_the_audit(operator, ["newcomer"])
+            await check_the_others(plant, operator)
+
+            assert await register_again(plant, operator, "newcomer") == BETA
+            assert list(await operator.homes("newcomer")) == [BETA]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("step", STEPS_OF_A_FIRST_REGISTRATION)
 async def test_a_first_registration_leaves_no_trace_or_a_home(
     plant: Plant, tmp_path: Path, step: str, moment: str
 ) -> None:
     data = plant.copied(tmp_path)
-    await dies_while_registering(plant, data, "newcomer", step, moment)
+    await dies_while_registering(plant, data, "gateway", step, moment)
 
     with HomeportServer(data, ADDRESSES):
         async with Operator(data) as operator:
-            state = await operator.settled("newcomer")
-            homes = await operator.homes("newcomer")
+            state = await operator.settled("gateway")
+            homes = await operator.homes("gateway")
             if state is None:
                 # Until its outcome is written, nothing of a first assignment to a hub of ours need last.
                 assert (step, moment) != (STEPS_OF_A_FIRST_REGISTRATION[-1], "after")
@@ -187,8 +216,8 @@ async def test_a_first_registration_leaves_no_trace_or_a_home(
                 assert homes[BETA].desired == {"interval": 5}
             await check_the_others(plant, operator)
 
-            assert await register_again(plant, operator, "newcomer") == BETA
-            assert list(await operator.homes("newcomer")) == [BETA]
+            assert await register_again(plant, operator, "gateway") == BETA
+            assert list(await operator.homes("gateway")) == [BETA]
 
 
 # ---------------------------------------------------------------- the first start

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,6 +29,7 @@ from homeport.app.presence import Presence
 from homeport.app.processes import processes
 from homeport.app.protection import Protection, protection
 from homeport.app.provisioning import provisioning
+from homeport.app.randomness import PooledRandom
 from homeport.clock import Clock, SystemClock
 from homeport.dps.administration import EventHubsResponder
 from homeport.dps.assigner import Assigner
@@ -82,13 +82,13 @@ async def build(
     directory: DataDirectory,
     *,
     clock: Clock | None = None,
-    random: Random = secrets.token_bytes,
+    random: Random | None = None,
 ) -> AsyncIterator[Parts]:
     """Open the store and make every part; close them at the end.
 
     Raises DatabaseError or SchemaError if the store cannot be used, DirectoryError for an unusable master key.
     """
-    clock = clock or SystemClock()
+    clock, random = clock or SystemClock(), random or PooledRandom()
     custody = open_custody(config, directory, random)
     addresses = Addresses.of(config)
     async with contextlib.AsyncExitStack() as stack:
@@ -125,7 +125,11 @@ async def build(
         )
         sites = Sites(default=addresses.host_names[0])
         links = (HubLinkDirectory if lab is None else partial(FaultedLinks, lab))(
-            local=lambda name: _registry(hubs, name), look_again=lambda: hubs.load(alone=False), clock=clock
+            local=lambda name: _registry(hubs, name),
+            # With a fault lab every device goes the long way, on which the lab's outages lie.
+            joining=lambda name: None if lab is not None or (hub := hubs.get(name)) is None else hub.joining,
+            look_again=lambda: hubs.load(alone=False),
+            clock=clock,
         )
         stack.push_async_callback(links.close)
         signing_keys = SigningKeyService(stores.settings, stores.allocation, random)
@@ -215,6 +219,7 @@ async def build(
             ),
             policies=policies,
             signing_keys=signing_keys,
+            joint=links,
             lab=lab,
             lab_hubs=LabHubs(hubs, stores.linked_hubs),
             bus=joined.bus,

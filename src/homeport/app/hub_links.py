@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import assert_never
 
 from homeport.clock import Clock
+from homeport.dps.joint import JointDevice
 from homeport.dps.model import (
     DeviceSpec,
     HubCredential,
@@ -20,8 +21,9 @@ from homeport.dps.model import (
 from homeport.dps.ports import HubLink, HubRefusedError, HubUnavailableError
 from homeport.errors import Code, HomeportError
 from homeport.hub.errors import HubCode, HubError
+from homeport.hub.joining import Joining
 from homeport.hub.model import Authentication, SasAuthentication, SelfSignedAuthentication
-from homeport.hub.registry import Registry
+from homeport.hub.registry import InitialTwin, Registry
 from homeport.hub.twin_patch import TwinContentError
 from homeport.hublinks.registry_rest import HubConnection, RegistryLink
 from homeport.net.http_client import HttpClient
@@ -93,13 +95,19 @@ class HubLinkDirectory:
     """Finds the link for a linked hub. Owns the connections to hubs elsewhere."""
 
     def __init__(
-        self, *, local: Callable[[str], Registry | None], look_again: Callable[[], Awaitable[None]], clock: Clock
+        self,
+        *,
+        local: Callable[[str], Registry | None],
+        joining: Callable[[str], Joining | None],
+        look_again: Callable[[], Awaitable[None]],
+        clock: Clock,
     ) -> None:
-        """`local` finds the registry of a hub that this process serves, by its name.
+        """`local` finds the registry of a hub that this process serves, by its name, `joining` what else it offers.
 
         `look_again` has it serve the hubs that other processes created meanwhile.
         """
         self._local = local
+        self._joining = joining
         self._look_again = look_again
         self._clock = clock
         self._clients: dict[str | None, HttpClient] = {}
@@ -110,6 +118,29 @@ class HubLinkDirectory:
             return self._remote_link(hub.connection_string, hub.ca_certificates)
         registry = self._local(hub.name)
         return LocalHubLink(registry) if registry is not None else _NewLocalHubLink(hub.name, self._found)
+
+    def new_device(self, hub: LinkedHub, spec: DeviceSpec) -> JointDevice | None:
+        """As `JointHubs` has it: our own hubs, whose registry is in the same database."""
+        joining = self._find_joining(hub)
+        if joining is None or spec.iot_edge:
+            return None  # an Edge device's system modules are writes of their own
+        twin = InitialTwin(tags=spec.twin.tags, desired=spec.twin.desired, reported=spec.twin.reported)
+        try:
+            device = joining.new_device(spec.device_id, _authentication(spec.credential), twin)
+        except TwinContentError:
+            return None  # the long way says what is wrong with it
+        return JointDevice(write=device.write, announce=device.announce)
+
+    def known_device(self, hub: LinkedHub, spec: DeviceSpec) -> JointDevice | None:
+        """As `JointHubs` has it: a device that our own hub need not change."""
+        joining = self._find_joining(hub)
+        if joining is None:
+            return None
+        device = joining.same_device(spec.device_id, _authentication(spec.credential), iot_edge=spec.iot_edge)
+        return JointDevice(write=device.write, announce=device.announce)
+
+    def _find_joining(self, hub: LinkedHub) -> Joining | None:
+        return self._joining(hub.name) if hub.connection_string is None else None
 
     async def close(self) -> None:
         for client in self._clients.values():

@@ -49,6 +49,7 @@ from homeport.dps.frontends.admin import (
 )
 from homeport.dps.frontends.site import dps_site
 from homeport.dps.hubs import HubService
+from homeport.dps.joint import JointHubs
 from homeport.dps.policies import CurrentPolicies, PolicyService
 from homeport.dps.responder import DeviceResponder
 from homeport.dps.service_responder import ServiceResponder
@@ -87,6 +88,7 @@ def provisioning(
     lab: FaultLab | None,
     lab_hubs: FaultHubs,
     signing_keys: SigningKeyService,
+    joint: JointHubs,
     bus: Bus,
     is_bus_connected: Callable[[], bool] | None,
     clock: Clock,
@@ -113,6 +115,7 @@ def provisioning(
         time_limit=timedelta(seconds=config.operation_deadline),
         revocation=trusted.revocation,
         clock_shift=None if lab is None else partial(lab.shift, Place.PROVISIONING),
+        joint=joint,
     )
     devices = (DeviceResponder if lab is None else partial(FaultedDeviceResponder, lab))(
         engine, clock, random, admission=guard.admission

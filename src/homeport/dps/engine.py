@@ -35,6 +35,7 @@ from homeport.dps.attestation import (
 from homeport.dps.fleet import read_fleet
 from homeport.dps.identifiers import Random
 from homeport.dps.issuing.issuance import Issuer, refuse_revoked
+from homeport.dps.joint import JointHubs
 from homeport.dps.model import (
     CallContext,
     CaReferences,
@@ -66,6 +67,7 @@ from homeport.security.explain import quoted
 from homeport.security.x509_request import CertificateRequest
 from homeport.wire.versions import hears_assigning_first
 
+_NO_TRUST = Trust()
 _ROUNDS = 16
 """How often a record that keeps changing under us is read and decided anew before the device is sent away.
 
@@ -105,7 +107,7 @@ class Engine:
     """Answers devices. `patience` is how many seconds a register call may wait for its hub before it says `assigning`.
 
     `time_limit` is how long an operation may go on in the background; then it has failed. Without `revocation` no
-    certificate authority is asked whether it took a certificate back.
+    certificate authority is asked whether it took a certificate back. `joint` knows the hubs that share the database.
     """
 
     def __init__(
@@ -122,6 +124,7 @@ class Engine:
         time_limit: timedelta = timedelta(minutes=10),
         revocation: Revocation | None = None,
         clock_shift: Callable[[str], timedelta] | None = None,
+        joint: JointHubs | None = None,
     ) -> None:
         """`clock_shift` says by how much the clock is wrong for a device's proof: the fault lab's doing."""
         self.id_scope = id_scope
@@ -141,6 +144,7 @@ class Engine:
             clock=clock,
             random=random,
             time_limit=time_limit,
+            joint=joint,
         )
         self._patience = patience
 
@@ -330,7 +334,7 @@ class Engine:
 
     async def _verify(self, proof: Proof, claim: DeviceClaim, evidence: Evidence, findings: Findings) -> Verdict:
         individual = await self._stores.enrollments.get_individual(claim.registration_id)
-        trust = Trust()
+        trust = _NO_TRUST
         if individual is None or isinstance(individual.attestation, CaReferences):
             trust = await self._current_trust()
         if individual is None:

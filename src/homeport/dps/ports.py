@@ -4,9 +4,9 @@ A store method is one whole transaction; what an administrator changes is told i
 it was done `by`. Each suite in tests/contract proves an implementation of these.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from homeport.dps.model import (
     AccessPolicy,
@@ -119,6 +119,20 @@ class RegistrationStore(Protocol):
 
         Raise ConflictError if the stored operation is another one or its lease belongs to somebody else. `room` is
         as with `open`.
+        """
+        ...
+
+    async def conclude(
+        self,
+        registration: Registration,
+        also: Callable[[Any], Coroutine[Any, Any, bool]],
+        *,
+        expected_etag: str | None,
+    ) -> bool:
+        """Store a finished record, and what its hub writes, in one transaction.
+
+        `also` is a `joint.JointWrite`; `expected_etag` as with `open`. Return False, with nothing written, if the
+        record changed since it was read, has an open operation, or `also` says so.
         """
         ...
 

@@ -16,7 +16,8 @@ from homeport.dps.attestation import Attested, Findings
 from homeport.dps.fleet import read_fleet
 from homeport.dps.identifiers import Random
 from homeport.dps.issuing.issuance import Issuer, Terms
-from homeport.dps.model import CallContext, DeviceClaim, Fleet, Registration, RegistrationStatus
+from homeport.dps.joint import JointHubs, NoJointHubs, concluded, joint_device
+from homeport.dps.model import CallContext, DeviceClaim, Fleet, LinkedHub, Registration, RegistrationStatus
 from homeport.dps.opening import Opening, must_last_at_once, open_registration, room_for, target_hub
 from homeport.dps.ports import LinkedHubStore, RegistrationStore
 from homeport.errors import Code, ConflictError, HomeportError
@@ -56,6 +57,7 @@ class Registering:
         clock: Clock,
         random: Random,
         time_limit: timedelta,
+        joint: JointHubs | None = None,
     ) -> None:
         self._registrations = registrations
         self._hubs = hubs
@@ -65,6 +67,7 @@ class Registering:
         self._clock = clock
         self._random = random
         self._time_limit = time_limit
+        self._joint = joint or NoJointHubs()
 
     async def register(self, call: RegisterCall, current: Registration | None) -> Registration | None:
         """Return the record as it stands after a little waiting; None if `current` no longer was it.
@@ -83,12 +86,17 @@ class Registering:
         wanted = await self._certified(call, current, self._decide(call, current, fleet), terms)
         target = target_hub(wanted.operation, fleet)
         durable = must_last_at_once(wanted.operation, target)
+        room = room_for(current, target)
+        if target is not None and room is None and call.patience > 0:
+            finished = await self._at_once(wanted, current, target)
+            if finished is not None:
+                return finished
         try:
             stored = await self._registrations.open(
                 wanted,
                 expected_etag=current.etag if current else None,
                 durable=durable,
-                room=room_for(current, target),
+                room=room,
             )
         except ConflictError:
             stored = None
@@ -108,6 +116,23 @@ class Registering:
         # Opened by the same device and finished while this call was under way: it answers both.
         call.findings.passed("operation", "shared with a call made at the same time")
         return latest
+
+    async def _at_once(
+        self, wanted: Registration, current: Registration | None, target: LinkedHub
+    ) -> Registration | None:
+        """Give a device its home in the one write that records it; None if it must take the long way.
+
+        That is: its hub is elsewhere, or has more to do for it, or another call was faster. Then nothing is written.
+        """
+        device = joint_device(self._joint, target, wanted, current)
+        if device is None:
+            return None
+        finished = concluded(wanted)
+        expected = current.etag if current else None
+        if not await self._registrations.conclude(finished, device.write, expected_etag=expected):
+            return None
+        await device.announce()
+        return finished
 
     async def _turn_away(self, call: RegisterCall, current: Registration | None) -> Registration:
         """Answer a genuine device of a disabled enrollment; an operation that is still open stays what is stored."""

@@ -1,9 +1,8 @@
 """A device's call in, a reply out, the same for every transport: JSON ends here, status numbers begin here."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from math import ceil
+from types import TracebackType
 
 from homeport.clock import Clock
 from homeport.dps.admission import Admission, Admitted
@@ -151,25 +150,9 @@ class DeviceResponder:
             registration = await self._engine.registration_state(claim, evidence, context)
         return success(200, registration_document(registration), context.tracking_id)
 
-    @asynccontextmanager
-    async def _admitted(
-        self, call: Call, claim: DeviceClaim, evidence: Evidence, context: CallContext
-    ) -> AsyncIterator[Admitted]:
+    def _admitted(self, call: Call, claim: DeviceClaim, evidence: Evidence, context: CallContext) -> "_Turn":
         """Begin a call when its turn has come; one that proves nothing leaves the service's account untouched."""
-        try:
-            admitted = await self._admission.device(call, address=context.remote_address, device=claim.registration_id)
-        except ThrottledError as error:
-            if is_registration_id(claim.registration_id):
-                self.refusals.note(_shown(claim), evidence, context, error)
-            raise
-        try:
-            yield admitted
-        except HomeportError as error:
-            if error.code.status in _PROVES_NOTHING:
-                admitted.forgive()
-            raise
-        finally:
-            admitted.end()
+        return _Turn(self._admission, self.refusals, call, claim, evidence, context)
 
     def _read(
         self, claim: DeviceClaim, evidence: Evidence, body: bytes, context: CallContext, *, registers: bool = True
@@ -195,6 +178,47 @@ class DeviceResponder:
             return RETRY_AFTER
         least, most = _RETRY_RANGE
         return max(least, min(most, ceil((retry_at - self._clock.now()).total_seconds())))
+
+
+class _Turn:
+    """The context in which a call is answered. By hand: a generator's costs as much as a look into the database."""
+
+    __slots__ = ("_admission", "_admitted", "_call", "_claim", "_context", "_evidence", "_refusals")
+
+    def __init__(
+        self,
+        admission: Admission,
+        refusals: Refusals,
+        call: Call,
+        claim: DeviceClaim,
+        evidence: Evidence,
+        context: CallContext,
+    ) -> None:
+        self._admission = admission
+        self._refusals = refusals
+        self._call = call
+        self._claim = claim
+        self._evidence = evidence
+        self._context = context
+
+    async def __aenter__(self) -> Admitted:
+        claim, context = self._claim, self._context
+        try:
+            self._admitted = await self._admission.device(
+                self._call, address=context.remote_address, device=claim.registration_id
+            )
+        except ThrottledError as error:
+            if is_registration_id(claim.registration_id):
+                self._refusals.note(_shown(claim), self._evidence, context, error)
+            raise
+        return self._admitted
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, HomeportError) and error.code.status in _PROVES_NOTHING:
+            self._admitted.forgive()
+        self._admitted.end()
 
 
 def _shown(claim: DeviceClaim) -> DeviceClaim:

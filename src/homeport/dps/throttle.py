@@ -138,19 +138,19 @@ class Throttle:
     def take(self, call: Call, *, now: float, address: str, device: str = "") -> None:
         """Count the call, or raise ThrottledError and count nothing."""
         keys = _keys(address, device)
-        taken: list[tuple[Buckets[str], str]] = []
-        for scope, buckets, comeback in self._buckets[call]:
-            wait = buckets.take(keys[scope], now)
+        all_buckets = self._buckets[call]
+        for number, (scope, buckets, comeback) in enumerate(all_buckets):
+            key = keys[scope]
+            wait = buckets.take(key, now)
             if not wait:
-                taken.append((buckets, keys[scope]))
                 continue
-            for earlier, key in taken:
-                earlier.give_back(key)
+            for earlier, taken, _ in all_buckets[:number]:
+                taken.give_back(keys[earlier])
             self.refused[call, scope] += 1
             if scope is Scope.DEVICE:
                 retry_after = max(1, ceil(wait))
             else:
-                retry_after = comeback.after(now, wait, buckets.rate.interval, key=keys[scope])
+                retry_after = comeback.after(now, wait, buckets.rate.interval, key=key)
             raise ThrottledError(
                 scope, f"more calls of the kind '{call}' than the {scope}'s limit of {buckets.rate}", retry_after
             )

@@ -105,19 +105,22 @@ def registration_document(registration: Registration, *, chain: bool = False) ->
     home = registration.assignment if assigned else None
     failure = registration.failure if registration.status is RegistrationStatus.FAILED else None
     blob = registration.tpm_key_blob if assigned else None
+    updated = format_time(registration.updated_at)
     return wire.RegistrationResult(
         tpm=UNSET if blob is None else wire.TpmResult(authentication_key=base64.b64encode(blob).decode("ascii")),
         x509=_x509(registration) if assigned else UNSET,
         symmetric_key=_symmetric_key(registration) if assigned else UNSET,
         registration_id=registration.registration_id,
-        created_date_time_utc=format_time(registration.created_at),
+        created_date_time_utc=(
+            updated if registration.created_at == registration.updated_at else format_time(registration.created_at)
+        ),
         assigned_hub=UNSET if home is None else home.hub,
         device_id=UNSET if home is None else home.device_id,
         status=registration.status.value,
         substatus=registration.substatus.value if assigned and registration.substatus else UNSET,
         error_code=UNSET if failure is None else failure.code,
         error_message=UNSET if failure is None else failure.message,
-        last_updated_date_time_utc=format_time(registration.updated_at),
+        last_updated_date_time_utc=updated,
         etag=registration.etag,
         payload=Raw(registration.payload) if assigned and registration.payload is not None else UNSET,
         issued_certificate_chain=_chain(registration) if assigned and chain else UNSET,

@@ -4,9 +4,9 @@ A store method is one whole transaction; each suite in tests/contract proves an 
 Every store object but HubStore serves one hub.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from homeport.hub.model import (
     Change,
@@ -80,6 +80,19 @@ class DeviceStore(Protocol):
 
         Without `durable` it may be durable, and seen by reads, only with the next write to the same database.
         """
+        ...
+
+    def creation(
+        self, device: Device, *, told: Sequence[Outgoing]
+    ) -> Callable[[Any], Coroutine[Any, Any, Sequence[StoredTelemetry] | None]]:
+        """Return what creates a device, which is no module, as the last part of a transaction of the same database.
+
+        Its answer is None, and nothing is written, if there is a device of this name.
+        """
+        ...
+
+    async def holds(self, device_id: str, condition: Callable[[DeviceIdentity], bool], transaction: Any) -> bool:
+        """Tell, in such a transaction, whether there is the device and this holds of it."""
         ...
 
     async def replace_identity(self, identity: DeviceIdentity, *, expected_etag: str | None) -> None:

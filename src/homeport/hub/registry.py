@@ -137,19 +137,22 @@ class Registry:
 
         Without `durable` they last, and are seen, from the caller's next write to the same database on.
         """
-        now = self._clock.now()
-        identity = self._new_identity(write, now)
-        start = twin or InitialTwin()
-        device = Device(
-            identity=identity,
-            twin=new_twin(write.device_id, now, tags=start.tags, desired=start.desired, reported=start.reported),
-        )
+        device = self.prepared(write, twin)
         told = self._telling.created(device)
         self._telling.stored(await self._store.create(device, durable=durable, told=told))
         await self._changed(write.device_id)
         if write.iot_edge:
             await self._add_system_modules(write.device_id)
-        return identity
+        return device.identity
+
+    def prepared(self, write: IdentityWrite, twin: InitialTwin | None = None) -> Device:
+        """Make an identity and its twin, but store nothing. Raises TwinContentError."""
+        now = self._clock.now()
+        start = twin or InitialTwin()
+        return Device(
+            identity=self._new_identity(write, now),
+            twin=new_twin(write.device_id, now, tags=start.tags, desired=start.desired, reported=start.reported),
+        )
 
     async def update(self, write: IdentityWrite, *, expected_etag: str | None) -> DeviceIdentity:
         """Replace an identity; None expects any. Raises DEVICE_NOT_FOUND or PRECONDITION_FAILED."""

@@ -23,6 +23,7 @@ from homeport.hub.files import Files
 from homeport.hub.hub_stores import HubStores
 from homeport.hub.importing import Importer
 from homeport.hub.jobs import JobRunner, ScheduledJobs
+from homeport.hub.joining import Joining
 from homeport.hub.messages import Messages
 from homeport.hub.methods import Methods
 from homeport.hub.methods_elsewhere import MethodsElsewhere
@@ -68,7 +69,9 @@ class ServedHub:
         self.ca_certificates = HubCaCertificates(
             hub=hub.name, store=stores.authorities, bus=bus, clock=clock, random=random
         )
-        self.streams = EventStreams(hub=lambda: self._hub, store=stores.streams, log=stores.log, bus=bus, clock=clock)
+        self.streams = EventStreams(
+            hub=lambda: self._hub, store=stores.streams, log=stores.log, bus=bus, peers=peers, clock=clock
+        )
         self.telemetry = self.streams.built_in
         self.routing = HubRouting(
             hub=hub.name,
@@ -107,6 +110,7 @@ class ServedHub:
             random=random,
         )
         self.desired = DesiredChanges(hub=hub.name, store=stores.devices, bus=bus, peers=peers, clock=clock)
+        self.joining = Joining(hub=hub.name, registry=self.registry, store=stores.devices, telling=telling, bus=bus)
         self.twins = Twins(
             hub=hub.name,
             store=stores.devices,

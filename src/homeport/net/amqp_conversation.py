@@ -15,6 +15,7 @@ from homeport.clock import Clock
 from homeport.net.amqp_admission import INTERNAL, Admission, RefusedClientError
 from homeport.net.amqp_handlers import AmqpHandler
 from homeport.net.amqp_links import Incoming, Links, Outlet, Receiver, Sender
+from homeport.net.patience import Patience
 from homeport.net.sites import Sites
 from homeport.net.stream import ByteStream, ConnectionClosedError, Peer
 from homeport.proto.amqp import (
@@ -102,7 +103,7 @@ class Conversation:
         self._draining = False  # and what has been received is to be answered first
         self._ended = False
         self._error: Error | None = None  # for our CLOSE
-        self._patience: asyncio.Timeout | None = None  # around the wait for the client
+        self._patience = Patience()  # around the wait for the client
 
         self._handlers: set[asyncio.Task[None]] = set()
         self._handler_done = asyncio.Event()
@@ -155,15 +156,16 @@ class Conversation:
                 self._events.extend(self._engine.receive(b""))
                 continue
             self._outlet.flush()
-            deadline = self._deadline()
+            self._patience.begin(self._deadline())
             try:
-                async with asyncio.timeout_at(deadline) as self._patience:
-                    await self._stream.drain()
-                    data = await self._stream.read()
-            except TimeoutError:
+                await self._stream.drain()
+                data = await self._stream.read()
+            except asyncio.CancelledError:
+                if not self._patience.was_over():
+                    raise
                 continue  # the reason shows when the deadlines are looked at again
             finally:
-                self._patience = None
+                self._patience.end()
             if not data:
                 return None
             self._events.extend(self._engine.receive(data))
@@ -325,8 +327,7 @@ class Conversation:
             self._closing = True
             self._error = self._error or error
         self._handler_done.set()
-        if self._patience is not None and not self._patience.expired():
-            self._patience.reschedule(self._loop.time())
+        self._patience.ring()
 
     def abort(self) -> None:
         self._stream.abort()
@@ -355,6 +356,7 @@ class Conversation:
 
     def _end(self) -> None:
         self._closing = self._ended = True
+        self._patience.close()
         self._links.end()
         self._outlet.end(self._error)
         for task in self._work:

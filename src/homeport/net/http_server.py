@@ -1,4 +1,4 @@
-"""HTTP/1.1 above our TLS: aiohttp speaks it, the site's front-ends answer, WebSockets are handed on.
+"""HTTP/1.1 above our TLS: aiohttp speaks what is not plain, the site's front-ends answer, WebSockets are handed on.
 
 Never here: what a path, a header or a body means to a service.
 """
@@ -20,6 +20,7 @@ from homeport.net.amqp_server import AmqpServer
 from homeport.net.http_request import Request
 from homeport.net.listener import Spawn
 from homeport.net.mqtt_server import MqttServer
+from homeport.net.plain_server import PlainConnection
 from homeport.net.sites import Sites, raw_path
 from homeport.net.stream import Peer
 from homeport.net.tls import TlsConnection
@@ -61,13 +62,28 @@ class HttpServer:
             self._inside[_AMQP] = amqp
         self._limits = limits or HttpLimits()
         self._server: web.Server | None = None
+        self._plain: set[PlainConnection] = set()
 
-    def protocol(self, spawn: Spawn) -> asyncio.Protocol:  # noqa: ARG002  # aiohttp keeps its own tasks, and ends them
+    def protocol(self, spawn: Spawn) -> asyncio.Protocol:
+        plain = PlainConnection(
+            self._sites,
+            spawn,
+            self._full,
+            self._plain.discard,
+            head_seconds=self._limits.head_seconds,
+            idle_seconds=self._limits.idle_seconds,
+        )
+        self._plain.add(plain)
+        return plain
+
+    def _full(self, head_seconds: float) -> asyncio.Protocol:
         if self._server is None:
             self._server = web.Server(self._answer, request_factory=self._request)  # type: ignore[arg-type]  # our subclass of request
-        return _HttpConnection(self._server, self._limits)
+        return _HttpConnection(self._server, self._limits, head_seconds)
 
     async def finish(self, grace: float) -> None:
+        for plain in tuple(self._plain):
+            plain.finish()
         if self._server is None:
             return
         for connection in self._server.connections:
@@ -139,11 +155,12 @@ class HttpServer:
 class _HttpConnection(web.RequestHandler):
     """aiohttp's protocol with a time limit for the head of a request, and half-closed clients answered."""
 
-    __slots__ = ("_busy", "_head_seconds", "_head_timer", "peer", "upgraded")
+    __slots__ = ("_busy", "_first_head_seconds", "_head_seconds", "_head_timer", "peer", "upgraded")
 
     peer: Peer
 
-    def __init__(self, server: web.Server, limits: HttpLimits) -> None:
+    def __init__(self, server: web.Server, limits: HttpLimits, first_head_seconds: float) -> None:
+        """Take over a connection whose first head must be complete in so many seconds."""
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -157,6 +174,7 @@ class _HttpConnection(web.RequestHandler):
             # Content-Encoding describes a message to the hub (contract hub.md 17.1), not the transfer.
             auto_decompress=False,
         )
+        self._first_head_seconds = first_head_seconds
         self._head_seconds = limits.head_seconds
         self._head_timer: asyncio.TimerHandle | None = None
         self._busy = False
@@ -166,7 +184,7 @@ class _HttpConnection(web.RequestHandler):
         assert isinstance(transport, TlsConnection)
         self.peer = transport.peer
         super().connection_made(transport)
-        self._await_head()
+        self._await_head(self._first_head_seconds)
 
     async def start(self) -> None:
         """Serve the connection, unless its client left in the same moment in which it came."""
@@ -175,7 +193,7 @@ class _HttpConnection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         if not self._busy and self._head_timer is None:
-            self._await_head()
+            self._await_head(self._head_seconds)
         super().data_received(data)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's contract, which aiohttp narrows to None
@@ -232,8 +250,8 @@ class _HttpConnection(web.RequestHandler):
         problem = "The head of the request is too large" if _is_too_large(exc) else "Not an HTTP request"
         return _problem(status, code, "Internal error" if status >= 500 else problem, close=True)
 
-    def _await_head(self) -> None:
-        self._head_timer = self._loop.call_later(self._head_seconds, self._head_is_late)
+    def _await_head(self, seconds: float) -> None:
+        self._head_timer = self._loop.call_later(seconds, self._head_is_late)
 
     def _head_is_late(self) -> None:
         self._head_timer = None

@@ -14,6 +14,7 @@ from typing import Any
 from homeport.clock import Clock
 from homeport.net.conversations import ConversationServer
 from homeport.net.mqtt_outbox import Outbox
+from homeport.net.patience import Patience
 from homeport.net.sites import MqttSession, Sites, UnacknowledgedError
 from homeport.net.stream import ByteStream, ConnectionClosedError, Peer
 from homeport.proto.mqtt import (
@@ -93,7 +94,7 @@ class _Conversation:
 
         self._closing = False  # somebody wants the end, perhaps while we wait for the client
         self._ended = False
-        self._patience: asyncio.Timeout | None = None  # around the wait for the client
+        self._patience = Patience()  # around the wait for the client
 
         self._handlers: set[asyncio.Task[None]] = set()
         self._handler_done = asyncio.Event()
@@ -124,15 +125,16 @@ class _Conversation:
 
     async def _converse(self) -> None:
         while not self._closing:
-            deadline = self._deadline()
+            self._patience.begin(self._deadline())
             try:
-                async with asyncio.timeout_at(deadline) as self._patience:
-                    await self._stream.drain()
-                    data = await self._stream.read()
-            except TimeoutError:
+                await self._stream.drain()
+                data = await self._stream.read()
+            except asyncio.CancelledError:
+                if not self._patience.was_over():
+                    raise
                 continue  # the reason shows when the deadlines are looked at again
             finally:
-                self._patience = None
+                self._patience.end()
             if not data:
                 return
             for event in self._engine.receive(data):
@@ -302,8 +304,7 @@ class _Conversation:
     def close(self) -> None:
         self._closing = True
         self._handler_done.set()
-        if self._patience is not None and not self._patience.expired():
-            self._patience.reschedule(self._loop.time())
+        self._patience.ring()
 
     def abort(self) -> None:
         self._stream.abort()
@@ -324,6 +325,7 @@ class _Conversation:
 
     def _end(self) -> None:
         self._closing = self._ended = True
+        self._patience.close()
         self._outbox.end()
         self._engine.close()
         for task in self._work:

@@ -12,7 +12,8 @@ from aiohttp import web
 
 from homeport.errors import Code
 from homeport.net.amqp_handlers import AmqpConnection, AmqpFrontEnd, AmqpHandler, AmqpOpening, SaslExchange
-from homeport.net.sites import HttpFrontEnd, MqttFrontEnd, MqttLink, MqttSession
+from homeport.net.plain_http import PlainAnswer, PlainRequest, problem
+from homeport.net.sites import HttpFrontEnd, MqttFrontEnd, MqttLink, MqttSession, PlainFrontEnd
 from homeport.net.stream import Peer
 from homeport.proto.amqp import Condition, Error, SaslInit
 from homeport.proto.mqtt import Connect, ReturnCode
@@ -55,6 +56,10 @@ class Screen:
         """Return the front-end behind the filter of this door."""
         return _ScreenedHttp(front_end, lambda peer: self._allows(peer.remote.host, door))
 
+    def plain(self, front_end: PlainFrontEnd, door: Door) -> PlainFrontEnd:
+        """As `http`, for a front-end that takes plain requests."""
+        return _ScreenedPlain(front_end, lambda peer: self._allows(peer.remote.host, door))
+
     def mqtt(self, front_end: MqttFrontEnd, door: Door = Door.DEVICES) -> MqttFrontEnd:
         """Return the front-end behind the filter of this door."""
         return _ScreenedMqtt(front_end, lambda peer: self._allows(peer.remote.host, door))
@@ -80,6 +85,17 @@ class _ScreenedHttp:
         response = web.json_response(body, status=401, headers={"x-ms-request-id": tracking_id})
         response.force_close()
         return response
+
+
+class _ScreenedPlain(_ScreenedHttp):
+    def __init__(self, front_end: PlainFrontEnd, allows: Callable[[Peer], bool]) -> None:
+        super().__init__(front_end, allows)
+        self._plain = front_end
+
+    async def answer(self, request: PlainRequest, peer: Peer) -> PlainAnswer:
+        if self._allows(peer):
+            return await self._plain.answer(request, peer)
+        return problem(401, Code.UNAUTHORIZED, "Unauthorized", closes=True)
 
 
 class _ScreenedMqtt:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from homeport.net.amqp_handlers import AmqpFrontEnd, AmqpOpening
+from homeport.net.plain_http import PlainAnswer, PlainRequest
 from homeport.net.stream import Peer
 from homeport.proto.mqtt import Connect, Publish
 
@@ -20,9 +21,11 @@ __all__ = [
     "MqttFrontEnd",
     "MqttLink",
     "MqttSession",
+    "PlainFrontEnd",
     "Site",
     "Sites",
     "UnacknowledgedError",
+    "path_of",
     "raw_path",
 ]
 
@@ -52,6 +55,14 @@ class HttpFrontEnd(Protocol):
         that wants its own error body catches it, otherwise net answers 413. Any other exception is logged
         with its trace and answered 500.
         """
+        ...
+
+
+class PlainFrontEnd(HttpFrontEnd, Protocol):
+    """An HttpFrontEnd that also answers plain requests as values, which costs a fraction."""
+
+    async def answer(self, request: PlainRequest, peer: Peer) -> PlainAnswer:
+        """Answer as `handle` would. An exception is logged with its trace and answered 500."""
         ...
 
 
@@ -271,7 +282,11 @@ class Sites:
 
 def raw_path(request: web.BaseRequest) -> str:
     """Return the path exactly as the client sent it, without query, undecoded and not normalized."""
-    target = request.raw_path
+    return path_of(request.raw_path)
+
+
+def path_of(target: str) -> str:
+    """Return the path of a request target exactly as the client sent it."""
     if not target.startswith("/") and "://" in target:  # absolute form (RFC 9112 section 3.2.2)
         _, _, rest = target.partition("://")
         target = "/" + rest.partition("/")[2]

@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from homeport.security.explain import ago, server_time
 
@@ -71,12 +71,17 @@ def parse_token(text: str) -> SasToken:
     policy = fields.get("skn")
     return SasToken(
         raw_resource=raw_resource,
-        resource=unquote(raw_resource),
+        resource=_unquoted(raw_resource),
         signature=_read_signature(fields.get("sig")),
         expiry=_read_expiry(fields.get("se")),
         # Python's Event Hubs client quotes the name twice (contract hub.md 20.3).
-        policy=unquote(unquote(policy)) if policy else None,
+        policy=unquote(_unquoted(policy)) if policy else None,
     )
+
+
+def _unquoted(text: str) -> str:
+    """As `unquote`, of ASCII: that has no stretches of other characters to be kept apart."""
+    return unquote_to_bytes(text).decode(errors="replace") if "%" in text else text
 
 
 def _read_signature(text: str | None) -> bytes:
@@ -84,7 +89,7 @@ def _read_signature(text: str | None) -> bytes:
         raise SasError("SAS token has no signature (sig)")
     try:
         # `unquote`, not `unquote_plus`: a bare '+' is a Base64 digit, never a space.
-        signature = binascii.a2b_base64(unquote(text), strict_mode=True)
+        signature = binascii.a2b_base64(_unquoted(text), strict_mode=True)
     except ValueError:  # binascii.Error, and non-ASCII text after decoding
         signature = b""
     if len(signature) != _SIGNATURE_BYTES:

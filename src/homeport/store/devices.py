@@ -114,10 +114,27 @@ class SqlDeviceStore(SqlConnectionStates):
         row = await self._database.fetch_one(_STATUS, where)
         return module if row is None else replace(module, status=DeviceStatus(row[0]))
 
-    async def create(
-        self, device: Device, *, durable: bool = True, told: Sequence[Outgoing] = ()
-    ) -> Sequence[StoredTelemetry]:
-        values = {
+    def creation(
+        self, device: Device, *, told: Sequence[Outgoing]
+    ) -> Callable[[Transaction], Coroutine[Any, Any, Sequence[StoredTelemetry] | None]]:
+        values = self._values(device)
+        telling = LogWrite(self._hub, told) if told else None
+
+        async def work(transaction: Transaction) -> Sequence[StoredTelemetry] | None:
+            if not await transaction.execute(_CREATE, values):
+                return None
+            return () if telling is None else await telling.run(transaction)
+
+        return work
+
+    async def holds(
+        self, device_id: str, condition: Callable[[DeviceIdentity], bool], transaction: Transaction
+    ) -> bool:
+        row = await transaction.fetch_one(_GET_IDENTITY, {"hub": self._hub, "device_id": device_id})
+        return row is not None and condition(identity_of(row))
+
+    def _values(self, device: Device) -> dict[str, Value]:
+        return {
             "hub": self._hub,
             **identity_values(device.identity),
             **activity_values(device.identity),
@@ -125,6 +142,11 @@ class SqlDeviceStore(SqlConnectionStates):
             **reported_values(device.twin),
             "is_module": 0,
         }
+
+    async def create(
+        self, device: Device, *, durable: bool = True, told: Sequence[Outgoing] = ()
+    ) -> Sequence[StoredTelemetry]:
+        values = self._values(device)
         if module_of(device.identity.device_id) is not None:
             return await self._database.write(self._create_module({**values, "is_module": 1}, told))
         if told:

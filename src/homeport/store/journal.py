@@ -12,11 +12,20 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from homeport.clock import Clock
-from homeport.dps.model import Entry, Recorded, Wanted, document_of
+from homeport.dps.model import Entry, Recorded, Wanted, document_of, raw_document_of
 from homeport.paging import Page
-from homeport.security.chain import GENESIS, Broken, Head, SigningKey, Verifier, canonical, is_signed, link
+from homeport.security.chain import (
+    GENESIS,
+    Broken,
+    Head,
+    SigningKey,
+    Verifier,
+    canonical,
+    is_signed,
+    link,
+)
 from homeport.store.database import Database, DatabaseError, Parameters, Transaction
-from homeport.store.journal_rows import COLUMNS, conditions_of, head_of, recorded_of, unlike
+from homeport.store.journal_rows import COLUMNS, conditions_of, head_of, plainly_canonical, recorded_of, unlike
 from homeport.store.rows import key_of, to_micros
 from homeport.store.settings import SettingsStore
 from homeport.wire import format_time
@@ -119,12 +128,16 @@ class SqlJournal:
 
     def _row(self, entry: Entry) -> Parameters:
         now = self._clock.now()
-        document = document_of(entry, format_time(now))
+        at = format_time(now)
+        subject, data = entry.subject, plainly_canonical(raw_document_of(entry, at))
+        if data is None:
+            document = document_of(entry, at)
+            subject, data = document["subject"], canonical(document)
         return {
             "at": to_micros(now),
             "kind": entry.kind.value,
-            "subject_key": key_of(document["subject"]),
-            "data": canonical(document).decode(),
+            "subject_key": key_of(subject),
+            "data": data.decode(),
         }
 
     def _chain_soon(self) -> None:

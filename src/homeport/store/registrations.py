@@ -1,8 +1,9 @@
 """Registration records in SQL: who may open, continue and end an operation is decided inside single statements."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from homeport.dps.model import Count, Cursor, Entry, Found, Index, Kind, Registration, Walk, device, outcome
 from homeport.dps.ports import HubFullError
@@ -37,7 +38,8 @@ _SET = """
         deadline = :deadline, retry_at = :retry_at, lease_owner = :lease_owner, lease_until = :lease_until,
         status = :status, hub_key = :hub_key, updated_at = :updated_at, data = :data"""
 
-_REOPEN = f"{_SET} WHERE id_key = :id_key AND is_open = 0 AND etag = :expected RETURNING id"
+_REPLACE = f"{_SET} WHERE id_key = :id_key AND is_open = 0 AND etag = :expected"
+_REOPEN = f"{_REPLACE} RETURNING id"
 
 _SAVE = f"""{_SET}
     WHERE id_key = :id_key AND operation_id = :operation_id AND is_open = 1
@@ -131,6 +133,31 @@ class SqlRegistrationStore:
             changed = await self._database.write(work)
         if not changed:
             raise ConflictError("The operation is not this process's to continue.")
+
+    async def conclude(
+        self,
+        registration: Registration,
+        also: Callable[[Any], Coroutine[Any, Any, bool]],
+        *,
+        expected_etag: str | None,
+    ) -> bool:
+        values = {**registration_values(registration), "expected": expected_etag}
+        statement = _CREATE if expected_etag is None else _REPLACE
+        ended = outcome(registration)
+        assert ended is not None, "only what is finished is concluded"
+
+        async def work(transaction: Transaction) -> None:
+            if not await transaction.execute(statement, values):
+                raise ConflictError
+            await self._journal.append(transaction, ended)
+            if not await also(transaction):
+                raise ConflictError
+
+        try:
+            await self._database.write(work)
+        except ConflictError:
+            return False
+        return True
 
     async def claim(self, *, now: datetime, lease: timedelta, owner: str, limit: int) -> Sequence[Registration]:
         parameters: Parameters = {

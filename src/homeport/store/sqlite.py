@@ -32,8 +32,11 @@ _BATCH_JOBS = 512
 _BATCH_SECONDS = 0.01
 """A batch runs on the event loop: when it has taken this long, the rest waits for the next."""
 _FOLLOW_UP_TURNS = 8
+"""How many turns of the loop a commit waits for what follows a write that need not be durable."""
 _FOLLOW_UP_SECONDS = 0.005
-"""How long a commit waits for what follows a write that need not be durable: so many turns of the loop, or so long."""
+"""How long at most, whatever a commit waits for."""
+_IDLE_TURN_SECONDS = 0.0001
+"""A turn of the loop that took longer did other work, which may end in a write that can share the commit."""
 _LEND_EVERY = 0.001
 _LEND_FOR = 0.00005
 
@@ -118,6 +121,7 @@ class SqliteDatabase:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._commit_by = 0.0
         self._turns = 0
+        self._turn_at = 0.0
         self._busy = False
         self._closed = False
         self._lending = False
@@ -222,7 +226,8 @@ class SqliteDatabase:
 
     def _open_batch(self) -> None:
         self._commit_by = time.monotonic() + _FOLLOW_UP_SECONDS
-        self._turns = 0
+        self._turns = 0 if self._in_memory else 1  # to see whether the loop has other work
+        self._turn_at = time.monotonic()
         self._run()
 
     def _refuse(self, error: sqlite3.Error) -> None:
@@ -236,9 +241,12 @@ class SqliteDatabase:
 
         A single statement undoes itself when it fails, and needs none. A job that need not be durable is answered as
         soon as it has run. What its caller writes next is awaited for a few turns of the loop, so that all steps up
-        to the one that must last share the commit.
+        to the one that must last share the commit. And as long as the loop has other work, the commit waits for what
+        that may write: each commit costs a hand-over to the thread and back. An idle loop commits at once.
         """
-        deadline = time.monotonic() + _BATCH_SECONDS
+        now = time.monotonic()
+        others = not self._in_memory and now - self._turn_at > _IDLE_TURN_SECONDS
+        deadline = now + _BATCH_SECONDS
         jobs = self._queue
         batch = self._batch
         execute = self._writer.execute
@@ -264,8 +272,9 @@ class SqliteDatabase:
             if time.monotonic() > deadline:
                 break
         self._make_room()
-        if self._turns and len(batch) < _BATCH_JOBS and time.monotonic() < self._commit_by:
-            self._turns -= 1
+        if (self._turns or others) and len(batch) < _BATCH_JOBS and (now := time.monotonic()) < self._commit_by:
+            self._turns = max(0, self._turns - 1)
+            self._turn_at = now
             self._loop.call_soon(self._run)
         elif self._in_memory:
             self._answer(attempt(self._writer, "COMMIT"))

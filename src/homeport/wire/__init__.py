@@ -70,7 +70,9 @@ def _escape(match: re.Match[str]) -> str:
 
 def format_time(moment: datetime) -> str:
     """Write an aware time with seven fraction digits and `Z`, for example `2023-05-19T23:10:45.1256254Z`."""
-    text = moment.astimezone(UTC).isoformat(timespec="microseconds")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    text = moment.isoformat(timespec="microseconds")
     return text[:26] + "0Z"
 
 

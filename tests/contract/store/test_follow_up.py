@@ -1,11 +1,13 @@
 """Writes that need not be durable on their own: seen by what is written after them, and durable with it."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
 
 from homeport.errors import HomeportError
+from homeport.store import sqlite
 from homeport.store.database import Transaction
 from homeport.store.migration import migrate
 from homeport.store.sqlite import SqliteDatabase
@@ -60,6 +62,30 @@ async def test_a_refused_one_is_undone_alone(database: SqliteDatabase) -> None:
     assert [type(result) for result in results] == [int, ValueError, int]
     assert await database.fetch_one(GET, {"name": "refused"}) is None
     assert await database.fetch_one(GET, {"name": "before"}) == (b"1",)
+    await database.close()
+
+
+def keep_busy() -> None:
+    time.sleep(2 * sqlite._IDLE_TURN_SECONDS)
+
+
+async def test_a_busy_loop_has_one_commit_for_what_it_is_about_to_write(
+    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_FOLLOW_UP_SECONDS", 60.0)
+    commits: list[str] = []
+    database._writer.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
+
+    async def write_later(turns: int) -> None:
+        for _ in range(turns):
+            keep_busy()
+            await asyncio.sleep(0)
+        await database.execute(PUT, {"name": f"{turns}", "value": b"1"})
+
+    await asyncio.gather(*(write_later(turns) for turns in range(5)))
+    assert len(commits) == 1
+    await database.execute(PUT, {"name": "alone", "value": b"1"})
+    assert len(commits) == 2, "and an idle loop waits for nobody"
     await database.close()
 
 

@@ -1,15 +1,28 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
-from homeport.dps.model import Registration, RegistrationStatus, Step
+from homeport.dps.joint import JointWrite
+from homeport.dps.model import Registration, RegistrationStatus, Step, Substatus, Wanted
 from homeport.errors import Code, ConflictError, HomeportError
 from homeport.store import Stores
-from tests.contract.store.samples import LEASE, NOW, finished, registration
+from homeport.store.database import Transaction
+from homeport.store.devices import SqlDeviceStore
+from tests.contract.store.samples import LEASE, NOW, device, finished, registration
 
 SECOND = timedelta(seconds=1)
+
+
+def made(hub: SqlDeviceStore, device_id: str, etag: str = "e1") -> JointWrite:
+    create = hub.creation(device(device_id, etag=etag), told=())
+
+    async def write(transaction: Transaction) -> bool:
+        return await create(transaction) is not None
+
+    return write
 
 
 async def stored(stores: Stores, registration_id: str) -> Registration:
@@ -83,6 +96,82 @@ async def test_a_decision_from_a_deleted_record_is_refused(stores: Stores) -> No
     with pytest.raises(ConflictError):
         await stores.registrations.open(registration("dev"), expected_etag="e1")
     assert await stores.registrations.get("dev") is None
+
+
+async def test_a_new_device_is_concluded_with_what_its_hub_writes(stores: Stores) -> None:
+    done = replace(finished(registration("Dev")), substatus=Substatus.INITIAL_ASSIGNMENT)
+    hub = stores.devices("hub1")
+    assert await stores.registrations.conclude(done, made(hub, "Dev"), expected_etag=None)
+    assert await stored(stores, "dev") == done
+    assert await hub.get("Dev") == device("Dev")
+    told = await stores.journal.page(Wanted(subject="devices/dev"), after=None, limit=10)
+    assert [entry.kind for entry in told.items] == ["device.assigned"]
+
+
+async def test_nothing_is_concluded_for_a_device_that_has_a_record(stores: Stores) -> None:
+    opened = await stores.registrations.open(registration("dev", operation="1"), expected_etag=None)
+    hub = stores.devices("hub1")
+    assert not await stores.registrations.conclude(finished(registration("DEV")), made(hub, "DEV"), expected_etag=None)
+    assert await stored(stores, "dev") == opened
+    assert await hub.get("DEV") is None
+
+
+async def test_nothing_is_concluded_for_a_device_that_its_hub_knows(stores: Stores) -> None:
+    hub = stores.devices("hub1")
+    await hub.create(device("dev", etag="before"))
+    assert not await stores.registrations.conclude(finished(registration("dev")), made(hub, "dev"), expected_etag=None)
+    assert await stores.registrations.get("dev") is None
+    assert await hub.get("dev") == device("dev", etag="before")
+    told = await stores.journal.page(Wanted(subject="devices/dev"), after=None, limit=10)
+    assert list(told.items) == []
+
+
+async def test_a_known_device_is_concluded_if_its_hub_has_nothing_to_do(stores: Stores) -> None:
+    hub = stores.devices("hub1")
+    await stores.registrations.conclude(finished(registration("dev")), made(hub, "dev"), expected_etag=None)
+    again = finished(registration("dev", operation="2"), etag="e3")
+
+    def look(*, holds: bool, device_id: str = "dev") -> JointWrite:
+        return partial(hub.holds, device_id, lambda identity: holds and identity == device("dev").identity)
+
+    for also, expected_etag in (
+        (look(holds=False), "done"),
+        (look(holds=True, device_id="gone"), "done"),
+        (look(holds=True), "stale"),
+    ):
+        assert not await stores.registrations.conclude(again, also, expected_etag=expected_etag)
+        assert (await stored(stores, "dev")).operation.id != "2"
+    assert await stores.registrations.conclude(again, look(holds=True), expected_etag="done")
+    assert await stored(stores, "dev") == again
+
+
+async def test_an_open_operation_is_not_concluded_over(stores: Stores) -> None:
+    opened = await stores.registrations.open(registration("dev", operation="1"), expected_etag=None)
+    hub = stores.devices("hub1")
+    await hub.create(device("dev"))
+    look = partial(hub.holds, "dev", lambda _: True)
+    again = finished(registration("dev", operation="2"))
+    assert not await stores.registrations.conclude(again, look, expected_etag=opened.etag)
+    assert await stored(stores, "dev") == opened
+
+
+async def test_of_two_processes_one_concludes(pair: tuple[Stores, Stores]) -> None:
+    outcomes = await asyncio.gather(
+        *(
+            one.registrations.conclude(
+                finished(registration("dev", operation=str(number)), etag=str(number)),
+                made(one.devices("hub1"), "dev", etag=f"d{number}"),
+                expected_etag=None,
+            )
+            for number, one in enumerate(pair * 10)
+        )
+    )
+    assert outcomes.count(True) == 1
+    number = outcomes.index(True)
+    assert (await stored(pair[0], "dev")).operation.id == str(number)
+    at_home = await pair[1].devices("hub1").get("dev")
+    assert at_home is not None
+    assert at_home.identity.etag == f"d{number}"
 
 
 async def test_a_registration_may_be_stored_as_already_finished(stores: Stores) -> None:

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from homeport.client.audit_file import AuditFileError, Begin, entry_line, first_line, prove, read_export
 from homeport.client.journal_models import AuditEntry, AuditHead
-from homeport.security.chain import GENESIS, Broken, Head, SigningKey, Verifier, canonical, is_signed, link
+from homeport.security.chain import (
+    GENESIS,
+    Broken,
+    Head,
+    SigningKey,
+    Verifier,
+    canonical,
+    is_signed,
+    link,
+)
 
 KEY = SigningKey(bytes(range(32)))
 Link = tuple[int, bytes, bytes]

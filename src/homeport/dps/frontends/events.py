@@ -70,7 +70,7 @@ class EventsFrontEnd:
         tracking_id = new_guid(self._random)
         try:
             await self._admit(request, peer, tracking_id)
-            parameters = Target.of(request).parameters
+            parameters = Target.of(request.raw_path).parameters
             begin, wanted = await self._begin(request, parameters), _filter(parameters)
         except HomeportError as error:
             return respond(failure(error, tracking_id, self._clock), request)

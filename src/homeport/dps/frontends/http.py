@@ -11,7 +11,8 @@ from aiohttp import web
 from homeport.clock import Clock
 from homeport.dps.reply import Reply, answer, failure
 from homeport.errors import Code, HomeportError
-from homeport.net.sites import raw_path
+from homeport.net.plain_http import PlainAnswer
+from homeport.net.sites import path_of
 from homeport.wire import JSON_CONTENT_TYPE, MAX_DOCUMENT_BYTES
 
 _MAX_PARAMETERS = 32
@@ -27,13 +28,13 @@ class Target:
     parameters: Mapping[str, str]
 
     @classmethod
-    def of(cls, request: web.BaseRequest) -> "Target":
-        """Read the target; trailing slashes do not count. Raises HomeportError INVALID_REQUEST."""
+    def of(cls, target: str) -> "Target":
+        """Read a request target; trailing slashes do not count. Raises HomeportError INVALID_REQUEST."""
         try:
-            parameters = _parameters(request.raw_path.partition("?")[2])
+            parameters = _parameters(target.partition("?")[2])
         except ValueError:
             raise HomeportError(Code.INVALID_REQUEST, "The query string has too many parameters.") from None
-        return cls(segments=split_path(raw_path(request)), parameters=parameters)
+        return cls(segments=split_path(path_of(target)), parameters=parameters)
 
 
 @lru_cache(maxsize=64)
@@ -45,8 +46,12 @@ def _parameters(query: str) -> Mapping[str, str]:
     return MappingProxyType(parameters)
 
 
+@lru_cache(maxsize=64)
 def split_path(path: str) -> tuple[str, ...]:
-    """Return a raw path's decoded segments; what is no UTF-8 becomes a character no id has."""
+    """Return a raw path's decoded segments; what is no UTF-8 becomes a character no id has.
+
+    Each request is asked several times, by whoever might own it.
+    """
     segments = [unquote(segment) for segment in path.split("/")[1:]]
     while segments and not segments[-1]:
         segments.pop()
@@ -55,12 +60,17 @@ def split_path(path: str) -> tuple[str, ...]:
 
 async def read_body(request: web.BaseRequest) -> bytes:
     """Return the whole body, also of a GET, so that a kept connection stays in step. Raises HomeportError TOO_LARGE."""
-    if request.content_length is not None and request.content_length > MAX_DOCUMENT_BYTES:
-        raise HomeportError(Code.TOO_LARGE, f"The body is larger than {MAX_DOCUMENT_BYTES} bytes.")
+    check_body_size(request.content_length or 0)
     try:
         return await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise HomeportError(Code.TOO_LARGE, f"The body is larger than {MAX_DOCUMENT_BYTES} bytes.") from None
+
+
+def check_body_size(size: int) -> None:
+    """Raise HomeportError TOO_LARGE for a body that no document has."""
+    if size > MAX_DOCUMENT_BYTES:
+        raise HomeportError(Code.TOO_LARGE, f"The body is larger than {MAX_DOCUMENT_BYTES} bytes.")
 
 
 async def answer_request(
@@ -80,10 +90,19 @@ async def answer_request(
 
 def respond(reply: Reply, request: web.BaseRequest, *, location: str | None = None) -> web.Response:
     """Put the reply into HTTP (contract dps.md 3.2, 3.6, 8.2)."""
+    headers = _fields(reply, request.headers.get("Host", ""), location)
+    return web.Response(status=reply.status, body=reply.body or None, headers=headers)
+
+
+def respond_plain(reply: Reply, host: str, *, location: str | None = None) -> PlainAnswer:
+    """As `respond`, for a plain request to this `Host`."""
+    return PlainAnswer(status=reply.status, fields=_fields(reply, host, location), body=reply.body)
+
+
+def _fields(reply: Reply, host: str, location: str | None) -> dict[str, str]:
     headers = {"x-ms-request-id": reply.tracking_id, **reply.headers}
-    host = request.headers.get("Host", "").partition(":")[0].lower()
     # A browser that met this on `localhost` would refuse the portal, which is served there without TLS.
-    if host not in _UNSECURED:
+    if host.partition(":")[0].lower() not in _UNSECURED:
         headers["Strict-Transport-Security"] = _TRANSPORT_SECURITY
     if reply.body:
         headers["Content-Type"] = JSON_CONTENT_TYPE
@@ -93,4 +112,4 @@ def respond(reply: Reply, request: web.BaseRequest, *, location: str | None = No
         headers["x-ms-error-code"] = str(reply.code)
     if location is not None:
         headers["Location"] = location
-    return web.Response(status=reply.status, body=reply.body or None, headers=headers)
+    return headers

@@ -44,7 +44,7 @@ class PublicCertificatesFrontEnd:
 
     async def _answer(self, request: web.BaseRequest, tracking_id: str) -> Reply:
         await read_body(request)
-        target = Target.of(request)
+        target = Target.of(request.raw_path)
         if request.method != "GET":
             raise HomeportError(Code.METHOD_NOT_ALLOWED, "The method here is GET.")
         name, _, kind = target.segments[2].rpartition(".")

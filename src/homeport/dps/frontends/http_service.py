@@ -48,7 +48,7 @@ class ServiceFrontEnd:
         )
 
     async def _answer(self, request: web.BaseRequest, peer: Peer, body: bytes, tracking_id: str) -> Reply:
-        target = Target.of(request)
+        target = Target.of(request.raw_path)
         asked = await self._authorization.ask(request, peer, tracking_id)
         calls = self._calls(request, target, body, asked.caller)
         if not calls and len(target.segments) == 1:

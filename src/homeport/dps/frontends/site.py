@@ -57,7 +57,7 @@ def dps_site(
     return Site(
         names=frozenset(names),
         http=(
-            screen.http(DeviceFrontEnd(devices), Door.DEVICES),
+            screen.plain(DeviceFrontEnd(devices), Door.DEVICES),
             screen.http(ServiceFrontEnd(service, authorization, clock=clock, random=random), Door.SERVICE),
             screen.http(AdminFrontEnd(admin, authorization, clock=clock, random=random), Door.SERVICE),
             *(screen.http(front_end, Door.SERVICE) for front_end in http),

@@ -91,7 +91,7 @@ from homeport.dps.model.issuing import (
     RevocationList,
     StoredKey,
 )
-from homeport.dps.model.journal import Entry, Kind, Recorded, Wanted, document_of
+from homeport.dps.model.journal import Entry, Kind, Recorded, Wanted, document_of, raw_document_of
 from homeport.dps.model.policy import AccessPolicy
 from homeport.dps.model.registration import (
     Assignment,
@@ -204,5 +204,6 @@ __all__ = [
     "is_function",
     "master_key_rotated",
     "outcome",
+    "raw_document_of",
     "webhook_problem",
 ]

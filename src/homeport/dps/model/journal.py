@@ -190,23 +190,31 @@ class Wanted:
 
 
 def document_of(entry: Entry, at: str) -> dict[str, Any]:
-    """Return the entry as JSON; what is absent is left out."""
+    """Return the entry as JSON that every store and every reader takes; what is absent is left out."""
+    document: dict[str, Any] = _printable(raw_document_of(entry, at))
+    return document
+
+
+def raw_document_of(entry: Entry, at: str) -> dict[str, Any]:
+    """As `document_of`, with strangers' texts as they are."""
     by = entry.by
+    whose = {"kind": by.kind.value, "name": by.name}
+    if by.role:
+        whose["role"] = by.role.value
     document: dict[str, Any] = {
         "at": at,
         "kind": entry.kind.value,
-        "subject": printable(entry.subject),
-        "by": {"kind": by.kind.value, "name": printable(by.name)} | ({"role": by.role.value} if by.role else {}),
-        "data": _printable(entry.data),
+        "subject": entry.subject,
+        "by": whose,
+        "data": entry.data,
     }
-    for member, value in (
+    optional = (
         ("remoteAddress", by.remote_address),
         ("trackingId", by.tracking_id),
         ("etagBefore", entry.etag_before),
         ("etagAfter", entry.etag_after),
-    ):
-        if value:
-            document[member] = printable(value)
+    )
+    document.update((member, value) for member, value in optional if value)
     return document
 
 

@@ -10,7 +10,13 @@ from homeport.proto import LocalProtocolError
 from homeport.proto.amqp.errors import AmqpProtocolError, Condition
 
 
-class Role(Enum):
+class _Key(Enum):
+    """A member is found in tables with every frame: by itself, not by its name through a function in Python."""
+
+    __hash__ = object.__hash__
+
+
+class Role(_Key):
     """One of the two sides of a connection."""
 
     CLIENT = "client"
@@ -22,14 +28,14 @@ class Role(Enum):
         return Role.SERVER if self is Role.CLIENT else Role.CLIENT
 
 
-class LinkRole(Enum):
+class LinkRole(_Key):
     """The part that we play on a link."""
 
     SENDER = "sender"
     RECEIVER = "receiver"
 
 
-class Sasl(Enum):
+class Sasl(_Key):
     """Where the SASL layer stands; each state is named for what is awaited."""
 
     MECHANISMS = "mechanisms"
@@ -41,7 +47,7 @@ class Sasl(Enum):
     REFUSED = "refused"
 
 
-class SaslFrame(Enum):
+class SaslFrame(_Key):
     """The frames of the SASL layer by their descriptors (5.3.3)."""
 
     MECHANISMS = 0x40
@@ -69,7 +75,7 @@ SASL_SPEAKER: dict[SaslFrame, Role] = {
 }
 
 
-class Voice(Enum):
+class Voice(_Key):
     """How far one side of the connection has come in what it says."""
 
     START = "start"
@@ -79,7 +85,7 @@ class Voice(Enum):
     CLOSED = "closed"
 
 
-class State(Enum):
+class State(_Key):
     """Where a connection as a whole stands."""
 
     STARTING = "starting"
@@ -100,7 +106,7 @@ def overall(one: Voice, other: Voice) -> State:
     return State.OPEN if one is other is Voice.OPEN else State.OPENING
 
 
-class Standing(Enum):
+class Standing(_Key):
     """Where a session or a link stands. BEGIN and ATTACH begin it, END and DETACH end it (2.5.5, 2.6.4)."""
 
     NEW = "new"
@@ -114,7 +120,7 @@ class Standing(Enum):
     OVER = "over"
 
 
-class Word(Enum):
+class Word(_Key):
     """What moves a session or link, by us or by the peer."""
 
     WE_BEGIN = "we begin"

@@ -9,7 +9,13 @@ from enum import Enum
 from homeport.proto.mqtt.packets import PacketType as T
 
 
-class Role(Enum):
+class _Key(Enum):
+    """A member is found in tables with every packet: by itself, not by its name through a function in Python."""
+
+    __hash__ = object.__hash__
+
+
+class Role(_Key):
     """One of the two sides of a connection."""
 
     CLIENT = "client"
@@ -21,7 +27,7 @@ class Role(Enum):
         return Role.SERVER if self is Role.CLIENT else Role.CLIENT
 
 
-class State(Enum):
+class State(_Key):
     """Where the conversation as a whole stands."""
 
     CONNECTING = "connecting"
@@ -34,7 +40,7 @@ class State(Enum):
     """One side has said its last word: answer what it is owed, write what is outgoing and close the stream."""
 
 
-class Voice(Enum):
+class Voice(_Key):
     """How far one side has come in what it says."""
 
     WAITING = "waiting"

@@ -39,7 +39,7 @@ class AdminFrontEnd:
         )
 
     async def _answer(self, request: web.BaseRequest, peer: Peer, body: bytes, tracking_id: str) -> Reply:
-        target = Target.of(request)
+        target = Target.of(request.raw_path)
         collection = target.segments[1].lower()
         asked = await self._authorization.ask(request, peer, tracking_id)
         calls = self._resources[collection].calls(
