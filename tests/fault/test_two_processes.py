@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from homeport.client import derive_device_key
+from homeport.client import DeviceCapabilities, derive_device_key
 from tests.fault.actors import PATIENCE, KeyDevice, MqttDevice, Operator, Place, network
 from tests.fault.dying_server import program
 from tests.fault.stand_in_hub import StandInHub
@@ -154,7 +154,9 @@ async def test_what_a_hub_put_off_is_carried_out_by_one_of_them(pair: Pair) -> N
 async def test_one_finishes_what_the_other_died_over(tmp_path: Path, postgres_database: str) -> None:
     with both(tmp_path, postgres_database, program=program("provision", "after")) as (left, right):
         async with Operator(left.data) as dying, Operator(right.data) as living:
-            key = await living.enroll_key("survivor")
+            # An Edge device: its registration is more than one write, so there is something to finish.
+            edge = DeviceCapabilities(iot_edge=True)
+            key = await living.enroll_key("survivor", capabilities=edge)
             async with network(Place.of(living.info)) as http:
                 asking = KeyDevice(registration_id="survivor", key=key, place=Place.of(dying.info), http=http)
                 with pytest.raises(httpx.TransportError):
