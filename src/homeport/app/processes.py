@@ -14,8 +14,6 @@ from homeport.app.config import Config
 from homeport.bus import Bus, LocalBus
 from homeport.clock import Clock
 from homeport.hub.nodes import Nodes
-from homeport.net.nats_bus import NatsBus, NatsPeers
-from homeport.net.nats_connection import NatsConnection
 from homeport.peers import Alone, Peers, Unreachable
 from homeport.security.policies import Random
 from homeport.store import Stores
@@ -57,6 +55,10 @@ async def processes(
         async with _alive(nodes):
             yield Processes(bus=bus, peers=Unreachable(node), nodes=nodes)
         return
+    # Only those who use NATS load its client.
+    from homeport.net.nats_bus import NatsBus, NatsPeers
+    from homeport.net.nats_connection import NatsConnection
+
     connection = NatsConnection(
         config.bus,
         name=f"homeport {socket.gethostname()} {os.getpid()}",
