@@ -52,8 +52,10 @@ class HttpClient:
 
         Raises ValueError if `ca_pem` holds no certificates.
         """
-        self._trust = ssl.create_default_context()
+        # The system's authorities take long to read, and many clients never call anybody.
+        self._trust: ssl.SSLContext | None = None
         if ca_pem is not None:
+            self._trust = ssl.create_default_context()
             try:
                 self._trust.load_verify_locations(cadata=ca_pem)
             except ssl.SSLError as fault:
@@ -127,6 +129,7 @@ class HttpClient:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
+            self._trust = self._trust or ssl.create_default_context()
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=self._trust, limit_per_host=self._per_host),
                 cookie_jar=aiohttp.DummyCookieJar(),
