@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,7 @@ from azure.iot.device.aio import IoTHubDeviceClient
 from azure.iot.hub import IoTHubRegistryManager
 from azure.storage.blob import BlobClient
 
-from homeport.client import HubClient
+from homeport.client import HomeportAdminClient, HubClient
 from tests.azurite import Azurite
 from tests.conformance.conftest import Service
 from tests.conformance.test_python_provisioning import unique
@@ -78,3 +79,31 @@ async def test_python_uploads(
     settings = await asyncio.to_thread(stored.server.run, "hub", "files", "hub1")
     assert account.secret not in settings.stdout
     assert f"/{CONTAINER}" in settings.stdout
+
+
+async def test_a_route_writes_to_the_account(
+    stored: Service, account: Azurite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", stored.values["HOMEPORT_CA_FILE"])
+    with HomeportAdminClient.create_from_connection_string(
+        stored.values["HOMEPORT_DPS_CONNECTION_STRING"], ca_file=stored.values["HOMEPORT_CA_FILE"]
+    ) as admin:
+        admin.put_hub_storage(
+            "hub1",
+            "archive",
+            connection_string=account.connection_string,
+            container=CONTAINER,
+            file_name_format="archive/{iothub}/{partition}/{YYYY}/{MM}/{DD}/{HH}/{mm}",
+            batch_seconds=1,
+        )
+        admin.put_hub_route("hub1", "made", endpoints=["archive"], source="DeviceLifecycleEvents")
+    registry = IoTHubRegistryManager.from_connection_string(stored.values["HOMEPORT_HUB_CONNECTION_STRING"])
+    device_id, key = unique("archived"), base64.b64encode(os.urandom(32)).decode()
+    await asyncio.to_thread(registry.create_device_with_sas, device_id, key, key, "enabled")
+    container = account.client().get_container_client(CONTAINER)
+    async with asyncio.timeout(30):
+        while not (names := [blob.name for blob in container.list_blobs("archive/hub1/")]):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+    (line,) = container.download_blob(names[0]).readall().splitlines()
+    event = json.loads(line)
+    assert (event["Body"]["deviceId"], event["Properties"]["opType"]) == (device_id, "createDeviceIdentity")
