@@ -135,8 +135,8 @@ def _cell(senders: list["Sender"], readers: list["Reader"], pid: int, plan: Plan
     metronome = Metronome(senders, plan.per_second, plan.seconds)
     conversations = [
         Conversation(cast("Link", metronome.link), metronome.run()),
-        *(Conversation(sender.link, sender.listen(metronome)) for sender in senders),
-        *(Conversation(reader.link, reader.follow(metronome)) for reader in readers),
+        *(Conversation(sender.link, sender.listen(metronome.share(place))) for place, sender in enumerate(senders)),
+        *(Conversation(reader.link, reader.follow(metronome.total)) for reader in readers),
     ]
     drive(conversations, width=len(conversations), seconds=plan.seconds + ROUND_LIMIT)
     client = time.process_time() - client
@@ -163,7 +163,7 @@ class Metronome:
 
     def __init__(self, senders: list["Sender"], per_second: int, seconds: float) -> None:
         self._senders = senders
-        self._total = max(1, round(per_second * seconds))
+        self.total = max(len(senders), round(per_second * seconds))
         self._per_second = per_second
         ours, self._theirs = socket.socketpair()
         ours.setblocking(False)
@@ -172,14 +172,19 @@ class Metronome:
         self.done = False
         self.began = 0.0
 
+    def share(self, place: int) -> int:
+        """Return how many the sender at this place is to send in all."""
+        each, more = divmod(self.total, len(self._senders))
+        return each + (place < more)
+
     def run(self) -> Steps:
         """Send what is due at each tick, until all is sent."""
         threading.Thread(target=self._tick, daemon=True).start()
         self.began = time.perf_counter()
-        while self.sent < self._total:
+        while self.sent < self.total:
             yield select.EPOLLIN
             self.link.socket.recv(4096)
-            due = min(self._total, round((time.perf_counter() - self.began) * self._per_second))
+            due = min(self.total, round((time.perf_counter() - self.began) * self._per_second))
             due_of: dict[int, int] = {}
             for number in range(self.sent, due):
                 place = number % len(self._senders)
@@ -227,10 +232,10 @@ class Sender:
         for _ in self.link.send(b"".join(packets)):
             raise UnexpectedAnswerError("the server does not read what devices send: it is overloaded")
 
-    def listen(self, metronome: Metronome) -> Steps:
-        """Take PUBACKs in, which come in order, until everything sent is acknowledged."""
+    def listen(self, share: int) -> Steps:
+        """Take PUBACKs in, which come in order, until so many have come."""
         rest = b""
-        while not metronome.done or self._sent:
+        while len(self.latencies) < share:
             received = rest + (yield from self.link.receive())
             whole = len(received) - len(received) % _PUBACK_SIZE
             rest = received[whole:]
@@ -284,10 +289,10 @@ class Reader:
             yield from talk.until(Attached)
             yield from talk.say(Flow(link=link, credit=_CREDIT))
 
-    def follow(self, metronome: Metronome) -> Steps:
-        """Take events in until everything that was sent has come."""
+    def follow(self, total: int) -> Steps:
+        """Take events in until so many have come."""
         rest = b""
-        while not metronome.done or len(self.latencies) < metronome.sent:
+        while len(self.latencies) < total:
             received = rest + (yield from self.link.receive())
             now = time.perf_counter()
             end = 0

@@ -104,6 +104,18 @@ class DesiredChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionOwned:
+    """A receiver with an epoch reads a partition at this node; it shares with nobody of that epoch or below."""
+
+    hub: str
+    stream: str
+    group: str
+    partition: int
+    epoch: int
+    node: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PassWanted:
     """Something changed that configurations may care for."""
 
@@ -136,6 +148,7 @@ Event = (
     | TwinChanged
     | SessionOpened
     | DesiredChanged
+    | PartitionOwned
     | PassWanted
     | NodesChanged
     | HintsLost

@@ -12,6 +12,8 @@ from typing import Any
 import certifi
 import httpx
 import pytest
+from azure.eventhub import TransportType
+from azure.eventhub.aio import EventHubConsumerClient
 from azure.iot.device import Message, MethodResponse
 from azure.iot.device.aio import IoTHubDeviceClient
 from azure.iot.device.exceptions import ClientError, OperationCancelled
@@ -210,6 +212,52 @@ async def test_a_second_connection_ends_the_first_and_a_disabled_device_is_cut_o
         async with asyncio.timeout(PATIENCE):
             await here.ended()
     await until_state(services, "moving", "Disconnected", RIGHT, LEFT)
+
+
+@asynccontextmanager
+async def reader(servers: Balanced, *order: str, level: int) -> AsyncIterator[tuple[list[str], list[Exception]]]:
+    """Microsoft's consumer of all partitions at this owner level, and the bodies and faults it was given."""
+    values = servers.values
+    bodies: list[str] = []
+    faults: list[Exception] = []
+    client = EventHubConsumerClient.from_connection_string(
+        values["HOMEPORT_EVENTHUB_CONNECTION_STRING"],
+        "$Default",
+        connection_verify=values["HOMEPORT_CA_FILE"],
+        retry_total=1,
+        # Clients that know an address and no name send none with TLS; there a server's own address is what is meant.
+        transport_type=TransportType.AmqpOverWebsocket,
+    )
+
+    async def event(_: Any, event: Any) -> None:
+        bodies.append(event.body_as_str())
+
+    async def fault(_: Any, error: Exception) -> None:
+        faults.append(error)
+
+    servers.balancer.order = order
+    async with client, asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(
+            client.receive(on_event=event, on_error=fault, owner_level=level, starting_position="-1")
+        )
+        yield bodies, faults
+        reading.cancel()
+
+
+async def test_events_are_read_at_either_process_and_owners_displace_each_other(servers: Balanced) -> None:
+    services = Services(servers)
+    async with device(services, "telling", servers, RIGHT, LEFT) as telling:
+        await telling.client.send_message(Message("early"))
+        async with reader(servers, LEFT, RIGHT, level=1) as (bodies, faults):
+            await until(lambda: "early" in bodies)
+            await telling.client.send_message(Message("live"))
+            await until(lambda: "live" in bodies)
+            async with reader(servers, RIGHT, LEFT, level=2) as (later, _):
+                await until(lambda: {"early", "live"} <= set(later))
+                await until(lambda: any("amqp:link:stolen" in str(error) for error in faults))
+                async with reader(servers, LEFT, RIGHT, level=1) as (none, refused):
+                    await until(lambda: any("amqp:link:stolen" in str(error) for error in refused))
+                    assert none == []
 
 
 async def health(address: str, ca: str) -> dict[str, Any]:

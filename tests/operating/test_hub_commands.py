@@ -207,3 +207,18 @@ def test_a_container_that_cannot_be_written(server: HomeportServer) -> None:
         status, said = refused(server, "hub", command, url)
         assert (status, "BlobContainerValidationError" in said) == (1, True), said
         assert "sig=" not in said
+
+
+def test_devices_go_out_and_come_back(server: HomeportServer) -> None:
+    url = server.run("hub", "files", "hub1", "--writable").stdout.splitlines()[-1]
+    assert "in the blob all.txt" in server.run("hub", "export", url, "--blob", "all.txt").stdout
+    values = server.connection()
+    with HubClient.create_from_connection_string(
+        values["HOMEPORT_HUB_CONNECTION_STRING"], ca_file=values["HOMEPORT_CA_FILE"]
+    ) as hub:
+        before = hub.get_device("press-4").authentication
+        hub.delete_device("press-4")
+        done = json.loads(server.run("hub", "import", url, "--blob", "all.txt", "-o", "json").stdout)
+        assert (done["status"], done["progress"]) == ("completed", 100)
+        assert hub.get_device("press-4").authentication == before
+        assert hub.get_twin("press-4").tags == {"site": "south"}

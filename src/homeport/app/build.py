@@ -126,7 +126,8 @@ async def build(
         sites = Sites(default=addresses.host_names[0])
         links = (HubLinkDirectory if lab is None else partial(FaultedLinks, lab))(
             local=lambda name: _registry(hubs, name),
-            joining=lambda name: None if (served := hubs.get(name)) is None else served.joining,
+            # With a fault lab every device goes the long way, on which the lab's outages lie.
+            joining=lambda name: None if lab is not None or (hub := hubs.get(name)) is None else hub.joining,
             look_again=lambda: hubs.load(alone=False),
             clock=clock,
         )

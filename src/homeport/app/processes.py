@@ -44,7 +44,7 @@ async def processes(
 ) -> AsyncIterator[Processes]:
     """Join the others for as long as the context lasts; a bus that cannot be reached is tried on and on.
 
-    Raises DatabaseError.
+    Raises DatabaseError, BusError.
     """
     if config.database is None:
         yield Processes(bus=LocalBus(), peers=Alone())

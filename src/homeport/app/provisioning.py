@@ -114,8 +114,8 @@ def provisioning(
         patience=config.register_budget,
         time_limit=timedelta(seconds=config.operation_deadline),
         revocation=trusted.revocation,
-        joint=joint,
         clock_shift=None if lab is None else partial(lab.shift, Place.PROVISIONING),
+        joint=joint,
     )
     devices = (DeviceResponder if lab is None else partial(FaultedDeviceResponder, lab))(
         engine, clock, random, admission=guard.admission

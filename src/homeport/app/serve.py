@@ -22,6 +22,7 @@ from homeport.net.amqp_server import AmqpServer
 from homeport.net.http_server import HttpServer
 from homeport.net.listener import Listener, PortUnavailableError, Service
 from homeport.net.mqtt_server import MqttServer
+from homeport.net.nats_connection import BusError
 from homeport.security.ip_filter import Door
 from homeport.store.database import DatabaseError, SchemaError
 
@@ -81,7 +82,7 @@ def _explain(error: BaseException) -> CannotStartError | None:
             return CannotStartError(
                 f"{error} The options are --https-port, --mqtt-port, --amqp-port, --portal-port and --bind."
             )
-        case DirectoryError() | DatabaseError() | SchemaError() | CustomAllocationError():
+        case BusError() | DirectoryError() | DatabaseError() | SchemaError() | CustomAllocationError():
             return CannotStartError(str(error))
         case _:
             return None

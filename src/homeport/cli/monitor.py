@@ -17,7 +17,7 @@ import typer
 from rich.markup import escape
 
 from homeport.cli.console import DataOption, Output, OutputOption, err, fail, named_server, out, running_server
-from homeport.cli.hub_access import HubOption, hub_names, hub_place
+from homeport.cli.hub_access import hub_names, hub_place
 from homeport.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -46,7 +46,15 @@ class _EnoughError(Exception):
 
 def monitor(
     data: DataOption = None,
-    hub: HubOption = None,
+    hub: Annotated[
+        str | None,
+        typer.Option(
+            "--hub",
+            envvar="HOMEPORT_HUB",
+            help="Name of a hub of this server, or the connection string of any hub.",
+            show_default="all of the server's",
+        ),
+    ] = None,
     device: Annotated[
         list[str] | None, typer.Option("--device", "-d", help="Only these; * and ? stand for anything. Repeatable.")
     ] = None,

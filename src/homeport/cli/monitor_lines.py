@@ -27,6 +27,7 @@ _COLOURS = {
     "registration": "green",
     "missed": "red",
 }
+_OF_DEVICES = "Telemetry"
 _KIND_WIDTH = 12
 _DEVICE_WIDTH = 20
 
@@ -119,7 +120,9 @@ def _text(event: Event, room: int | None) -> str:
     match event:
         case TelemetryMessage():
             body = _json(event.body) if event.body_encoding == "json" else _shown(str(event.body))
-            return escape(_cut(body, room))
+            # A route may put what the hub itself tells beside what devices send.
+            source = event.annotations.get("iothub-message-source", _OF_DEVICES)
+            return escape(_cut(body if source == _OF_DEVICES else f"{_shown(source)}  {body}", room))
         case ConnectionChange():
             return "[green]connected[/]" if event.connection_state == "Connected" else "[red]disconnected[/]"
         case TwinChange():

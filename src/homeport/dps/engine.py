@@ -123,8 +123,8 @@ class Engine:
         patience: float = 2.0,
         time_limit: timedelta = timedelta(minutes=10),
         revocation: Revocation | None = None,
-        joint: JointHubs | None = None,
         clock_shift: Callable[[str], timedelta] | None = None,
+        joint: JointHubs | None = None,
     ) -> None:
         """`clock_shift` says by how much the clock is wrong for a device's proof: the fault lab's doing."""
         self.id_scope = id_scope

@@ -16,7 +16,9 @@ MAX_EVENTS: Final = 2048
 MAX_BYTES: Final = 1 << 20
 """What a tail keeps at most; a single event may be larger."""
 READ_AT_ONCE: Final = 256
-"""Events of one read from the log: a few milliseconds of the event loop."""
+"""Events of one read from the log at most: a few milliseconds of the event loop."""
+_FIRST_READ: Final = 64
+"""Events of the first read, when their size is not known yet."""
 
 
 class PartitionTail:
@@ -29,6 +31,10 @@ class PartitionTail:
         self._bytes = 0
         self._older: Sequence[StoredTelemetry] = ()
         """What was read last from the log: readers that catch up side by side read it once."""
+        self._end: int | None = None
+        """Where nothing was found when it was looked for last, until there is news."""
+        self._wakings = 0
+        self._at_once = _FIRST_READ
         self._reading = asyncio.Lock()
         self._readers: set[asyncio.Event] = set()
         self.newest: StoredTelemetry | None = None
@@ -67,6 +73,8 @@ class PartitionTail:
 
     def wake(self) -> None:
         """Let all listeners look."""
+        self._end = None
+        self._wakings += 1
         for wake in self._readers:
             wake.set()
 
@@ -89,7 +97,14 @@ class PartitionTail:
         async with self._reading:
             if found := self.at_hand(offset, limit):
                 return found
-            found = await self._log.read(self._partition, offset=offset, limit=READ_AT_ONCE)
+            if offset == self._end:
+                return ()  # another reader has looked since the last news
+            before = self._wakings
+            found = await self._log.read(self._partition, offset=offset, limit=self._at_once)
             if found:
                 self._older = found
+                size = sum(len(event.telemetry.body) for event in found) // len(found)
+                self._at_once = min(READ_AT_ONCE, max(1, MAX_BYTES // (size + 1)))
+            elif before == self._wakings:
+                self._end = offset
             return found[:limit]

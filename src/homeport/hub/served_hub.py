@@ -69,7 +69,9 @@ class ServedHub:
         self.ca_certificates = HubCaCertificates(
             hub=hub.name, store=stores.authorities, bus=bus, clock=clock, random=random
         )
-        self.streams = EventStreams(hub=lambda: self._hub, store=stores.streams, log=stores.log, bus=bus, clock=clock)
+        self.streams = EventStreams(
+            hub=lambda: self._hub, store=stores.streams, log=stores.log, bus=bus, peers=peers, clock=clock
+        )
         self.telemetry = self.streams.built_in
         self.routing = HubRouting(
             hub=hub.name,
@@ -107,8 +109,8 @@ class ServedHub:
             clock=clock,
             random=random,
         )
-        self.joining = Joining(hub=hub.name, registry=self.registry, store=stores.devices, telling=telling, bus=bus)
         self.desired = DesiredChanges(hub=hub.name, store=stores.devices, bus=bus, peers=peers, clock=clock)
+        self.joining = Joining(hub=hub.name, registry=self.registry, store=stores.devices, telling=telling, bus=bus)
         self.twins = Twins(
             hub=hub.name,
             store=stores.devices,

@@ -197,9 +197,11 @@ class Sessions:
     async def authorities_changed(self) -> None:
         """End the sessions that came in by a CA certificate that is none of the hub's any more."""
         self._changes += 1
+        trust = await self._trust()
         for session in self:
-            if isinstance(session.proof, CertificatePath):
-                await self._review_one(session.device_id)
+            proof = session.proof
+            if isinstance(proof, CertificatePath) and proof.path.anchor.der not in trust.verified:
+                self._end(session, "its CA certificate is none of the hub's any more")
 
     async def review_all(self) -> None:
         """End the sessions whose identities have changed unheard of."""
@@ -296,4 +298,4 @@ class Sessions:
             identity = None
         session = self._open.get(device_id)
         if session is not None and not still_holds(identity, session.generation_id, session.proof, trust):
-            self._end(session, "the device was disabled, deleted or given other credentials, or its CA is gone")
+            self._end(session, "the device was disabled, deleted or given other credentials")

@@ -29,6 +29,11 @@ _LIMIT = 65536
 
 _log = logging.getLogger(__name__)
 
+
+class BusError(Exception):
+    """The bus cannot be used at all; the message says why."""
+
+
 Reading = Callable[[Msg], Awaitable[None]]
 
 
@@ -36,13 +41,19 @@ class NatsConnection:
     """Connects, subscribes, and says once when the connection is lost and when it is back."""
 
     def __init__(self, servers: Sequence[str], *, name: str, ca_file: str | None, clock: Clock) -> None:
-        """`servers` are `nats://` or `tls://` addresses, with credentials as user information if need be."""
+        """Connect to `nats://` or `tls://` addresses, with credentials as user information if need be.
+
+        Raises BusError for authorities that cannot be read.
+        """
         self._servers = list(servers)
         self._name = name
         self._clock = clock
         self._tls: ssl.SSLContext | None = None
         if ca_file is not None or any(urlsplit(server).scheme == "tls" for server in servers):
-            self._tls = ssl.create_default_context(cafile=ca_file)
+            try:
+                self._tls = ssl.create_default_context(cafile=ca_file)
+            except (OSError, ssl.SSLError) as error:
+                raise BusError(f"the authorities for the bus cannot be read from {ca_file}: {error}") from None
         self._subjects: dict[str, Reading] = {}
         self._client: Client | None = None
         self._ended = asyncio.Event()

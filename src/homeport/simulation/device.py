@@ -97,6 +97,7 @@ class SimulatedDevice:
         self._profile = profile
         self._measures = measures
         self._run = run
+        self._was_connected = False
         self._sent = 0
         self._desired: asyncio.Queue[int] = asyncio.Queue()
         self._reports_next = inf
@@ -149,14 +150,12 @@ class SimulatedDevice:
                 if now + pause >= min(away_since + PATIENCE_SECONDS, self._run.ends):
                     raise
                 await asyncio.sleep(pause)
-                self._measures.reconnections += 1
                 continue
             attempt, away_since = 0, inf
             away = self._profile.flapping.away if self._profile.flapping is not None else 0.0
             if self._done() or self._left() <= away:
                 return
             await asyncio.sleep(away)
-            self._measures.reconnections += 1
 
     async def _one_connection(self, result: RegistrationResult) -> None:
         async with self._connected(result) as home:
@@ -174,6 +173,8 @@ class SimulatedDevice:
             with self._measured(Step.CONNECT):
                 await home.connect()
             self._measures.connected += 1
+            self._measures.reconnections += self._was_connected
+            self._was_connected = True
             self.reachable = home.two_way
             try:
                 async with asyncio.TaskGroup() as tasks:

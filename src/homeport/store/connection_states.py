@@ -42,6 +42,7 @@ _ORPHANS = """
     SELECT node, device_id FROM devices WHERE node IS NOT NULL AND hub = :hub
     AND node NOT IN (SELECT node FROM nodes) ORDER BY device_id LIMIT :limit"""
 _AT_ONCE = 200
+"""Devices of one transaction that reads them: SQLite's reads hold up everything else."""
 
 
 class SqlConnectionStates:
@@ -63,6 +64,8 @@ class SqlConnectionStates:
     ) -> Sequence[StoredTelemetry]:
         if not states and not activity:
             return ()
+        if tell is not None and len(states) > _AT_ONCE:
+            return await self._touch_in_parts(states, activity, now=now, at=at, node=node, tell=tell)
         times = {device_id: to_micros((at or {}).get(device_id, now)) for device_id in states}
         otherwise = to_micros(now)
 
@@ -90,6 +93,27 @@ class SqlConnectionStates:
             return await LogWrite(self._hub, told).run(transaction)
 
         return await self._database.write(work)
+
+    async def _touch_in_parts(
+        self,
+        states: Mapping[str, ConnectionState],
+        activity: Mapping[str, datetime],
+        *,
+        now: datetime,
+        at: Mapping[str, datetime] | None,
+        node: str,
+        tell: TellConnection,
+    ) -> Sequence[StoredTelemetry]:
+        """Write a storm of changes in several transactions; it may be repeated as a whole."""
+        told: list[StoredTelemetry] = []
+        names = sorted(states)
+        for start in range(0, len(names), _AT_ONCE):
+            part = {name: states[name] for name in names[start : start + _AT_ONCE]}
+            of_part = {name: activity[name] for name in part if name in activity}
+            told += await self.touch(states=part, activity=of_part, now=now, at=at, node=node, tell=tell)
+        rest = {name: active for name, active in activity.items() if name not in states}
+        await self.touch(states={}, activity=rest, now=now, node=node)
+        return told
 
     async def _changes(
         self,

@@ -11,7 +11,7 @@ from homeport.app.pki import create_root_ca, issue_server_certificate
 from homeport.bus import DeviceChanged, HintsLost, HubsChanged
 from homeport.clock import SystemClock
 from homeport.net.nats_bus import NatsBus
-from homeport.net.nats_connection import NatsConnection
+from homeport.net.nats_connection import BusError, NatsConnection
 from homeport.peers import Alone, PeerGoneError, Unreachable
 from tests.contract.bus.conftest import Node, node_at
 from tests.contract.bus.test_bus import LOCAL, PATIENCE, heard
@@ -189,6 +189,13 @@ async def test_over_tls(tmp_path: Path) -> None:
                 await connection.connected_soon()
                 assert connection.is_connected is trusted
                 running.cancel()
+
+
+async def test_authorities_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").write_text("")
+    for name in ("missing.pem", "empty.pem"):
+        with pytest.raises(BusError, match=name):
+            NatsConnection(["tls://u:secret@a"], name="x", ca_file=str(tmp_path / name), clock=SystemClock())
 
 
 async def test_alone_there_is_nobody() -> None:

@@ -214,6 +214,25 @@ async def test_a_new_connection_state_is_told_once_with_a_growing_number(stores:
     assert numbers == sorted(set(numbers))
 
 
+async def test_many_new_connection_states_are_all_told(stores: Stores) -> None:
+    devices = stores.devices("hub")
+    names = [f"d{number:03}" for number in range(450)]
+    for name in names:
+        await devices.create(device(name), durable=name == names[-1])
+    states = dict.fromkeys(names, ConnectionState.CONNECTED)
+
+    def tell(each: Device, state: ConnectionState, sequence: int) -> list[Outgoing]:
+        del state, sequence
+        return [outgoing(each.identity.device_id.encode())]
+
+    stored = await devices.touch(states=states, activity={"d000": NOW, "gone": NOW}, now=NOW, tell=tell)
+    assert [each.telemetry.body.decode() for each in stored] == names
+    assert await devices.touch(states=states, activity={}, now=NOW, tell=tell) == []
+    await devices.disconnect_all(now=NOW, tell=tell)
+    assert (await devices.statistics()).total == 450
+    assert len(await told(stores)) == 100
+
+
 async def test_messages_for_several_streams_are_in_all_of_them(stores: Stores) -> None:
     log = stores.events("hub")
     stored = await log.append_all([outgoing(b"x"), outgoing(b"x", BUILT_IN, 4), outgoing(b"x", "other", 1)])

@@ -52,3 +52,35 @@ def test_an_unreadable_file_is_a_problem(tmp_path: Path) -> None:
 
 def test_a_relative_state_home_is_ignored_as_xdg_demands() -> None:
     assert default_data_directory({"XDG_STATE_HOME": "relative"}) == Path.home() / ".local" / "state" / "homeport"
+
+
+def test_a_bus_is_for_processes_on_one_database() -> None:
+    nowhere = {"HOME": "/nowhere"}
+    database = "postgresql://db.example/homeport"
+    environ = nowhere | {
+        "HOMEPORT_DATABASE": database,
+        "HOMEPORT_BUS": "nats://u:hidden@a.example,tls://b.example:4223",
+    }
+    config = load_config({}, environ=environ)
+    assert config.bus == ("nats://u:hidden@a.example", "tls://b.example:4223")
+    assert "hidden" not in repr(config)
+    with pytest.raises(ConfigError, match=r"bus: .*database"):
+        load_config({"bus": ("nats://a.example",)}, environ=nowhere)
+
+
+@pytest.mark.parametrize(
+    "bus",
+    [
+        "http://u:hidden@a.example",
+        "nats://u:hidden@",
+        "nats://u:hidden@a:port",
+        "nats://u:hidden@a/x",
+        "u:hidden@a",
+        "",
+    ],
+)
+def test_a_bus_that_is_none_is_refused_without_its_password(bus: str) -> None:
+    options = {"bus": (bus,), "database": "postgresql://db.example/homeport"}
+    with pytest.raises(ConfigError, match=r"bus: an address is nats://host:port") as caught:
+        load_config(options, environ={"HOME": "/nowhere"})
+    assert "hidden" not in str(caught.value)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from rich.text import Text
 
@@ -69,6 +70,13 @@ def test_names_are_text_and_no_markup() -> None:
     assert "d[1]" in line
     (twin,) = shown(EVENTS["twin"])
     assert "d/m" in twin
+
+
+def test_what_the_hub_says_by_itself_is_told_apart() -> None:
+    said = msgspec.structs.replace(TELEMETRY, annotations={"iothub-message-source": "twinChangeEvents"})
+    assert "twinChangeEvents  {" in shown(said)[0]
+    said = msgspec.structs.replace(TELEMETRY, annotations={"iothub-message-source": "Telemetry"})
+    assert "Telemetry" not in shown(said)[0]
 
 
 def test_the_hub_is_named_where_there_are_several() -> None:

@@ -68,6 +68,7 @@ def test_selectors(text: str | None, position: object) -> None:
         "amqp.annotation.x-opt-partition-key > '3'",
         "amqp.annotation.x-opt-offset > '3' AND true",
         "amqp.annotation.x-opt-offset > '" + "9" * 30 + "'",
+        "amqp.annotation.x-opt-offset > " + " " * 60_000 + "'",
     ],
 )
 def test_what_is_no_selector(text: str) -> None:
@@ -227,10 +228,11 @@ async def test_the_past_and_what_comes_are_read_without_a_gap(hub: ServedHub, cl
     partition = (await hub.telemetry.log.latest(device_id="d", limit=1))[0].partition
     wake = asyncio.Event()
     with hub.telemetry.reading(partition, wake) as tail:
-        assert len(await tail.read(0, 100)) == 100
+        assert len(await tail.read(0, 50)) == 50
         del calls[:]
-        assert [int(event.telemetry.body) for event in await tail.read(100, 500)] == list(range(100, 256))
+        assert [int(event.telemetry.body) for event in await tail.read(40, 500)] == list(range(40, 64))
         assert "read" not in calls, "what was read for one is there for all"
+        assert len(await tail.read(64, 500)) == 236, "small events are read many at a time"
         for number in range(300, 310):
             await hub.telemetry.append(telemetry("d", b"%d" % number, clock.now()))
         assert wake.is_set()
@@ -238,6 +240,34 @@ async def test_the_past_and_what_comes_are_read_without_a_gap(hub: ServedHub, cl
         assert [event.offset for event in await tail.read(300, 500)] == list(range(300, 310))
         assert calls == [], "what comes in here is not read from the database"
     assert await read_all(hub) == list(range(310))
+
+
+async def test_readers_at_the_end_look_once_for_all(hub: ServedHub, clock: ManualClock, calls: Calls) -> None:
+    await hub.telemetry.append(telemetry("d", b"0", clock.now()))
+    partition = (await hub.telemetry.log.latest(device_id="d", limit=1))[0].partition
+    with hub.telemetry.reading(partition, asyncio.Event()) as tail:
+        del calls[:]
+        assert [len(await tail.read(1, 10)) for _ in range(3)] == [0, 0, 0]
+        assert calls == ["read"]
+        hub.telemetry.wake_readers()
+        assert [len(await tail.read(1, 10)) for _ in range(3)] == [0, 0, 0]
+        assert calls == ["read"] * 2
+        # What was stored while somebody looked is not taken for the end.
+        looking = asyncio.get_running_loop().create_task(tail.read(1, 10))
+        hub.telemetry.heard(partition)
+        await looking
+        await hub.telemetry.log.append(telemetry("d", b"1", clock.now()))
+        hub.telemetry.heard(partition)
+        assert len(await tail.read(1, 10)) == 1
+
+
+async def test_large_events_are_read_few_at_a_time(hub: ServedHub, clock: ManualClock) -> None:
+    for _ in range(70):
+        await hub.telemetry.append(telemetry("d", bytes(250_000), clock.now()))
+    partition = (await hub.telemetry.log.latest(device_id="d", limit=1))[0].partition
+    with hub.telemetry.reading(partition, asyncio.Event()) as tail:
+        assert len(await tail.read(0, 500)) == 64
+        assert len(await tail.read(64, 500)) == 4
 
 
 async def test_a_tail_is_bounded_and_forgotten(hub: ServedHub, clock: ManualClock) -> None:

@@ -8,6 +8,7 @@ from typing import Final, assert_never
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.ports import EventLog
 
+MAX_SELECTOR: Final = 256
 _SELECTOR: Final = re.compile(
     r"\s*amqp\.annotation\.(?P<name>[a-z-]+)\s*(?P<relation>>=?)\s*(?P<quote>'?)(?P<value>[^']*)(?P=quote)\s*",
     re.IGNORECASE,
@@ -48,7 +49,7 @@ def read_selector(text: str | None) -> Position:
     """Read a selector; None is the start. Raises HubError ARGUMENT_INVALID for one that says nothing we know."""
     if text is None:
         return START
-    match = _SELECTOR.fullmatch(text)
+    match = _SELECTOR.fullmatch(text) if len(text) <= MAX_SELECTOR else None
     name = match["name"].lower() if match else ""
     if match is None or name not in {_OFFSET, _SEQUENCE, *_TIMES}:
         raise HubError(

@@ -74,6 +74,24 @@ class Receivers:
             each.displace(receiver.epoch)
         return None
 
+    def highest(self, stream: str, group: str, partition: int) -> int | None:
+        """Return the epoch of the owner; None if there is none."""
+        present = self._present.get((stream.lower(), group.lower(), partition), ())
+        return max((each.epoch for each in present if each.epoch is not None), default=None)
+
+    def yield_to(self, stream: str, group: str, partition: int, epoch: int) -> None:
+        """Displace whom an owner of this epoch displaces, who is served elsewhere."""
+        place = (stream.lower(), group.lower(), partition)
+        present = self._present.get(place, [])
+        displaced = [each for each in present if each.epoch is None or each.epoch <= epoch]
+        left = [each for each in present if each not in displaced]
+        if left:
+            self._present[place] = left
+        else:
+            self._present.pop(place, None)
+        for each in displaced:
+            each.displace(epoch)
+
     def leave(self, stream: str, group: str, partition: int, receiver: Receiver) -> None:
         """Learn that a reader has gone; nothing for one that was displaced."""
         place = (stream.lower(), group.lower(), partition)

@@ -16,9 +16,11 @@ from homeport.clock import Clock
 from homeport.errors import HomeportError
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.event_streams.receivers import Receivers
+from homeport.hub.event_streams.receivers_elsewhere import ReceiversElsewhere
 from homeport.hub.model import BUILT_IN, ConsumerGroup, EventStream, Hub, Outgoing, StoredTelemetry, Telemetry
 from homeport.hub.ports import EventStreamStore, OpenEventLog
 from homeport.hub.telemetry import TelemetryStream
+from homeport.peers import Peers
 from homeport.security.callers import SYSTEM, Caller
 
 DEFAULT_GROUP: Final = "$Default"
@@ -51,7 +53,14 @@ class EventStreams:
     """A hub's endpoints. All methods with a name take it in any letter case and raise HubError."""
 
     def __init__(
-        self, *, hub: Callable[[], Hub], store: EventStreamStore, log: OpenEventLog, bus: Bus, clock: Clock
+        self,
+        *,
+        hub: Callable[[], Hub],
+        store: EventStreamStore,
+        log: OpenEventLog,
+        bus: Bus,
+        peers: Peers,
+        clock: Clock,
     ) -> None:
         """`hub` tells the hub as it is now; `log` opens the streams of its event log."""
         self._hub = hub
@@ -63,6 +72,7 @@ class EventStreams:
         self._settings: dict[str, EventStream] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self.receivers = Receivers()
+        self.owners = ReceiversElsewhere(hub=hub().name, here=self.receivers, bus=bus, peers=peers)
         self.built_in = self._opened(EventStream(name=BUILT_IN, created_at=hub().created_at))
 
     # ------------------------------------------------------------ endpoints
@@ -218,6 +228,7 @@ class EventStreams:
             self._tasks = tasks
             for stream in self._open.values():
                 tasks.create_task(stream.run())
+            tasks.create_task(self.owners.run())
             tasks.create_task(self._hear())
             tasks.create_task(self._look_again())
             tasks.create_task(self._retain())

@@ -48,6 +48,7 @@ class Condition:
     """A condition, and what of a message and its device it is about."""
 
     expression: Expression
+    needs_system: bool
     needs_body: bool
     needs_twin: bool
 
@@ -67,16 +68,17 @@ def read_condition(text: str) -> Condition:
     parsed = parse_condition(text, None, functions=ROUTE_FUNCTIONS)
     expression = Literal(True) if parsed is None else renamed(parsed, _renamed)
     roots = {path[0] for path in attributes_of(expression)}
-    return Condition(expression=expression, needs_body=_BODY in roots, needs_twin=_TWIN in roots)
+    return Condition(
+        expression=expression, needs_system=_SYSTEM in roots, needs_body=_BODY in roots, needs_twin=_TWIN in roots
+    )
 
 
-def document_of(message: Telemetry, twin: Twin | None, *, body: bool) -> dict[str, Any]:
-    """Return what conditions see of a message; its JSON only if `body` asks for it."""
-    system: dict[str, Any] = {**message.system, **message.annotations, _ENQUEUED: format_time(message.enqueued_at)}
-    document: dict[str, Any] = {
-        _SYSTEM: system,
-        _PROPERTIES: {name.lower(): value for name, value in message.properties.items()},
-    }
+def document_of(message: Telemetry, twin: Twin | None, *, system: bool = True, body: bool) -> dict[str, Any]:
+    """Return what conditions see of a message; system properties and its JSON only if they are asked for."""
+    document: dict[str, Any] = {_PROPERTIES: {name.lower(): value for name, value in message.properties.items()}}
+    if system:
+        enqueued = format_time(message.enqueued_at)
+        document[_SYSTEM] = {**message.system, **message.annotations, _ENQUEUED: enqueued}
     if twin is not None:
         document[_TWIN] = twin_view(twin)
     if body:

@@ -35,6 +35,15 @@ class Addition:
     path: tuple[str, ...] | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Needs:
+    """What must be known of a message to route it."""
+
+    system: bool
+    body: bool
+    twin: bool
+
+
 class Router:
     """One hub's routing, ready to decide."""
 
@@ -57,7 +66,7 @@ class Router:
             addition = read_enrichment(enrichment, hub)
             for endpoint in enrichment.endpoints:
                 self._additions[endpoint].append(addition)
-        self._needs_twin = {source: self._looks_at_twin(source) for source in MessageSource}
+        self._needs = {source: self._what_is_needed(source) for source in MessageSource}
         self.plain = (
             routing.fallback and not self._routes[MessageSource.DEVICE_MESSAGES] and BUILT_IN not in self._additions
         )
@@ -69,19 +78,18 @@ class Router:
 
     def needs_twin(self, source: MessageSource) -> bool:
         """Tell whether the device's twin must be known to route messages of this source."""
-        return self._needs_twin[source]
+        return self._needs[source].twin
 
     def route(self, source: MessageSource, message: Telemetry, twin: Twin | None) -> Sequence[Outgoing]:
         """Return the message for each endpoint that it goes to."""
-        routes = self._routes[source]
+        routes, needs = self._routes[source], self._needs[source]
         endpoints: dict[str, None] = {}
         if routes:
             document: Mapping[str, Any] | None = None
             for route, condition in routes:
                 if not condition.always:
                     if document is None:
-                        body = any(each.needs_body for _, each in routes)
-                        document = document_of(message, twin, body=body)
+                        document = document_of(message, twin, system=needs.system, body=needs.body)
                     if condition.value(document) is not True:
                         continue
                 endpoints.update(dict.fromkeys(route.endpoints))
@@ -102,6 +110,14 @@ class Router:
         """Return what each enabled route of the source says of a message."""
         document = document_of(message, twin, body=True)
         return [Match(route=route, value=condition.value(document)) for route, condition in self._routes[source]]
+
+    def _what_is_needed(self, source: MessageSource) -> "_Needs":
+        conditions = [condition for _, condition in self._routes[source]]
+        return _Needs(
+            system=any(each.needs_system for each in conditions),
+            body=any(each.needs_body for each in conditions),
+            twin=self._looks_at_twin(source),
+        )
 
     def _looks_at_twin(self, source: MessageSource) -> bool:
         reached = {name for route, _ in self._routes[source] for name in route.endpoints}

@@ -179,11 +179,13 @@ class EventLinks:
             metrics=metrics,
         )
         receiver = Receiver(_epoch(link.attached.properties), lambda epoch: self._displaced(link, epoch))
-        refusal = streams.receivers.admit(found.name, address.group, partition, receiver)
+        place = found.name, address.group, partition
+        refusal = await streams.owners.outranked(*place, receiver.epoch) or streams.receivers.admit(*place, receiver)
         if refusal is not None:
             return _refused(refusal)
         self._readers[link] = _Reader(path, address, found.name, partition, delivery, receiver)
         self._connection.run(delivery.run())
+        self._connection.run(streams.owners.announce(*place, receiver.epoch))
         return LinkTerms(offered_capabilities=(Symbol(_METRICS),) if metrics else ())
 
     def _displaced(self, link: AmqpSender, epoch: int) -> None:
