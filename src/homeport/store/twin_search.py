@@ -9,7 +9,7 @@ from typing import assert_never
 
 import msgspec
 
-from homeport.hub.model import Between, OneOf, Sought
+from homeport.hub.model import Bounded, OneOf, Sought
 from homeport.store.database import Value
 from homeport.store.dialect import Dialect
 
@@ -32,12 +32,12 @@ class Search:
                 # In one order, so that equal conditions make equal statements.
                 wanted = sorted(values, key=lambda value: (isinstance(value, str), str(value)))
                 comparison = f"IN ({', '.join(map(self._value, wanted))})"
-            case Between(path=path, low=low, high=None) if low is not None:
+            case Bounded(path=path, low=low, high=None) if low is not None:
                 comparison = f">= {self._value(low)}"
-            case Between(path=path, low=None, high=high) if high is not None:
+            case Bounded(path=path, low=None, high=high) if high is not None:
                 comparison = f"<= {self._value(high)}"
-            case Between():
-                raise ValueError("a Between has one bound")
+            case Bounded():
+                raise ValueError("a Bounded has exactly one bound")
             case _:
                 assert_never(one)
         column, names = _place(path)

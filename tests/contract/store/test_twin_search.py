@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from homeport.hub import translate
-from homeport.hub.model import Between, Device, OneOf, TwinSection
+from homeport.hub.model import Bounded, Device, OneOf, TwinSection
 from homeport.hub.query import holds, necessary, parse_condition
 from homeport.store import Stores
 from homeport.store.devices import SqlDeviceStore
@@ -95,7 +95,7 @@ async def test_what_cannot_be_meant_is_left_out(devices: SqlDeviceStore) -> None
         made = device(f"d{number:02d}")
         tags = {"floor": number % 4, "site": {"name": "north" if number < 10 else "south"}}
         await devices.create(replace(made, twin=replace(made.twin, tags=tags)))
-    both = (OneOf(("tags", "site", "name"), frozenset({"north", "east"})), Between(("tags", "floor"), low=2))
+    both = (OneOf(("tags", "site", "name"), frozenset({"north", "east"})), Bounded(("tags", "floor"), low=2))
     page = await devices.page(after="d02", limit=2, sought=both)
     assert [each.identity.device_id for each in page.items] == ["d03", "d06"]
     rest = await devices.page(after=page.after, limit=2, sought=both)

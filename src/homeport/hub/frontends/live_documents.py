@@ -6,21 +6,21 @@ from typing import Any
 import msgspec
 
 from homeport.hub.identifiers import device_of, module_of
-from homeport.hub.model import Device, DeviceIdentity, JsonObject, StoredTelemetry, TwinSection, format_time
+from homeport.hub.model import (
+    SERVICE_NAMES,
+    Device,
+    DeviceIdentity,
+    JsonObject,
+    StoredTelemetry,
+    TwinSection,
+    format_time,
+)
 
 MAX_JSON_DEPTH = 32
 """A device's JSON nested deeper is handed on as text, so that no reader's parser gives up on the whole answer."""
 
 _SYSTEM_NAMES = {
-    "mid": "messageId",
-    "cid": "correlationId",
-    "uid": "userId",
-    "to": "to",
-    "ct": "contentType",
-    "ce": "contentEncoding",
-    "exp": "expiryTimeUtc",
-    "on": "outputName",
-    "schema": "messageSchema",
+    **SERVICE_NAMES,
     "ctime": "creationTimeUtc",
     "cdid": "connectionDeviceId",
     "cmid": "connectionModuleId",

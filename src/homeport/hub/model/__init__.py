@@ -74,9 +74,9 @@ from homeport.hub.model.routing import (
     StorageEndpoint,
     WebhookEndpoint,
 )
-from homeport.hub.model.sought import Between, OneOf, Sought
+from homeport.hub.model.sought import Bounded, OneOf, Sought
 from homeport.hub.model.subscriptions import KeptFilters
-from homeport.hub.model.telemetry import Outgoing, StoredTelemetry, Telemetry
+from homeport.hub.model.telemetry import SERVICE_NAMES, Outgoing, StoredTelemetry, Telemetry
 from homeport.hub.model.transfer import Transfer, TransferKind, TransferPhase, TransferPlace, TransferStatus
 from homeport.hub.model.twin import Device, Twin, TwinSection
 
@@ -85,12 +85,13 @@ __all__ = [
     "NEVER",
     "PARTITIONS",
     "RETENTION",
+    "SERVICE_NAMES",
     "Acknowledgement",
     "Authentication",
     "Beat",
-    "Between",
     "BlobProperties",
     "Block",
+    "Bounded",
     "CaAuthentication",
     "Change",
     "CloudMessage",

@@ -15,7 +15,7 @@ class OneOf:
 
 
 @dataclass(frozen=True, slots=True)
-class Between:
+class Bounded:
     """The value there is a number within one bound, which is included; the other is None."""
 
     path: tuple[str, ...]
@@ -23,5 +23,5 @@ class Between:
     high: float | None = None
 
 
-Sought = OneOf | Between
+Sought = OneOf | Bounded
 """A necessary condition: what does not meet it is not meant, what meets it may be."""

@@ -3,8 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 
 from homeport.hub.model.event_stream import BUILT_IN
+
+SERVICE_NAMES: Mapping[str, str] = MappingProxyType({
+    "mid": "messageId",
+    "cid": "correlationId",
+    "uid": "userId",
+    "to": "to",
+    "ct": "contentType",
+    "ce": "contentEncoding",
+    "exp": "expiryTimeUtc",
+    "on": "outputName",
+    "schema": "messageSchema",
+})  # fmt: skip
+"""What services call a message's system properties, by their wire keys (contract hub.md 13.4)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

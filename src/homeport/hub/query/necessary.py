@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from homeport.hub.model import Between, OneOf, Sought
+from homeport.hub.model import Bounded, OneOf, Sought
 from homeport.hub.query.syntax import Attribute, Binary, Both, Either, Expression, Literal, Membership, Operator
 from homeport.hub.query.values import is_number
 
@@ -68,9 +68,9 @@ def _compared(path: tuple[str, ...], operator: Operator, value: Any) -> Sequence
         return ()
     match operator:
         case Operator.GREATER | Operator.GREATER_OR_EQUAL:
-            return [Between(path, low=value)]
+            return [Bounded(path, low=value)]
         case Operator.LESS | Operator.LESS_OR_EQUAL:
-            return [Between(path, high=value)]
+            return [Bounded(path, high=value)]
         case _:
             return ()
 

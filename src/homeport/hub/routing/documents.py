@@ -6,22 +6,14 @@ from typing import Any
 
 import msgspec
 
-from homeport.hub.model import StorageEndpoint, StoredTelemetry, Telemetry, WebhookEndpoint, format_time
+from homeport.hub.model import SERVICE_NAMES, StorageEndpoint, StoredTelemetry, Telemetry, WebhookEndpoint, format_time
 from homeport.security.webhooks import signature
 from homeport.wire import encode
 
 CLOUD_EVENT = "application/cloudevents+json; charset=utf-8"
 TYPE_PREFIX = "io.homeport.hub."
 _NAMES = {
-    "mid": "messageId",
-    "cid": "correlationId",
-    "uid": "userId",
-    "to": "to",
-    "ct": "contentType",
-    "ce": "contentEncoding",
-    "exp": "expiryTimeUtc",
-    "on": "outputName",
-    "schema": "messageSchema",
+    **SERVICE_NAMES,
     "iothub-connection-device-id": "connectionDeviceId",
     "iothub-connection-module-id": "connectionModuleId",
     "iothub-connection-auth-method": "connectionAuthMethod",

@@ -1,6 +1,6 @@
 import pytest
 
-from homeport.hub.model import Between, OneOf
+from homeport.hub.model import Bounded, OneOf
 from homeport.hub.query import necessary, parse_condition
 
 A, B = ("tags", "a"), ("properties", "reported", "b", "c")
@@ -16,8 +16,8 @@ def one_of(path: tuple[str, ...], *values: str | float | bool) -> OneOf:
         ("tags.a = 'x'", [one_of(A, "x")]),
         ("7 = tags.a", [one_of(A, 7)]),
         ("tags.a IN [1, 'x', true]", [one_of(A, 1, "x", True)]),
-        ("tags.a = 1 AND properties.reported.b.c > 5", [one_of(A, 1), Between(B, low=5)]),
-        ("5 > properties.reported.b.c", [Between(B, high=5)]),
+        ("tags.a = 1 AND properties.reported.b.c > 5", [one_of(A, 1), Bounded(B, low=5)]),
+        ("5 > properties.reported.b.c", [Bounded(B, high=5)]),
         ("tags.a = 1 OR tags.a IN [2, 3]", [one_of(A, 1, 2, 3)]),
         ("(tags.a = 1 AND connectionState = 'Connected') OR tags.a = 2", [one_of(A, 1, 2)]),
         # What a database would judge differently, or cannot look for.
@@ -39,7 +39,7 @@ def one_of(path: tuple[str, ...], *values: str | float | bool) -> OneOf:
         ("", []),
     ],
 )
-def test_what_a_condition_cannot_hold_without(text: str, expected: list[OneOf | Between]) -> None:
+def test_what_a_condition_cannot_hold_without(text: str, expected: list[OneOf | Bounded]) -> None:
     assert list(necessary(parse_condition(text) if text else None)) == expected
 
 
