@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
+from homeport.client._async.amqp_cbs import prove
 from homeport.client._async.amqp_stream import AmqpStream
 from homeport.client._async.backend import TlsStream
 from homeport.client._async.streams import Stream, WebSocketStream
-from homeport.client.amqp_service_messages import CBS, WEBSOCKET_PROTOCOL, put_token, refusal_of, token_refusal
+from homeport.client.amqp_service_messages import WEBSOCKET_PROTOCOL, refusal_of
 from homeport.proto import ProtocolError
 from homeport.proto.amqp import (
     ACCEPTED,
@@ -87,31 +88,9 @@ class AmqpHome:
         session = amqp.engine.new_session()
         await amqp.say(Open(hostname=where.hub), Begin(session=session), deadline=deadline)
         if where.token is not None:
-            await self._prove(amqp, session, where.token(), deadline)
+            await prove(amqp, session, where.token(), f"{where.hub}/devices/{where.device_id}", deadline)
         await self._open_links(amqp, session, deadline)
         await self._ask(next(self._request_ids), "PUT", _NOTICES, b" ", deadline=deadline)
-
-    async def _prove(self, amqp: AmqpStream, session: Session, token: str, deadline: float) -> None:
-        answers = amqp.engine.new_link(session, "cbs-answers", LinkRole.RECEIVER)
-        requests = amqp.engine.new_link(session, "cbs-requests", LinkRole.SENDER)
-        await amqp.say(
-            Attach(link=answers, source=Source(address=CBS), target=Target(address="cbs")),
-            Flow(link=answers, credit=1),
-            Attach(link=requests, source=Source(address="cbs"), target=Target(address=CBS)),
-            deadline=deadline,
-        )
-        while not requests.credit:
-            await self._next(amqp, deadline)
-        said = put_token(token, f"{self._credential.hub}/devices/{self._credential.device_id}", str(uuid.uuid4()))
-        await amqp.say(Transfer(link=requests, data=encode_message(said)), deadline=deadline)
-        while not isinstance(event := await self._next(amqp, deadline), Delivery):
-            pass
-        if not event.settled:
-            done = Disposition(link=event.link, delivery_id=event.delivery_id, state=ACCEPTED)
-            await amqp.say(done, deadline=deadline)
-        refused = token_refusal(decode_message(event.data))
-        if refused is not None:
-            raise refused
 
     async def _open_links(self, amqp: AmqpStream, session: Session, deadline: float) -> None:
         own = f"/devices/{self._credential.device_id}"
@@ -256,7 +235,7 @@ class AmqpHome:
         event = await amqp.hear(deadline)
         if isinstance(event, _ENDS):
             raise refusal_of(event.error)
-        if isinstance(event, Delivery) and event.link.name != "cbs-answers":
+        if isinstance(event, Delivery):
             self._early.append(event)
         return event
 

@@ -8,37 +8,31 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from homeport.client._sync.amqp_cbs import prove
 from homeport.client._sync.amqp_stream import AmqpStream, left
 from homeport.client._sync.streams import WebSocketStream
 from homeport.client.amqp_service_messages import (
-    CBS,
     DEVICE_BOUND,
     WEBSOCKET_PROTOCOL,
     device_bound,
-    put_token,
     refusal_of,
-    token_refusal,
 )
 from homeport.client.errors import ProvisioningServiceError
 from homeport.client.hub_message_models import CloudToDeviceMessage
 from homeport.client.trust import transport_error
 from homeport.proto import ProtocolError
 from homeport.proto.amqp import (
-    ACCEPTED,
     Accepted,
     Attach,
     Begin,
     Closed,
     Condition,
     Connection,
-    Delivery,
     Detached,
     Disposed,
-    Disposition,
     Ended,
     Error,
     Event,
-    Flow,
     Link,
     LinkRole,
     Open,
@@ -47,7 +41,6 @@ from homeport.proto.amqp import (
     Source,
     Target,
     Transfer,
-    decode_message,
     encode_message,
 )
 
@@ -127,28 +120,8 @@ class MessageSender:
     def _prove(self, amqp: AmqpStream, deadline: float) -> None:
         """Put the token on the connection."""
         session = amqp.engine.new_session()
-        answers = amqp.engine.new_link(session, "cbs-answers", LinkRole.RECEIVER)
-        requests = amqp.engine.new_link(session, "cbs-requests", LinkRole.SENDER)
-        amqp.say(
-            Open(hostname=self._host_name),
-            Begin(session=session),
-            Attach(link=answers, source=Source(address=CBS), target=Target(address="cbs")),
-            Flow(link=answers, credit=1),
-            Attach(link=requests, source=Source(address="cbs"), target=Target(address=CBS)),
-            deadline=deadline,
-        )
-        while not requests.credit:
-            self._next(amqp, deadline)
-        request = put_token(self._proof(), self._host_name, str(uuid.uuid4()))
-        amqp.say(Transfer(link=requests, data=encode_message(request)), deadline=deadline)
-        while not isinstance(event := self._next(amqp, deadline), Delivery):
-            pass
-        if not event.settled:
-            done = Disposition(link=event.link, delivery_id=event.delivery_id, state=ACCEPTED)
-            amqp.say(done, deadline=deadline)
-        refused = token_refusal(decode_message(event.data))
-        if refused is not None:
-            raise refused
+        amqp.say(Open(hostname=self._host_name), Begin(session=session), deadline=deadline)
+        prove(amqp, session, self._proof(), self._host_name, deadline)
 
     def _attach(self, amqp: AmqpStream, deadline: float) -> Link:
         """Open the link for messages, and wait for the right to send."""
