@@ -7,50 +7,47 @@ between processes as JSON of their fields: a field may be added with a default, 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegistrationOpened:
+from homeport.values import hiding
+
+
+class RegistrationOpened(Struct, frozen=True, kw_only=True):
     """An operation was opened and is not finished yet."""
 
     registration_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegistrationFinished:
+class RegistrationFinished(Struct, frozen=True, kw_only=True):
     """An operation reached its final status."""
 
     registration_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HubsChanged:
+class HubsChanged(Struct, frozen=True, kw_only=True):
     """A hub was created, linked, changed or removed."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceChanged:
+class DeviceChanged(Struct, frozen=True, kw_only=True):
     """A device identity was created, updated or deleted; its open connections must be looked at."""
 
     hub: str
     device_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionChanged:
+class ConnectionChanged(Struct, frozen=True, kw_only=True):
     """A device connected to its hub or left it."""
 
     hub: str
     device_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TelemetryStored:
+class TelemetryStored(Struct, frozen=True, kw_only=True):
     """A device-to-cloud message is durable and can be read from this offset of this partition of a hub's endpoint."""
 
     hub: str
@@ -60,31 +57,27 @@ class TelemetryStored:
     offset: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageQueued:
+class MessageQueued(Struct, frozen=True, kw_only=True):
     """A cloud-to-device message waits for a device or module, or waits again."""
 
     hub: str
     target: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HubAuthoritiesChanged:
+class HubAuthoritiesChanged(Struct, frozen=True, kw_only=True):
     """The CA certificates of a hub changed; connections that came in by them must be looked at."""
 
     hub: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TwinChanged:
+class TwinChanged(Struct, frozen=True, kw_only=True):
     """The twin of a device or module has a new version."""
 
     hub: str
     device_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionOpened:
+class SessionOpened(Struct, frozen=True, kw_only=True):
     """A device or module opened a connection at this node; older ones at other nodes are displaced."""
 
     hub: str
@@ -93,18 +86,17 @@ class SessionOpened:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DesiredChanged:
+@hiding("change")
+class DesiredChanged(Struct, frozen=True, kw_only=True):
     """Desired properties have a new version. The one event with content: the store keeps no single changes."""
 
     hub: str
     device_id: str
     version: int
-    change: dict[str, Any] = field(repr=False)
+    change: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartitionOwned:
+class PartitionOwned(Struct, frozen=True, kw_only=True):
     """A receiver with an epoch reads a partition at this node; it shares with nobody of that epoch or below."""
 
     hub: str
@@ -115,22 +107,19 @@ class PartitionOwned:
     node: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassWanted:
+class PassWanted(Struct, frozen=True, kw_only=True):
     """Something changed that configurations may care for."""
 
     hub: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodesChanged:
+class NodesChanged(Struct, frozen=True, kw_only=True):
     """A process has begun or ceased to serve."""
 
     node: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HintsLost:
+class HintsLost(Struct, frozen=True, kw_only=True):
     """Events of other processes since this moment may not have come; never leaves its own process."""
 
     since: datetime
@@ -153,6 +142,10 @@ Event = (
     | NodesChanged
     | HintsLost
 )
+
+
+class BusError(Exception):
+    """The bus cannot be used at all; the message says why."""
 
 
 class Bus(Protocol):

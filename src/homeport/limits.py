@@ -7,9 +7,10 @@ moves it into the future, and time does the rest. Times are seconds on any clock
 import ipaddress
 import re
 from collections.abc import Hashable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
+
+from msgspec import Struct
 
 __all__ = ["Buckets", "Drawn", "Rate", "draw", "network_of", "parse_rate"]
 
@@ -22,8 +23,7 @@ _RATE = re.compile(r"\s*(?P<count>[0-9]{1,9})\s*/\s*(?P<periods>[0-9]{0,6})\s*(?
 _UNITS = {"s": 1, "min": 60, "h": 3600}
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Struct, frozen=True):
     """`count` in `seconds`: so many may come at once, and as many again in each period that follows."""
 
     count: int

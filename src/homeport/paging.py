@@ -4,8 +4,9 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 T = TypeVar("T")
 
@@ -17,8 +18,7 @@ class TokenError(ValueError):
     """The continuation token was not made by this server for this query."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page(Generic[T]):
+class Page(Struct, Generic[T], frozen=True, kw_only=True):
     """Some items in key order; `after` is the key to continue behind, None on the last page."""
 
     items: Sequence[T]

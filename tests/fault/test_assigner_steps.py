@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from homeport.dps.engine import Registered
 from homeport.dps.model import Registration, RegistrationStatus, Substatus
 from homeport.store.stores import Stores, open_stores
+from homeport.values import replace
 from tests.transports.world import (
     FakeLinks,
     ManualClock,

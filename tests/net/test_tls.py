@@ -1,6 +1,7 @@
 """The TLS transport against Python's own ssl, on both event loops."""
 
 import asyncio
+import dataclasses
 import socket
 import ssl
 import struct
@@ -8,7 +9,6 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from homeport.net.listener import Listener, ListenerLimits, Spawn
 from homeport.net.stream import ByteStream, ConnectionClosedError, Peer
 from homeport.net.tls import TlsLimits
 from homeport.net.tls_stream import TlsStream
+from homeport.values import replace
 from tests.net.certs import Identity, issue
 from tests.net.clients import speak_and_half_close
 from tests.net.conftest import ClientContext
@@ -53,8 +54,8 @@ class Echo:
 
 
 def listen(service: Echo, certificates: ServerCertificates, grace: float = 0.2, **limits: Any) -> Listener:
-    tls = {k: limits.pop(k) for k in tuple(limits) if k in TlsLimits.__dataclass_fields__}
-    arrivals = {k: limits.pop(k) for k in tuple(limits) if k in ArrivalLimits.__dataclass_fields__}
+    tls = {k: limits.pop(k) for k in tuple(limits) if k in TlsLimits.__struct_fields__}
+    arrivals = {k: limits.pop(k) for k in tuple(limits) if k in ArrivalLimits.__struct_fields__}
     return Listener(
         service,
         certificates,
@@ -92,7 +93,7 @@ IDENTITIES = {
     "expired": lambda: issue("device", days=-5),
     "unknown CA, issuer sent": lambda: issue("device", root()),
     "unknown CA, two issuers sent": lambda: issue("device", issue("Intermediate", root(), ca=True)),
-    "unknown CA, issuer not sent": lambda: replace(issue("device", root()), issuers=()),
+    "unknown CA, issuer not sent": lambda: dataclasses.replace(issue("device", root()), issuers=()),
     "issued by a certificate that is no CA": lambda: issue("device", issue("not a CA")),
 }
 

@@ -5,7 +5,6 @@ import base64
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -52,6 +51,7 @@ from homeport.proto.amqp import (
 )
 from homeport.security.sas import derive_device_key
 from homeport.security.tpm import name_of, parse_blob
+from homeport.values import replace
 from tests.amqp_client import HERE, Client, MemoryStream
 from tests.transports.world import GROUP_KEY, KEY, OTHER_KEY, SCOPE, World, new_world, token
 from tests.unit.dps.test_attestation import EK, EK_KEY, SRK, SRK_KEY

@@ -6,7 +6,6 @@ import json
 import re
 import secrets
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -35,6 +34,7 @@ from homeport.errors import Code
 from homeport.security.sas import derive_device_key
 from homeport.security.tpm import name_of, parse_blob
 from homeport.store.stores import open_stores
+from homeport.values import replace
 from tests.certificates import make_certificate
 from tests.transports.world import (
     EPOCH,

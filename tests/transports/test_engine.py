@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +24,7 @@ from homeport.dps.model import (
 from homeport.dps.ports import HubRefusedError, HubUnavailableError
 from homeport.errors import Code, HomeportError
 from homeport.security.sas import derive_device_key
+from homeport.values import replace
 from tests.transports.world import (
     GROUP_KEY,
     KEY,

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -32,6 +31,7 @@ from homeport.errors import Code, HomeportError
 from homeport.security.x509 import parse_der
 from homeport.security.x509_issue import RevocationReason
 from homeport.security.x509_request import CertificateRequest, parse_request
+from homeport.values import replace
 from tests.issuing import device_key, request, request_der
 from tests.transports.test_custom_allocation import CUSTOM
 from tests.transports.world import EPOCH, KEY, OTHER_KEY, World, claim, context, evidence, new_world, process

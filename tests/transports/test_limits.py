@@ -4,7 +4,6 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -24,6 +23,7 @@ from homeport.errors import Code
 from homeport.limits import Rate
 from homeport.proto.mqtt import Publish
 from homeport.security.policies import DpsRight, SharedAccessPolicy
+from homeport.values import replace
 from tests.transports.serving import serving
 from tests.transports.test_http_service import HOST, POLICY_KEY, VERSION, ask, enrollment, random
 from tests.transports.test_mqtt_device import REGISTER, STATUS, Link, connect, peer
@@ -34,7 +34,7 @@ POLICIES = [
         name="provisioningserviceowner", primary_key=POLICY_KEY, secondary_key=b"2" * 32, rights=frozenset(DpsRight)
     )
 ]
-NONE = Rates(**{field.name: None for field in fields(Rates)})
+NONE = Rates(**dict.fromkeys(Rates.__struct_fields__))
 
 
 @pytest.fixture

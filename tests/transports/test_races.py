@@ -7,7 +7,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
@@ -18,6 +18,7 @@ from homeport.errors import HomeportError
 from homeport.security.sas import derive_device_key
 from homeport.store.enrollments import SqlEnrollmentStore
 from homeport.store.registrations import SqlRegistrationStore
+from homeport.values import replace
 from tests.transports.world import (
     GROUP_KEY,
     KEY,

@@ -5,7 +5,7 @@ import base64
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -64,6 +64,7 @@ from homeport.security import sas
 from homeport.security.revocation import RevocationError
 from homeport.store.stores import Stores as Database
 from homeport.store.stores import open_stores
+from homeport.values import replace
 
 SCOPE = "0ne00111111"
 EPOCH = datetime(2024, 6, 1, 12, 0, tzinfo=UTC)

@@ -2,8 +2,9 @@
 
 import ipaddress
 import socket
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
 
 from homeport.app.config import Config
 
@@ -11,8 +12,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 FIRST_HUB_HOST = "127.0.0.1"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Addresses:
+class Addresses(Struct, frozen=True, kw_only=True):
     """Names and addresses of one server process."""
 
     bind: tuple[str, ...]

@@ -3,10 +3,11 @@
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
 
 from homeport.app.addresses import Addresses
 from homeport.app.certificates import authorities, crl_site
@@ -61,8 +62,7 @@ _ROUNDS = 3
 LEASE = timedelta(seconds=10)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class Parts(Struct, frozen=True, kw_only=True):
     """A server that is complete but listens to nobody yet."""
 
     addresses: Addresses

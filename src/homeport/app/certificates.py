@@ -1,8 +1,9 @@
 """Puts together what knows certificate authorities: revocation, expiry, administration."""
 
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from homeport.app.ops import Metrics
 from homeport.app.protection import Protection
@@ -20,8 +21,7 @@ from homeport.security.policies import Random
 from homeport.store import Stores
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authorities:
+class Authorities(Struct, frozen=True, kw_only=True):
     """The parts that others use."""
 
     revocation: Revocation

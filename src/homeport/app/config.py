@@ -9,12 +9,14 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from msgspec import Struct
+
 from homeport.app.limits import DEFAULT_LIMITS, Limits, read_limits
+from homeport.values import hiding
 
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
@@ -26,15 +28,15 @@ class ConfigError(Exception):
     """Everything that is wrong with the configuration, one problem per line, each with its key."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+@hiding("bus", "master_key", "pkcs11_pin")
+class Config(Struct, frozen=True, kw_only=True):
     """What one server process is told when it starts. Times in seconds, ports 1 to 65535 (0: any free one)."""
 
     data: Path
     """Directory for the database, certificates and connection information; created with mode 0700."""
     database: str | None = None
     """`postgresql://…`, or None for SQLite in `data`."""
-    bus: tuple[str, ...] = field(default=(), repr=False)
+    bus: tuple[str, ...] = ()
     """`nats://…` or `tls://…`, the servers of a NATS through which several processes on one database work together."""
     bus_ca_file: Path | None = None
     """PEM of authorities trusted for the bus, instead of the system's."""
@@ -66,12 +68,12 @@ class Config:
     log_level: str = "info"
     master_key_file: str | None = None
     """File with the key that the private keys of issuing authorities are sealed under; None: one made in `data`."""
-    master_key: str | None = field(default=None, repr=False)
+    master_key: str | None = None
     """The key itself, Base64 of 32 bytes, for those who keep secrets in the environment."""
     pkcs11_module: str | None = None
     """Library of a PKCS#11 token, for issuing authorities whose key is there."""
     pkcs11_pin_file: str | None = None
-    pkcs11_pin: str | None = field(default=None, repr=False)
+    pkcs11_pin: str | None = None
     ip_filter: bool = True
     """False lets everybody in, whatever the rules say: the way back for who is locked out."""
     fault_lab: bool = False
@@ -103,7 +105,7 @@ def load_config(
         values |= _from_file(path, problems)
     values |= _from_environment(environ)
     values |= {key: value for key, value in options.items() if value not in (None, (), [])}
-    known = {each.name for each in fields(Config)}
+    known = {*Config.__struct_fields__}
     problems += [f"{key}: unknown setting" for key in sorted(values.keys() - known)]
     problems += [
         f"{one}: {other} is given, too"
@@ -129,10 +131,10 @@ def _from_file(path: Path, problems: list[str]) -> dict[str, Any]:
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for each in fields(Config):
-        text = environ.get(f"HOMEPORT_{each.name.upper()}")
+    for name in Config.__struct_fields__:
+        text = environ.get(f"HOMEPORT_{name.upper()}")
         if text:
-            values[each.name] = text.split(",") if each.name in _LISTS else text
+            values[name] = text.split(",") if name in _LISTS else text
     return values
 
 

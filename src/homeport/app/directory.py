@@ -9,9 +9,13 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
+
+from homeport.values import hiding
 
 _LOCK_TRIES = 5
 _LOCK_PAUSE = 0.02
@@ -22,20 +26,20 @@ class DirectoryError(Exception):
     """The data directory cannot be used; the message says why and what to do."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionInfo:
+@hiding("dps_connection_string", "hub_connection_strings", "admin_connection_string", "event_hub_connection_strings")
+class ConnectionInfo(Struct, frozen=True, kw_only=True):
     """What clients need; it holds keys, so the file is readable by its owner only."""
 
     id_scope: str
     global_endpoint: str
-    dps_connection_string: str = field(repr=False)
-    hub_connection_strings: Mapping[str, str] = field(repr=False)
+    dps_connection_string: str
+    hub_connection_strings: Mapping[str, str]
     """By hub name, the first hub first."""
     ca_file: str
     portal_url: str
-    admin_connection_string: str = field(repr=False)
+    admin_connection_string: str
     """Like `dps_connection_string`, but by a loopback address and the port the server really listens on."""
-    event_hub_connection_strings: Mapping[str, str] = field(default_factory=dict, repr=False)
+    event_hub_connection_strings: Mapping[str, str] = field(default_factory=dict)
     """By hub name: where Event Hubs clients read a hub's telemetry."""
 
 

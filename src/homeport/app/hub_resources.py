@@ -5,7 +5,6 @@ The service's front-end carries it, the hub decides: only the roof knows both.
 
 import base64
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import TypeVar
 
 from msgspec import UNSET, UnsetType
@@ -23,6 +22,7 @@ from homeport.hub.model import QueueSettings
 from homeport.hub.reply import Reply as HubReply
 from homeport.hub.served_hub import ServedHub
 from homeport.security.policies import DpsRight
+from homeport.values import replace
 from homeport.wire import format_seconds, format_time
 from homeport.wire import hub_administration as wire
 

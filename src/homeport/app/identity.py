@@ -5,13 +5,15 @@ Made once, by whichever process comes first, and kept in the store, so that seve
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from homeport.app.pki import KeyPair, create_root_ca
 from homeport.security.policies import DpsRight, Random, SharedAccessPolicy
 from homeport.security.sas import decode_key, encode_key
+from homeport.values import hiding
 
 OWNER_POLICY = "provisioningserviceowner"
 HUB_OWNER_POLICY = "iothubowner"
@@ -27,14 +29,14 @@ class Settings(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceIdentity:
+@hiding("root_ca")
+class ServiceIdentity(Struct, frozen=True, kw_only=True):
     """One provisioning service."""
 
     id_scope: str
     policies: Sequence[SharedAccessPolicy[DpsRight]]
     """What the first builds kept here; the store has a table for them now."""
-    root_ca: KeyPair = field(repr=False)
+    root_ca: KeyPair
 
 
 def service_connection_string(host: str, policy: str, key: bytes) -> str:

@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+
+from msgspec import Struct
 
 from homeport.app.config import Config
 from homeport.app.directory import DataDirectory, DirectoryError
@@ -35,8 +36,7 @@ EXPIRES_SOON = timedelta(days=60)
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Issuing:
+class Issuing(Struct, frozen=True, kw_only=True):
     """What the rest of the server needs of it."""
 
     issuer: Issuer

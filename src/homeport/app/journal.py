@@ -5,9 +5,10 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+
+from msgspec import Struct
 
 from homeport.app.addresses import Addresses
 from homeport.app.config import Config
@@ -32,8 +33,7 @@ _log = logging.getLogger(__name__)
 _PRUNE_EVERY = 3600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JournalParts:
+class JournalParts(Struct, frozen=True, kw_only=True):
     """What the provisioning service's site takes of it."""
 
     source: str

@@ -1,19 +1,21 @@
 """The limits an operator may set, by the names of the reference page, and the parts of them that each room wants."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import fields
 
 from homeport.dps.gate import DEFAULT_GATE, GateLimits
 from homeport.dps.throttle import DEFAULT_RATES, Rates
 from homeport.limits import Rate, parse_rate
 from homeport.net.arrivals import DEFAULT_ARRIVALS, ArrivalLimits
+from homeport.values import replace
 
 _MOST = 10_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """Everything that is limited before a call is understood."""
 
     rates: Rates = DEFAULT_RATES

@@ -5,13 +5,15 @@ Devices are judged elsewhere (security.x509); nothing here issues certificates f
 
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from msgspec import Struct
+
+from homeport.values import hiding
 
 CA_LIFE = timedelta(days=20 * 365)
 SERVER_LIFE = timedelta(days=90)
@@ -20,12 +22,12 @@ RENEW_BEFORE = timedelta(days=30)
 BACKDATE = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyPair:
+@hiding("key")
+class KeyPair(Struct, frozen=True, kw_only=True):
     """A certificate and its private key, both PEM."""
 
     certificate: bytes
-    key: bytes = field(repr=False)
+    key: bytes
 
     def parsed(self) -> x509.Certificate:
         """Return the certificate as an object."""

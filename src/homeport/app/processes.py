@@ -8,7 +8,8 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from homeport.app.config import Config
 from homeport.bus import Bus, LocalBus
@@ -19,8 +20,7 @@ from homeport.security.policies import Random
 from homeport.store import Stores
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Processes:
+class Processes(Struct, frozen=True, kw_only=True):
     """This process among others, if there may be any."""
 
     bus: Bus

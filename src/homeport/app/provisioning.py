@@ -1,10 +1,11 @@
 """Puts the provisioning service together; what it shares with the hubs is made in build.py."""
 
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
 
 from homeport.app.addresses import Addresses
 from homeport.app.certificates import Authorities
@@ -62,8 +63,7 @@ from homeport.security.policies import Random
 from homeport.store import Stores
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provisioning:
+class Provisioning(Struct, frozen=True, kw_only=True):
     """The site, and what must run beside it."""
 
     site: Site

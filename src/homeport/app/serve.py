@@ -9,22 +9,24 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+
+from msgspec import Struct
 
 from homeport.app.build import Parts, build
 from homeport.app.config import Config
 from homeport.app.custom_allocators import CustomAllocationError
 from homeport.app.directory import DataDirectory, DirectoryError
 from homeport.app.notify import notify
+from homeport.bus import BusError
 from homeport.net.amqp_server import AmqpServer
 from homeport.net.http_server import HttpServer
 from homeport.net.listener import Listener, PortUnavailableError, Service
 from homeport.net.mqtt_server import MqttServer
-from homeport.net.nats_connection import BusError
 from homeport.security.ip_filter import Door
 from homeport.store.database import DatabaseError, SchemaError
+from homeport.values import hiding
 
 PORTAL_GRACE = 1.0
 TURN_OUT_AFTER = 0.5
@@ -37,8 +39,8 @@ class CannotStartError(Exception):
     """The server cannot start; the message says why and how to get around it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
+@hiding("portal_token")
+class Ready(Struct, frozen=True, kw_only=True):
     """What a person is told when everything accepts."""
 
     data: Path
@@ -50,7 +52,7 @@ class Ready:
     mqtt_port: int
     amqp_port: int
     portal_url: str
-    portal_token: str = field(repr=False)
+    portal_token: str
     fault_lab: bool = False
     """Whether faults may be injected."""
 

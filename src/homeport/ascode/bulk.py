@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 import msgspec
+from msgspec import Struct
 
 from homeport.ascode.documents import MADE_BY_SERVICE, JsonObject, canonical, comparable, declares_keys, differences
 from homeport.client import ClientError, ConflictError, EnrollmentGroup, IndividualEnrollment
@@ -34,8 +35,7 @@ class Result(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """How it went with one item; `reason` of a failure, without secrets."""
 
     key: int

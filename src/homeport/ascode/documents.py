@@ -5,8 +5,9 @@ What a service adds, repeats or spells in its own way is no difference (contract
 
 import base64
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from homeport.client import AllocationPolicy, ProvisioningStatus
 from homeport.security.x509 import CertificateError, parse_certificate
@@ -24,8 +25,7 @@ _FREE = frozenset({"initialTwin", "optionalDeviceInformation"})
 """Members whose content is the user's: there, null and empty mean something."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class Difference(Struct, frozen=True, kw_only=True):
     """One member that differs; None stands for absent. Secrets are told apart, never shown."""
 
     path: str

@@ -1,15 +1,16 @@
 """What a service has, as it is compared with what is declared."""
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
 from homeport.ascode.documents import JsonObject
+from homeport.values import hiding
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Existing:
+@hiding("document")
+class Existing(Struct, frozen=True, kw_only=True):
     """One thing that a service has."""
 
     name: str
-    document: JsonObject = field(repr=False)
+    document: JsonObject
     """As compared: see `documents.canonical`."""
     etag: str | None = None

@@ -9,12 +9,14 @@ committed. Every problem in every file is reported at once.
 import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from homeport.ascode.plain_yaml import read_plain
+from homeport.values import hiding
 
 JsonObject = dict[str, Any]
 
@@ -36,12 +38,12 @@ class DeclarationError(Exception):
         super().__init__("\n".join(self.problems))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declared:
+@hiding("document")
+class Declared(Struct, frozen=True, kw_only=True):
     """One thing that a file declares, with references resolved."""
 
     name: str
-    document: JsonObject = field(repr=False)
+    document: JsonObject
     source: str
     """The file, for messages."""
 

@@ -1,13 +1,15 @@
 """What must be done so that a service has what files declare: created, updated and, only if asked for, deleted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct
 
 from homeport.ascode.documents import Difference, JsonObject, comparable, differences
 from homeport.ascode.existing import Existing
 from homeport.ascode.files import DeclarationError, Declarations, Declared
 from homeport.ascode.kinds import Kind
+from homeport.values import hiding
 
 MAX_NAMED = 1000
 """How many undeclared things are kept by name; beyond, they are counted."""
@@ -19,15 +21,15 @@ class Action(StrEnum):
     DELETE = "delete"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+@hiding("document")
+class Change(Struct, frozen=True, kw_only=True):
     """One thing to do. `document` is what is declared, with secrets; None for a deletion."""
 
     kind: Kind
     name: str
     action: Action
     differences: Sequence[Difference] = ()
-    document: JsonObject | None = field(default=None, repr=False)
+    document: JsonObject | None = None
     etag: str | None = None
 
     async def carry_out(self) -> None:
@@ -42,8 +44,7 @@ class Change:
             await self.kind.delete(self.name, self.etag)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Undeclared:
+class Undeclared(Struct, frozen=True, kw_only=True):
     """What a service has and no file declares, in a section that files have: drift, or not yet brought in."""
 
     names: Sequence[str]
@@ -51,8 +52,7 @@ class Undeclared:
     count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """Changes in the order in which they can be made; what is in order already is counted."""
 
     changes: Sequence[Change]

@@ -2,13 +2,14 @@
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
 import msgspec
+from msgspec import Struct
 
 from homeport.ascode.documents import JsonObject
+from homeport.values import hiding
 
 MAX_CERTIFICATE_BYTES = 64 * 1024
 _MAX_FIELD = 128 * 1024
@@ -39,14 +40,14 @@ class _LineError(Exception):
     """What is wrong with one line."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+@hiding("document")
+class Line(Struct, frozen=True, kw_only=True):
     """One device's line. `problem` says why it is none; then `document` is empty."""
 
     number: int
     """Of the line in the file, the header being 1; of a record over several lines, the last."""
     name: str
-    document: JsonObject = field(repr=False)
+    document: JsonObject
     problem: str | None = None
 
 

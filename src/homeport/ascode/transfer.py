@@ -7,9 +7,10 @@ come from the operator's files. Homeport exports both.
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
+
+from msgspec import Struct
 
 from homeport.ascode.bulk import Item, name_of, plain
 from homeport.client import (
@@ -32,8 +33,7 @@ _DER = b"\x30"
 _CERTIFICATE_FILES = frozenset({".pem", ".cer", ".crt", ".der"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incomplete:
+class Incomplete(Struct, frozen=True, kw_only=True):
     """One that cannot be taken along, and what is missing."""
 
     name: str

@@ -1,16 +1,18 @@
 """The address of a container with the signature that opens it, as services give it for imports and exports. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, urlsplit
 
+from msgspec import Struct
+
 from homeport.hub.transfer_ports import StorageFault
+from homeport.values import hiding
 
 _LONGEST = 4096
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerUri:
+@hiding("signature", "fields")
+class ContainerUri(Struct, frozen=True, kw_only=True):
     """`https://{account}.blob.core.windows.net/{container}?{signature}`, taken apart."""
 
     base: str
@@ -19,8 +21,8 @@ class ContainerUri:
     """In lower case, without a port."""
     path: str
     """Begins with a slash and does not end with one."""
-    signature: str = field(repr=False)
-    fields: Mapping[str, str] = field(repr=False)
+    signature: str
+    fields: Mapping[str, str]
     """The signature's, decoded."""
 
     def blob(self, name: str, **more: str) -> str:

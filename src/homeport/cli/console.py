@@ -3,21 +3,23 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
+from msgspec import Struct
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from homeport.app.config import default_data_directory
 from homeport.app.directory import ConnectionInfo, DataDirectory, DirectoryError
+from homeport.values import hiding
 from homeport.wire.versions import NEWEST_VERSION
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from homeport.client import HomeportAdminClient, ProvisioningServiceClient
 
 C = TypeVar("C", "HomeportAdminClient", "ProvisioningServiceClient")
@@ -48,8 +50,10 @@ def fail(message: str, *, code: int = 1) -> typer.Exit:
     return typer.Exit(code)
 
 
-def progress_bar() -> Progress:
+def progress_bar() -> "Progress":
     """Return a progress bar for standard error, shown only to a person."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -69,11 +73,11 @@ def connection_info(data: Path | None) -> ConnectionInfo:
         raise fail(str(error)) from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerAccess:
+@hiding("admin_connection_string")
+class ServerAccess(Struct, frozen=True, kw_only=True):
     """How a server's API is reached, and with which proof."""
 
-    admin_connection_string: str = field(repr=False)
+    admin_connection_string: str
     ca_file: str | Path | None
 
 
@@ -116,6 +120,7 @@ def running_server(data: Path | None) -> ServerAccess:
 def admin(data: Path | None) -> Iterator["HomeportAdminClient"]:
     """Speak to the running server's API, as `running_server` finds it; says so plainly when no server answers."""
     # Commands that only read a file need not wait for an HTTP client to load.
+
     from homeport.client import HomeportAdminClient
 
     with _client(data, HomeportAdminClient) as client:

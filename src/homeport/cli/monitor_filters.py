@@ -4,10 +4,11 @@ import json
 import operator
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
+
+from msgspec import Struct
 
 from homeport.client import TelemetryMessage
 
@@ -32,8 +33,7 @@ class FilterError(ValueError):
     """A filter that cannot be understood; the text says why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class Condition(Struct, frozen=True, kw_only=True):
     """A comparison of one member of a JSON body; a member that is not there, or of another kind, satisfies none."""
 
     path: tuple[str | int, ...]
@@ -56,8 +56,7 @@ class Condition:
             return False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filters:
+class Filters(Struct, frozen=True, kw_only=True):
     """All filters of one call; what is left empty lets everything through."""
 
     devices: tuple[str, ...] = ()

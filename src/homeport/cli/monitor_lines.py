@@ -1,10 +1,10 @@
 """How `homeport monitor` says what happened: a line for people, a document for programs."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, assert_never
 
 import msgspec
+from msgspec import Struct
 from rich.markup import escape
 
 from homeport.client import (
@@ -32,8 +32,7 @@ _KIND_WIDTH = 12
 _DEVICE_WIDTH = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Happening:
+class Happening(Struct, frozen=True, kw_only=True):
     """One event, and the hub it is of; the provisioning service's have none."""
 
     hub: str | None

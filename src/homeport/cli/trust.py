@@ -1,15 +1,14 @@
 """`homeport trust`: how each SDK and operating system is made to trust this server's CA (contract dps.md 12.1)."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
+from msgspec import Struct
 
 from homeport.cli.console import DataOption, connection_info, fail, out
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(Struct, frozen=True):
     """What to do on one platform; `{ca}` stands for the CA file."""
 
     title: str

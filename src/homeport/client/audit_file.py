@@ -6,9 +6,9 @@ and `head` (signed); each further line is an entry.
 
 import base64
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from homeport.client.journal_models import AuditEntry, AuditHead
 from homeport.security.chain import GENESIS, Broken, Verifier, canonical, is_signed
@@ -31,8 +31,7 @@ class _First(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
     head: AuditHead
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
+class Proof(Struct, frozen=True, kw_only=True):
     """What following a chain has found; `broken` None: everything fits."""
 
     broken: Broken | None

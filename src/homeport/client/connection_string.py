@@ -1,10 +1,12 @@
 """Connection strings of services, and the tokens their keys sign (contract dps.md 2.4, hub.md 2.2). No I/O."""
 
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from homeport.client.errors import ConnectionStringError
 from homeport.security.sas import SCHEME, SasError, decode_key, encode_resource, sign
+from homeport.values import hiding
 
 TOKEN_LIFE = timedelta(hours=1)
 _PARTS = {
@@ -12,15 +14,15 @@ _PARTS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceCredential:
+@hiding("key", "token")
+class ServiceCredential(Struct, frozen=True, kw_only=True):
     """Where a service is and how to prove who asks."""
 
     authority: str
     """`host` or `host:port`, as the connection string has it."""
     policy: str | None = None
-    key: bytes | None = field(default=None, repr=False)
-    token: str | None = field(default=None, repr=False)
+    key: bytes | None = None
+    token: str | None = None
     """A ready token, used as it is, in place of policy and key."""
 
     @property

@@ -1,13 +1,12 @@
 """Lines of a `text/event-stream` put together (WHATWG HTML, section 9.2). No I/O."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 SILENCE = 45.0
 """Seconds without a line after which a stream counts as dead; the service says something every 15."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(Struct, frozen=True, kw_only=True):
     """One event of a stream."""
 
     name: str

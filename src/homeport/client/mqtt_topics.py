@@ -1,9 +1,10 @@
 """The names by which registration runs over MQTT (contract dps.md 4). Text only."""
 
 import re
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from homeport.client.registration import API_VERSION
 
@@ -16,8 +17,7 @@ _RESPONSE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
+class Response(Struct, frozen=True, kw_only=True):
     """What a response topic says."""
 
     status: int

@@ -4,15 +4,15 @@ import base64
 import binascii
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from homeport.client.answers import refusal, retry_after
 from homeport.client.errors import RegistrationError, UnexpectedAnswerError
+from homeport.values import hiding
 from homeport.wire import WireError, dps_device, parse_time
 from homeport.wire import decode as decode_document
 
@@ -25,8 +25,8 @@ POLL_SECONDS: Final = 2.0
 """How long to wait before a poll when the service does not say."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegistrationResult:
+@hiding("issued_certificate_chain")
+class RegistrationResult(Struct, frozen=True, kw_only=True):
     """Where a device lives."""
 
     status: str
@@ -43,7 +43,7 @@ class RegistrationResult:
     etag: str | None
     created_date_time: datetime | None
     last_updated_date_time: datetime | None
-    issued_certificate_chain: tuple[bytes, ...] = field(default=(), repr=False)
+    issued_certificate_chain: tuple[bytes, ...] = ()
     """DER: the certificate that was asked for, then its issuers, the root last; empty if none was."""
 
     @property
@@ -53,17 +53,16 @@ class RegistrationResult:
         return "".join(ssl.DER_cert_to_PEM_cert(der) for der in shown)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+@hiding("body")
+class Answer(Struct, frozen=True, kw_only=True):
     """An answer of the service, whatever carried it. `headers` finds names regardless of case."""
 
     status: int
-    body: bytes = field(repr=False)
+    body: bytes
     headers: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assigning:
+class Assigning(Struct, frozen=True, kw_only=True):
     """The service is still busy: ask again."""
 
     operation_id: str
@@ -71,24 +70,23 @@ class Assigning:
     """Seconds."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Challenged:
+@hiding("authentication_key")
+class Challenged(Struct, frozen=True, kw_only=True):
     """A TPM is to prove itself with the key in this blob."""
 
-    authentication_key: bytes = field(repr=False)
+    authentication_key: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assigned:
+@hiding("hub_key")
+class Assigned(Struct, frozen=True, kw_only=True):
     """The end; a TPM has still to import its hub key."""
 
     result: RegistrationResult
-    hub_key: bytes | None = field(repr=False)
+    hub_key: bytes | None
     """The `authenticationKey` of a TPM device."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TpmKeys:
+class TpmKeys(Struct, frozen=True, kw_only=True):
     """A TPM's public keys, as `TPM2B_PUBLIC`; JSON has them in Base64."""
 
     endorsement_key: bytes

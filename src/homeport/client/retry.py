@@ -1,10 +1,9 @@
 """When to try again, and how long to wait first; pure arithmetic."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
+class RetryPolicy(Struct, frozen=True, kw_only=True):
     """Exponential back-off with jitter; a service's Retry-After is the least it waits."""
 
     attempts: int = 4

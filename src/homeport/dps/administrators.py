@@ -3,7 +3,6 @@
 import hmac
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -12,6 +11,7 @@ from homeport.dps.identifiers import Random
 from homeport.dps.model import Administrator
 from homeport.errors import Code, HomeportError
 from homeport.security.callers import Caller, CallerKind, Role, new_token, token_digest
+from homeport.values import replace
 
 FIRST_OWNER = "owner"
 """Whoever has the start token, which is a file of the data directory."""

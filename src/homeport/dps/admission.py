@@ -5,7 +5,8 @@ Refusals are 429 with an honest retry-after: every client that repeats at all re
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.dps.gate import DEFAULT_GATE, BusyError, Gate, GateLimits
@@ -17,8 +18,7 @@ _SHEDDING_SECONDS = 10.0
 """How long after the last refusal for want of time the service calls itself overloaded."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admitted:
+class Admitted(Struct, frozen=True, kw_only=True):
     """A call that may go on. `end` when it needs no more processor time; a second time does nothing."""
 
     end: Callable[[], None]

@@ -1,7 +1,8 @@
 """The administrator's questions about allocation: its settings, and where one device would go and why."""
 
 import ipaddress
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
 
 from homeport.dps.allocation import Explanation, explain
 from homeport.dps.applicant import applicant
@@ -17,6 +18,7 @@ from homeport.dps.ports import AllocationSettingsStore, EnrollmentStore, LinkedH
 from homeport.dps.reprovisioning import stays
 from homeport.errors import Code, HomeportError
 from homeport.security.callers import Caller
+from homeport.values import replace
 from homeport.wire.versions import NEWEST_DEVICE_VERSION
 
 MAX_REGIONS = 200
@@ -24,8 +26,7 @@ MAX_RANGES = 2000
 MAX_LATENCIES = 20_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
+class Prediction(Struct, frozen=True, kw_only=True):
     """Where a device would go if it registered now."""
 
     enrollment: Enrollment

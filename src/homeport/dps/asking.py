@@ -4,8 +4,9 @@ Nothing is recorded here. A process that dies in between leaves the question ope
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from homeport.dps.allocation import NoHub, judge
 from homeport.dps.fleet import read_fleet
@@ -22,8 +23,7 @@ _FIRST_INTERVAL = timedelta(seconds=1)
 _INCREMENT = timedelta(seconds=9)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
+class Chosen(Struct, frozen=True, kw_only=True):
     """The hub that was answered, and what is to be done there."""
 
     settled: Settled
@@ -34,16 +34,14 @@ class Chosen:
     explanation: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AskAgain:
+class AskAgain(Struct, frozen=True, kw_only=True):
     """No answer yet."""
 
     after: timedelta
     explanation: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unanswered:
+class Unanswered(Struct, frozen=True, kw_only=True):
     """There will be no answer that can be used."""
 
     failure: Failure

@@ -1,7 +1,8 @@
 """The administrator's questions about certificate authorities: upload, proof of possession, revocation (dps.md 6.5)."""
 
 import re
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.dps.identifiers import Random, new_etag
@@ -27,14 +28,14 @@ from homeport.security.x509_possession import (
     new_verification_code,
     read_authority,
 )
+from homeport.values import replace
 
 NAME = re.compile(r"[A-Za-z0-9\-._]{1,128}")
 
 _ANY = "*"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthorityView:
+class AuthorityView(Struct, frozen=True, kw_only=True):
     """A CA certificate with what belongs to it."""
 
     record: CaCertificate

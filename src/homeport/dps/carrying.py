@@ -6,9 +6,10 @@ A device hears `assigned` only after the last write here, and that one comes aft
 import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, assert_never
+
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.dps.allocation import by_host
@@ -40,6 +41,7 @@ from homeport.dps.ports import (
     RegistrationStore,
 )
 from homeport.errors import Code, ConflictError
+from homeport.values import replace
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +55,7 @@ _LEAST_TIME_LIMIT = 2.0
 """Seconds that are always allowed: clearing the old hub is tried even when the deadline has passed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Struct, frozen=True, kw_only=True):
     """What all operations of a process share."""
 
     registrations: RegistrationStore

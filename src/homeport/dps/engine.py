@@ -5,9 +5,10 @@ Authentication comes first in each; every register call, and every refusal, leav
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
+
+from msgspec import Struct
 
 from homeport.bus import Bus
 from homeport.clock import Clock
@@ -77,22 +78,19 @@ _LATEST = 8
 """Attempts looked at to tell whether a poll has anything new to record; polls that came too soon stand among them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registered:
+class Registered(Struct, frozen=True, kw_only=True):
     """The registration as it stands: finished, or `assigning` and to be polled."""
 
     registration: Registration
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChallengeIssued:
+class ChallengeIssued(Struct, frozen=True, kw_only=True):
     """The TPM must import the key in this blob and register again with a token signed by it."""
 
     blob: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stores:
+class Stores(Struct, frozen=True, kw_only=True):
     """What the engine remembers, and where."""
 
     enrollments: EnrollmentStore

@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from heapq import nsmallest
+
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.dps.model import AttestationKind, ClientCertificates, Cursor, Index, SigningCertificates, Walk
@@ -36,8 +37,7 @@ class HolderKind(StrEnum):
     INDIVIDUAL_ENROLLMENT = "individualEnrollment"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expiring:
+class Expiring(Struct, frozen=True, kw_only=True):
     """One certificate that has crossed a threshold."""
 
     kind: HolderKind
@@ -47,8 +47,7 @@ class Expiring:
     not_after: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scan:
+class Scan(Struct, frozen=True, kw_only=True):
     """The individual enrollments, as they were."""
 
     at: datetime

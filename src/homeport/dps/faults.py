@@ -3,7 +3,6 @@
 What was done stands in the attempt's record, and the message to the device names the fault.
 """
 
-from dataclasses import replace
 from typing import Any
 
 from homeport.dps.attempts import RefusedError
@@ -15,6 +14,7 @@ from homeport.dps.reply import Reply
 from homeport.dps.responder import DeviceResponder
 from homeport.errors import Code
 from homeport.faults import FaultLab, Occasion, Place, Point, Refusal
+from homeport.values import replace
 from homeport.wire.versions import is_api_version
 
 CHECK = "fault lab"

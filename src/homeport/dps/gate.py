@@ -6,15 +6,15 @@ What waits costs a little memory; what is begun costs processor time that those 
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _FIRST_GUESS = 0.002
 """Seconds between two turns, before any were counted."""
 _GUESS_WEIGHT = 0.1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateLimits:
+class GateLimits(Struct, frozen=True, kw_only=True):
     """How many turns there are, how many may wait for one, and how long, in seconds."""
 
     calls_in_flight: int

@@ -7,9 +7,10 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct
 
 from homeport.bus import Bus, HubsChanged
 from homeport.clock import Clock
@@ -33,8 +34,7 @@ class HubState(StrEnum):
     """It answers with something that no registration could go on with."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HubHealth:
+class HubHealth(Struct, frozen=True, kw_only=True):
     """How the hub was when it was last looked at; `detail` is for the operator."""
 
     state: HubState

@@ -6,8 +6,9 @@ A hub of our own is made by whoever serves it; this service only asks for it, an
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Protocol
+
+from msgspec import Struct
 
 from homeport.bus import Bus, HubsChanged
 from homeport.clock import Clock
@@ -18,6 +19,7 @@ from homeport.errors import Code, HomeportError
 from homeport.security.callers import SYSTEM, Caller
 from homeport.security.sas import SasError, decode_key
 from homeport.security.x509 import CertificateError, check_authorities
+from homeport.values import replace
 
 MAX_HUBS = 50
 MAX_WEIGHT = 1000
@@ -43,8 +45,7 @@ class HubAdministration(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
+class Share(Struct, frozen=True, kw_only=True):
     """How a hub takes part in allocation; None leaves a value as it is, or takes the default.
 
     `max_devices` 0 takes the limit away, an empty `region` the region.
@@ -75,8 +76,7 @@ class Share:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HubStanding:
+class HubStanding(Struct, frozen=True, kw_only=True):
     """A linked hub, how many devices are assigned to it or on their way, and how it was when last looked at."""
 
     hub: LinkedHub

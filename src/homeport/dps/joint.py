@@ -4,8 +4,9 @@ Whatever takes more than that one write, or goes elsewhere, is `carrying`'s.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from homeport.dps.model import (
     DeviceSpec,
@@ -21,8 +22,7 @@ JointWrite = Callable[[Any], Coroutine[Any, Any, bool]]
 """Called with the store's transaction: make the device as wished, or return False if that takes another way."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JointDevice:
+class JointDevice(Struct, frozen=True, kw_only=True):
     """A hub's part in the write."""
 
     write: JointWrite

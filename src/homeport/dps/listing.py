@@ -1,7 +1,6 @@
 """Pages as administrators ask for them, and their requests' documents: shared by everything that answers them."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from msgspec.json import Decoder
@@ -9,6 +8,7 @@ from msgspec.json import Decoder
 from homeport.dps.reply import Reply, success, unreadable
 from homeport.errors import Code, HomeportError
 from homeport.paging import Page, TokenError, decode_token, encode_token
+from homeport.values import replace
 from homeport.wire import WireError, decode
 
 T = TypeVar("T")

@@ -4,9 +4,10 @@ Pure: attestation's verdict, the record so far and the linked hubs in; the new r
 """
 
 import hashlib
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, assert_never
+
+from msgspec import Struct
 
 from homeport.dps.allocation import AskCustom, Assign, NoHub, allocate, by_host
 from homeport.dps.applicant import applicant
@@ -37,8 +38,7 @@ from homeport.errors import Code
 _Decided = Settled | Question | Failure
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
+class Opening(Struct, frozen=True, kw_only=True):
     """Everything the decision depends on."""
 
     claim: DeviceClaim

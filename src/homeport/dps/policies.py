@@ -6,7 +6,6 @@ regenerate the primary one, move them back.
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -17,6 +16,7 @@ from homeport.dps.ports import PolicyStore
 from homeport.errors import Code, HomeportError
 from homeport.security.callers import Caller
 from homeport.security.policies import POLICY_KEY_BYTES, DpsRight, SharedAccessPolicy, default_dps_policies
+from homeport.values import replace
 
 MAX_POLICIES = 100
 ANY_VERSION = "*"

@@ -6,8 +6,9 @@ record since, nothing is written, and the caller reads and judges anew.
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from homeport.bus import Bus, RegistrationOpened
 from homeport.clock import Clock
@@ -24,8 +25,7 @@ from homeport.errors import Code, ConflictError, HomeportError
 from homeport.security.x509_request import CertificateRequest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegisterCall:
+class RegisterCall(Struct, frozen=True, kw_only=True):
     """One register call of a device that has proven itself."""
 
     claim: DeviceClaim

@@ -5,8 +5,9 @@ The one place where errors get their body: whatever is raised becomes a status, 
 
 import logging
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from homeport.clock import Clock
 from homeport.errors import Code, HomeportError
@@ -19,8 +20,7 @@ log = logging.getLogger(__name__)
 _NO_HEADERS: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Struct, frozen=True, kw_only=True):
     """What goes with an administrator's request: the api-version decides over the members of documents."""
 
     api_version: str
@@ -31,8 +31,7 @@ class Call:
         return self.by.tracking_id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(Struct, frozen=True, kw_only=True):
     """A status number as in HTTP, and a JSON body (empty: none). `retry_after` is in whole seconds."""
 
     status: int

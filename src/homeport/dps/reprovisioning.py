@@ -3,7 +3,7 @@
 Pure rules. Which hub is chosen is `allocation`'s; carrying the plan out is the assigner's.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeport.dps.model import Assignment, ReprovisionPolicy, Substatus
 from homeport.wire.versions import keeps_hub_without_policy
@@ -11,8 +11,7 @@ from homeport.wire.versions import keeps_hub_without_policy
 DEFAULT_POLICY = ReprovisionPolicy(update_hub_assignment=True, migrate_device_data=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Begin:
+class Begin(Struct, frozen=True, kw_only=True):
     """The device has no home yet: give it one, with the initial twin."""
 
     target: Assignment
@@ -22,8 +21,7 @@ class Begin:
         return Substatus.INITIAL_ASSIGNMENT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keep:
+class Keep(Struct, frozen=True, kw_only=True):
     """The device stays where it is, with its twin; its credential is brought up to date."""
 
     target: Assignment
@@ -33,8 +31,7 @@ class Keep:
         return Substatus.REPROVISIONED_TO_INITIAL_ASSIGNMENT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
+class Move(Struct, frozen=True, kw_only=True):
     """The device goes to `target`, and its twin and capabilities with it; then `leaves` is given up."""
 
     target: Assignment
@@ -45,8 +42,7 @@ class Move:
         return Substatus.DEVICE_DATA_MIGRATED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reset:
+class Reset(Struct, frozen=True, kw_only=True):
     """The initial twin is written at `target`, whether the device `moved` there or stays; `leaves` is given up."""
 
     target: Assignment

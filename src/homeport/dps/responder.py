@@ -1,6 +1,5 @@
 """A device's call in, a reply out, the same for every transport: JSON ends here, status numbers begin here."""
 
-from dataclasses import replace
 from math import ceil
 from types import TracebackType
 
@@ -24,6 +23,7 @@ from homeport.dps.translate import (
 )
 from homeport.errors import Code, HomeportError
 from homeport.security.x509_request import CertificateRequest
+from homeport.values import replace
 from homeport.wire import WireError, decode
 from homeport.wire.custom_allocation import CandidateHubs
 from homeport.wire.dps_device import RegisterBody, register_body

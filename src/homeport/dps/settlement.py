@@ -4,8 +4,9 @@ The same whether a rule of ours chose the hub at once, or custom allocation afte
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
 
 from homeport.dps.attestation import Identity, TpmIdentity
 from homeport.dps.identifiers import Random
@@ -24,10 +25,10 @@ from homeport.dps.model import (
 from homeport.dps.model.hub import by_host
 from homeport.dps.reprovisioning import Begin, Keep, Move, Plan, Reset, plan
 from homeport.security.tpm import HMAC_KEY_BYTES, MAX_URI_BYTES, make_challenge, parse_public
+from homeport.values import replace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
+class Settled(Struct, frozen=True, kw_only=True):
     """What the operation carries out."""
 
     plan: Plan

@@ -6,12 +6,14 @@ There are two, and requests are signed with both: a receiver who knows either ca
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct
 
 from homeport.dps.identifiers import Random
 from homeport.dps.ports import AllocationSettingsStore
 from homeport.security.callers import Caller
+from homeport.values import hiding
 
 _NAME = "webhook-signing-keys"
 _KEY_BYTES = 32
@@ -27,12 +29,12 @@ class Settings(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SigningKeys:
+@hiding("primary", "secondary")
+class SigningKeys(Struct, frozen=True, kw_only=True):
     """What receivers may hold. A rotation makes the primary the secondary, and a new primary."""
 
-    primary: bytes = field(repr=False)
-    secondary: bytes = field(repr=False)
+    primary: bytes
+    secondary: bytes
 
     @property
     def all(self) -> Sequence[bytes]:

@@ -4,9 +4,10 @@ A device's bucket is kept per network it calls from, so that a stranger who only
 """
 
 from collections import Counter
-from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
+
+from msgspec import Struct
 
 from homeport.dps.identifiers import Random
 from homeport.errors import Code, HomeportError
@@ -45,8 +46,7 @@ class ThrottledError(HomeportError):
         self.why = why
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
+class Rates(Struct, frozen=True, kw_only=True):
     """The limits of one process; None is no limit. Addresses are IPv4 addresses and IPv6 /64 networks."""
 
     registrations: Rate | None

@@ -5,7 +5,6 @@ Administrators' documents are in `translate_service`.
 
 import base64
 import binascii
-from dataclasses import replace
 
 from msgspec import UNSET, Raw, UnsetType
 
@@ -28,6 +27,7 @@ from homeport.security.x509_request import (
     names,
     parse_request,
 )
+from homeport.values import replace
 from homeport.wire import dps_device as wire
 from homeport.wire import format_time
 from homeport.wire.versions import knows_certificate_requests

@@ -3,7 +3,8 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
 
 from homeport.dps.allocation import AskCustom, Assign, NoHub, allocate
 from homeport.dps.applicant import applicant
@@ -21,14 +22,14 @@ from homeport.dps.model import (
 from homeport.dps.ports import EnrollmentStore, LinkedHubStore, RegistrationStore
 from homeport.dps.reprovisioning import stays
 from homeport.errors import Code, HomeportError
+from homeport.values import replace
 from homeport.wire.versions import NEWEST_DEVICE_VERSION
 
 _TURN = 64
 """So many registrations are decided before others get their turn."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
+class Changes(Struct, frozen=True, kw_only=True):
     """A fleet that might be: hubs by name or host name."""
 
     weights: Mapping[str, int] = field(default_factory=dict)
@@ -38,8 +39,7 @@ class Changes:
     """In place of every enrollment's policy, and of the default."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Movement:
+class Movement(Struct, frozen=True, kw_only=True):
     """A device that would get another home; `to` None: it would find none. `reason` says why."""
 
     registration_id: str
@@ -49,8 +49,7 @@ class Movement:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Comparison(Struct, frozen=True, kw_only=True):
     """A part of all registrations, before and after the changes."""
 
     examined: int

@@ -6,9 +6,10 @@ and n. So devices do not disturb each other's sequences, and a sequence can be h
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
 
 from homeport.faults.model import ClockShift, Fault, Latency, Outage, Place, ServerFault, Throttle
 
@@ -33,8 +34,7 @@ class Point(StrEnum):
     """Nothing: its connection was open."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Occasion:
+class Occasion(Struct, frozen=True, kw_only=True):
     """A call that a fault may meet."""
 
     place: Place
@@ -44,8 +44,7 @@ class Occasion:
     transport: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class Refusal(Struct, frozen=True, kw_only=True):
     """The call is not carried out. `text` is for the caller and names the fault."""
 
     status: int
@@ -53,8 +52,7 @@ class Refusal:
     retry_after: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True):
     """First wait `delay` seconds, then refuse, or go on."""
 
     delay: float = 0.0

@@ -7,13 +7,14 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from homeport.clock import Clock
 from homeport.faults.decisions import NOTHING, Occasion, Point, Verdict, decide, happens, shift_of
 from homeport.faults.model import Drop, Effect, Fault, Injection, Kind, Outage, Place, State, Target
+from homeport.values import replace
 
 MAX_FAULTS: Final = 100
 """Waiting or active at the same time."""

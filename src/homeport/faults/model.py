@@ -1,9 +1,10 @@
 """Faults as values: what goes wrong, for whom, from when to when. Pure."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import assert_never
+
+from msgspec import Struct
 
 
 class Place(StrEnum):
@@ -26,8 +27,7 @@ class Kind(StrEnum):
     """A device broke its own connection by a fault injection message (contract hub.md 28)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drop:
+class Drop(Struct, frozen=True, kw_only=True):
     """Connections are cut: once, or again and again; without a word, or in order."""
 
     interval: float | None = None
@@ -35,38 +35,33 @@ class Drop:
     orderly: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latency:
+class Latency(Struct, frozen=True, kw_only=True):
     """Answers come later, by this many seconds; each time as many as the seed says."""
 
     least: float
     most: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Throttle:
+class Throttle(Struct, frozen=True, kw_only=True):
     """Calls are refused with 429. `retry_after` is in whole seconds, for those who are told."""
 
     retry_after: int = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerFault:
+class ServerFault(Struct, frozen=True, kw_only=True):
     """Calls fail as if the server were at fault."""
 
     status: int = 503
     """500 or 503."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClockShift:
+class ClockShift(Struct, frozen=True, kw_only=True):
     """Proofs are judged by a clock that goes wrong by this many seconds; negative is slow."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outage:
+class Outage(Struct, frozen=True, kw_only=True):
     """Hubs are out: they refuse their devices, or the provisioning service cannot reach them, or both."""
 
     status: int = 503
@@ -78,8 +73,7 @@ class Outage:
 Effect = Drop | Latency | Throttle | ServerFault | ClockShift | Outage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """Who is meant; None does not narrow. A device's modules are meant with it.
 
     Names of hubs are in lower case. Registration ids are compared in any letter case, device ids as they are.
@@ -115,8 +109,7 @@ class State(StrEnum):
     ENDED = "ended"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class Fault(Struct, frozen=True, kw_only=True):
     """One fault as it was started. The same seed and the same sequence of a device's calls give the same decisions."""
 
     id: str
@@ -177,8 +170,7 @@ class Fault:
                 assert_never(self.effect)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Injection:
+class Injection(Struct, frozen=True, kw_only=True):
     """What was done to whom, and when."""
 
     at: datetime

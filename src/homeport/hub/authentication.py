@@ -4,9 +4,10 @@ Nothing is read from a store here: the identity is an argument. What a refusal l
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
+
+from msgspec import Struct
 
 from homeport.hub.certificate_proof import NO_TRUST, HubTrust, is_named, judge_certificates
 from homeport.hub.identifiers import path_of
@@ -62,8 +63,7 @@ _LAST_SECOND = 253402300799  # 9999-12-31T23:59:59Z, the last that datetime can 
 _NO_KEY = bytes(32)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Audience:
+class Audience(Struct, frozen=True, kw_only=True):
     """What tokens may be for and who may sign them: the hub's host names and its policies."""
 
     hosts: tuple[str, ...]
@@ -85,15 +85,13 @@ class Audience:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenEvidence:
+class TokenEvidence(Struct, frozen=True, kw_only=True):
     """A token whose form and resource are in order; its signature is not proven yet."""
 
     token: SasToken
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateEvidence:
+class CertificateEvidence(Struct, frozen=True, kw_only=True):
     """The certificates of the TLS connection, leaf first, read but not judged."""
 
     chain: tuple[Certificate, ...]

@@ -5,7 +5,8 @@ Refusals are HomeportError: they are answered under `/homeport/`, not in the hub
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
 
 from homeport.bus import Bus, HubAuthoritiesChanged
 from homeport.clock import Clock
@@ -21,6 +22,7 @@ from homeport.security.x509_possession import (
     new_verification_code,
     read_authority,
 )
+from homeport.values import replace
 
 LIMIT = 25
 """CA certificates of one hub, as in Azure."""
@@ -29,8 +31,7 @@ _NAME = re.compile(r"[A-Za-z0-9\-._]{1,64}")
 _ANY = "*"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaCertificateView:
+class CaCertificateView(Struct, frozen=True, kw_only=True):
     """A stored CA certificate, and what can be read in it."""
 
     record: HubCaCertificate

@@ -1,8 +1,9 @@
 """Whether a client certificate proves a device: by its thumbprint, or by its chain (contract hub.md 2.5). Pure."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from homeport.hub.model import (
     CaAuthentication,
@@ -26,8 +27,7 @@ _REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class HubTrust:
+class HubTrust(Struct, frozen=True):
     """The CA certificates of a hub, read: what chains may end at, and what may complete them."""
 
     anchors: CertificateIndex

@@ -1,7 +1,8 @@
 """What the device front-ends of one hub are given: everything a device can ask of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.hub.authentication import Audience
@@ -14,8 +15,7 @@ from homeport.hub.responder import DeviceResponder
 from homeport.hub.twins import Twins
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceSide:
+class DeviceSide(Struct, frozen=True, kw_only=True):
     """One hub as its devices see it. `audience` is asked at each connection, since names and policies may change."""
 
     hub: str

@@ -5,9 +5,10 @@ desired value. Models are not read: what is a component, and what a property, is
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
 
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.model import Device, JsonObject
@@ -25,8 +26,7 @@ class Operation(StrEnum):
     REMOVE = "remove"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """One operation of a patch, on `/{property}`, `/{component}` or `/{component}/{property}`."""
 
     operation: Operation
@@ -64,8 +64,7 @@ def digital_twin(device: Device) -> dict[str, Any]:
     return document
 
 
-@dataclass(frozen=True, slots=True)
-class _Property:
+class _Property(Struct, frozen=True):
     """Where a property stands: the sections or components around it, and its own metadata."""
 
     desired: JsonObject

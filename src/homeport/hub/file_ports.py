@@ -4,9 +4,10 @@ Every object serves one hub; suites in tests/contract prove the stores.
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+from msgspec import Struct
 
 from homeport.hub.model import (
     BlobProperties,
@@ -149,8 +150,7 @@ class BlobContainer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileParts:
+class FileParts(Struct, frozen=True, kw_only=True):
     """What one hub's file upload is put together from."""
 
     uploads: FileUploadStore

@@ -6,8 +6,9 @@ Bytes never pass here: they go from the device to the storage, which may be the 
 import base64
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import timedelta
+
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.hub.errors import HubCode, HubError
@@ -17,6 +18,7 @@ from homeport.hub.model import FileNotification, FileUpload, FileUploadSettings
 from homeport.security.callers import Caller
 from homeport.security.explain import quoted
 from homeport.security.policies import Random
+from homeport.values import hiding
 
 MAX_UPLOADS = 10
 """Under way at the same time, for each device."""
@@ -30,15 +32,15 @@ _SWEEP_SECONDS = 60.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ticket:
+@hiding("sas_token")
+class Ticket(Struct, frozen=True, kw_only=True):
     """What a device is told to upload a blob with."""
 
     correlation_id: str
     host_name: str
     container: str
     blob_name: str
-    sas_token: str = field(repr=False)
+    sas_token: str
 
 
 class FileUploads:

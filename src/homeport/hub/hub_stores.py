@@ -1,7 +1,8 @@
 """What one hub keeps things in: a store for each of its nouns. Who opens them is on the roof."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from homeport.hub.authorities import AuthorityStore
 from homeport.hub.configurations import ConfigurationStore
@@ -21,8 +22,7 @@ from homeport.hub.routing import RoutingParts
 from homeport.hub.transfers import TransferStore
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HubStores:
+class HubStores(Struct, frozen=True, kw_only=True):
     devices: DeviceStore
     messages: MessageStore
     feedback: NoticeStore[FeedbackRecord]

@@ -7,7 +7,6 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 from homeport.bus import Bus, HubsChanged
 from homeport.clock import Clock
@@ -20,6 +19,7 @@ from homeport.hub.ports import HubStore
 from homeport.hub.served_hub import ServedHub
 from homeport.peers import Alone, Peers
 from homeport.security.policies import Random, default_hub_policies
+from homeport.values import replace
 
 RELOAD_SECONDS = 2.0
 """How long a hub that another process created may go unnoticed: hints stay in one process, and looking costs little."""

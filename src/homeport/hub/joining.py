@@ -4,9 +4,10 @@ For a provisioning service in this process, which records its outcome in that tr
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
 
 from homeport.bus import Bus, DeviceChanged
 from homeport.hub.model import Authentication, DeviceIdentity, StoredTelemetry
@@ -17,8 +18,7 @@ from homeport.hub.telling import Telling
 __all__ = ["JoinedDevice", "Joining"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JoinedDevice:
+class JoinedDevice(Struct, frozen=True, kw_only=True):
     """`write` is called with the transaction, as its last part, and may be called again if that is tried again.
 
     It returns False, and has written nothing, if the device is not as was thought. `announce` is to be called once the

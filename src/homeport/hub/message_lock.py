@@ -6,13 +6,13 @@ Time is looked at whenever a queue is: nothing here needs a timer to be right.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 from enum import Enum
 from typing import TypedDict, TypeVar
 
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.model import Acknowledgement, Change, Feedback, FeedbackStatus, Lock, QueuedMessage
+from homeport.values import replace
 
 T = TypeVar("T")
 

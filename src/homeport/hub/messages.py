@@ -7,9 +7,10 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
+
+from msgspec import Struct
 
 from homeport.bus import Bus, HintsLost, MessageQueued
 from homeport.clock import Clock
@@ -35,8 +36,7 @@ _WOKEN = 500
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class Delivery(Struct, frozen=True, kw_only=True):
     """A message that was taken, to be settled with the token of its lock."""
 
     queued: QueuedMessage

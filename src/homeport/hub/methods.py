@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
 
+from msgspec import Struct
+
 from homeport.hub.errors import HubCode, HubError
 
 MAX_PAYLOAD_BYTES = 128 * 1024
@@ -16,8 +18,7 @@ MAX_AT_ONCE = 50
 """Calls under way to one device; Azure has such a limit and does not tell it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MethodCall:
+class MethodCall(Struct, frozen=True, kw_only=True):
     """A call as the device gets it. `request_id` is short and safe in topics; the answer repeats it."""
 
     name: str
@@ -25,8 +26,7 @@ class MethodCall:
     request_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MethodAnswer:
+class MethodAnswer(Struct, frozen=True, kw_only=True):
     """What the device said: its own status, and a body that should be JSON."""
 
     status: int

@@ -6,9 +6,10 @@ Taken under a lock, then done with or put back; what nobody takes in time is for
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.hub.errors import HubCode, HubError
@@ -17,6 +18,7 @@ from homeport.hub.model import FeedbackRecord, FileNotification, Waiting
 from homeport.hub.ports import NoticeStore
 from homeport.hub.queue_settings import QueueSettingsStore
 from homeport.security.policies import Random
+from homeport.values import replace
 
 N = TypeVar("N")
 
@@ -25,8 +27,7 @@ _SWEEP_SECONDS = 10.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class Pace(Struct, frozen=True, kw_only=True):
     """How notices of a kind are given out: up to `batch` at once, fewer only when the oldest has waited `patience`."""
 
     batch: int
@@ -48,8 +49,7 @@ def is_due(waiting: Waiting, pace: Pace, now: datetime) -> bool:
     return waiting.count >= pace.batch or now - waiting.oldest >= pace.patience
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch(Generic[N]):
+class Batch(Struct, Generic[N], frozen=True, kw_only=True):
     """Notices under one lock."""
 
     token: uuid.UUID

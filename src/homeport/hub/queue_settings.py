@@ -1,7 +1,6 @@
 """A hub's settings for cloud-to-device messages: where they are, and the bounds of each (contract hub.md 23)."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -9,6 +8,7 @@ from homeport.errors import Code, HomeportError
 from homeport.hub.model import QueueSettings
 from homeport.security.callers import SYSTEM, Caller
 from homeport.security.policies import Random
+from homeport.values import replace
 
 SHORTEST_LIFE, LONGEST_LIFE = timedelta(minutes=1), timedelta(days=2)
 SHORTEST_LOCK, LONGEST_LOCK = timedelta(seconds=5), timedelta(seconds=300)

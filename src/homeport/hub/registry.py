@@ -4,8 +4,9 @@ JSON, headers and rights are not known here. All refusals are HubError.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from homeport.bus import Bus, DeviceChanged
 from homeport.clock import Clock
@@ -33,6 +34,7 @@ from homeport.hub.twin_patch import new_twin, replace_section, replace_twin
 from homeport.paging import Page
 from homeport.security.policies import Random
 from homeport.security.sas import encode_key
+from homeport.values import replace
 
 MAX_LISTED = 1000
 KEY_BYTES = 32
@@ -47,8 +49,7 @@ _ETAG_BASE = 100_000_000
 _ETAG_SPAN = 900_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdentityWrite:
+class IdentityWrite(Struct, frozen=True, kw_only=True):
     """What a client sets on an identity, completely: what it left out is a default here (contract hub.md 4.4)."""
 
     device_id: str
@@ -62,8 +63,7 @@ class IdentityWrite:
     managed_by: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InitialTwin:
+class InitialTwin(Struct, frozen=True, kw_only=True):
     """The content a new device's twin starts with; None is empty."""
 
     tags: JsonObject | None = None

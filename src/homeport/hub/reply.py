@@ -1,10 +1,10 @@
 """What is answered, whatever carries it: status, body, headers; and how a refusal reads (contract hub.md 22)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
+from msgspec import Struct, field
 
 from homeport.errors import Code, HomeportError
 from homeport.hub.errors import HubCode, HubError
@@ -13,8 +13,7 @@ from homeport.wire import JSON_CONTENT_TYPE, encode
 from homeport.wire.hub_service import ErrorBody
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(Struct, frozen=True, kw_only=True):
     """One answer; `body` is JSON, or None for a status without one."""
 
     status: int

@@ -5,10 +5,10 @@ Names on the wire, packets and topics are the front-ends'. What refuses a device
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
+from msgspec import Struct
 from msgspec.json import Decoder
 
 from homeport.clock import Clock
@@ -52,8 +52,7 @@ _report_decoder = Decoder(dict[str, object])
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceClaim:
+class DeviceClaim(Struct, frozen=True, kw_only=True):
     """Who a connection says it is, and what it offers to prove it."""
 
     device_id: str
@@ -66,8 +65,7 @@ class DeviceClaim:
     transport: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
+class Caller(Struct, frozen=True, kw_only=True):
     """A device that has proven itself, and what the hub adds to its messages."""
 
     device_id: str
@@ -75,8 +73,7 @@ class Caller:
     transport: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connected:
+class Connected(Struct, frozen=True, kw_only=True):
     """A device that was let in, with its session."""
 
     session: Session

@@ -7,10 +7,10 @@ and the store leaves out what it can tell.
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from homeport.hub import translate
 from homeport.hub.model import Device, Sought
@@ -30,8 +30,7 @@ _FROM = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """What is looked through, and what must hold; None selects everything."""
 
     source: Source

@@ -1,14 +1,13 @@
 """What the AMQP front-end for services of one hub is given: messages to devices, and what is told of them."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.hub.messages import Messages
 from homeport.hub.notices import Feedback, FileNotifications
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceSide:
+class ServiceSide(Struct, frozen=True, kw_only=True):
     """One hub as services see it over AMQP."""
 
     hub: str

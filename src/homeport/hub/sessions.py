@@ -6,7 +6,7 @@ A session is one accepted connection, whatever its transport. Sockets and topics
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from homeport.bus import Bus, ConnectionChanged, DeviceChanged, SessionOpened
@@ -18,6 +18,7 @@ from homeport.hub.model import CaAuthentication, ConnectionState, DeviceIdentity
 from homeport.hub.ports import DeviceStore, TellConnection
 from homeport.hub.telling import Telling
 from homeport.peers import Peers
+from homeport.values import replace
 
 STATE_DELAY = 0.2
 """Seconds between a changed connection state and its transaction: a storm of reconnects shares one."""

@@ -6,11 +6,12 @@ Topics, packets and partitions are known elsewhere.
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import assert_never
 from urllib.parse import unquote_to_bytes
+
+from msgspec import Struct
 
 from homeport.bus import Bus, TelemetryStored
 from homeport.clock import Clock
@@ -31,8 +32,7 @@ _ANNOTATED = {"sub": "dt-subject", "ifid": "iothub-interface-id", "ctime": "ioth
 _NOTHING: Mapping[str, str | None] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PropertyBag:
+class PropertyBag(Struct, frozen=True, kw_only=True):
     """What a bag says: system properties by wire key without `$.`, application properties, and their weight."""
 
     system: Mapping[str, str | None]

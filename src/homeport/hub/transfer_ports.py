@@ -1,9 +1,10 @@
 """What imports and exports need: their records, and the containers that they read and write."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+from msgspec import Struct
 
 from homeport.hub.model import Transfer
 
@@ -20,8 +21,7 @@ class BlocksLostError(StorageFault):
     """Blocks that were stored are there no more."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlobVersion:
+class BlobVersion(Struct, frozen=True, kw_only=True):
     """How large a blob is, and which one it is."""
 
     size: int

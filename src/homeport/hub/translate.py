@@ -2,11 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, assert_never
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.identifiers import device_of, identity_id, is_part, module_of
@@ -51,8 +50,7 @@ class ImportMode(StrEnum):
 _IMPORT_MODES = {mode.value.lower(): mode for mode in ImportMode}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TwinWrite:
+class TwinWrite(Struct, frozen=True, kw_only=True):
     """The parts of a twin somebody writes; None is not written."""
 
     tags: JsonObject | None

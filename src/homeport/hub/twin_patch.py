@@ -4,12 +4,12 @@ Pure: values in, new values out. Who may write, and where twins are kept, is not
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.model import JsonObject, Twin, TwinSection, format_time
+from homeport.values import replace
 
 MAX_TAGS_BYTES = 8 * 1024
 MAX_SECTION_BYTES = 32 * 1024

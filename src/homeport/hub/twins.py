@@ -4,7 +4,6 @@ How content merges is `twin_patch`'s; JSON, headers and topics are not known her
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from homeport.bus import Bus, TwinChanged
 from homeport.clock import Clock
@@ -16,6 +15,7 @@ from homeport.hub.registry import ROUNDS, stale
 from homeport.hub.sessions import Sessions
 from homeport.hub.telling import Telling
 from homeport.hub.twin_patch import patch_twin, replace_twin, report
+from homeport.values import replace
 
 
 def _nothing(before: Device, after: Device) -> Sequence[Outgoing]:

@@ -1,11 +1,13 @@
 """What judging a device or a service can end in: accepted with a proof, or refused with a reason. Only values."""
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from msgspec import Struct
+
 from homeport.security.x509 import Certificate
 from homeport.security.x509_path import Path
+from homeport.values import hiding
 
 
 class Reason(StrEnum):
@@ -31,47 +33,44 @@ class Reason(StrEnum):
     TOO_MANY = "too-many"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class Refused(Struct, frozen=True, kw_only=True):
     """The proof does not hold. `explanation` is for the operator and names no secret; devices are not told."""
 
     reason: Reason
     explanation: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceKey:
+@hiding("key")
+class DeviceKey(Struct, frozen=True, kw_only=True):
     """The device signed with its own key."""
 
-    key: bytes = field(repr=False)
+    key: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyKey:
+class PolicyKey(Struct, frozen=True, kw_only=True):
     """Somebody with DeviceConnect speaks for the device."""
 
     policy: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientCertificate:
+@hiding("certificate")
+class ClientCertificate(Struct, frozen=True, kw_only=True):
     """The device owns a certificate whose thumbprint its identity names."""
 
-    certificate: Certificate = field(repr=False)
+    certificate: Certificate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificatePath:
+@hiding("path")
+class CertificatePath(Struct, frozen=True, kw_only=True):
     """The device owns a certificate in its name whose chain ends at a CA certificate of the hub."""
 
-    path: Path = field(repr=False)
+    path: Path
 
 
 Proof = DeviceKey | PolicyKey | ClientCertificate | CertificatePath
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
+class Accepted(Struct, frozen=True, kw_only=True):
     """The device is who it says it is, until `expires_at` (None: no end; tokens end with the clock tolerance)."""
 
     proof: Proof

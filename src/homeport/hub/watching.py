@@ -7,9 +7,10 @@ takes. A change is told as what it changed, once: while it waits, further ones o
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct
 
 from homeport.bus import Bus, ConnectionChanged, DeviceChanged, Event, TelemetryStored, TwinChanged
 from homeport.hub.identifiers import device_of
@@ -25,8 +26,7 @@ MAX_CHANGES = 1024
 MAX_PARTITIONS = 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """Where a reader is: for each partition the offset it has not seen yet."""
 
     offsets: Mapping[int, int]
@@ -46,16 +46,14 @@ class Place:
         return cls(offsets=offsets)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Seen(Struct, frozen=True, kw_only=True):
     """A message, and where its reader goes on after it."""
 
     message: StoredTelemetry
     place: Place
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Missed:
+class Missed(Struct, frozen=True, kw_only=True):
     """So much was gone, or was not kept, before its reader came to it."""
 
     count: int
@@ -76,8 +74,7 @@ _KINDS: dict[type[Event], Kind] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changed:
+class Changed(Struct, frozen=True, kw_only=True):
     """Something about this device, or module, is not as it was."""
 
     kind: Kind

@@ -4,12 +4,12 @@ The calls are chosen so that repeating any of them after a lost answer does no h
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Self, assert_never
 from urllib.parse import quote
 
 import msgspec
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.dps.model import (
@@ -24,6 +24,7 @@ from homeport.dps.model import (
 from homeport.dps.ports import HubRefusedError, HubUnavailableError
 from homeport.net.http_client import HttpAnswer, HttpClient, HttpClientError
 from homeport.security import sas
+from homeport.values import hiding
 from homeport.wire import hub_service as wire
 
 API_VERSION = "2021-04-12"
@@ -40,13 +41,13 @@ _NO_VERSION = '"homeport"'
 """An ETag that no identity has."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HubConnection:
+@hiding("key")
+class HubConnection(Struct, frozen=True, kw_only=True):
     """The parts of a hub's connection string."""
 
     host: str
     policy: str
-    key: bytes = field(repr=False)
+    key: bytes
 
     @classmethod
     def parse(cls, connection_string: str) -> Self:

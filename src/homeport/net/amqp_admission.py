@@ -5,7 +5,6 @@ Never here: links and messages, and what a credential means.
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any, Final, NoReturn
 
 from homeport.net.amqp_handlers import AmqpConnection, AmqpFrontEnd, AmqpHandler, AmqpOpening, SaslRefusal
@@ -29,6 +28,7 @@ from homeport.proto.amqp import (
     ULong,
     parse_plain,
 )
+from homeport.values import replace
 
 __all__ = ["INTERNAL", "Admission", "RefusedClientError"]
 

@@ -8,8 +8,9 @@ import logging
 from collections import deque
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
+
+from msgspec import Struct, field
 
 from homeport.clock import Clock
 from homeport.net.amqp_admission import INTERNAL, Admission, RefusedClientError
@@ -58,8 +59,7 @@ _STALLED: Final = 0.01
 """Seconds between two looks at a client whose window is closed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AmqpLimits:
+class AmqpLimits(Struct, frozen=True, kw_only=True):
     """What one client may ask of us; times in seconds, sizes in bytes."""
 
     connect_seconds: float = 30.0

@@ -4,9 +4,10 @@ Frames, channels, handles, windows and heartbeats stay in the loop; addresses an
 """
 
 from collections.abc import Awaitable, Coroutine, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from homeport.net.stream import Peer
 from homeport.proto.amqp import (
@@ -36,8 +37,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AmqpOpening:
+class AmqpOpening(Struct, frozen=True, kw_only=True):
     """What a client has said so far, by which front-ends tell whether it is theirs. None: not said, or not yet."""
 
     mechanism: str | None = None
@@ -50,8 +50,7 @@ class AmqpOpening:
     """The address of the first link that was attached, as it came."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SaslRefusal:
+class SaslRefusal(Struct, frozen=True, kw_only=True):
     """Why SASL ends badly; the data is for clients that look at it, most do not."""
 
     code: SaslCode = SaslCode.AUTH
@@ -186,8 +185,7 @@ class AmqpDelivery(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkTerms:
+class LinkTerms(Struct, frozen=True, kw_only=True):
     """How a link is accepted. Termini that are None are those of the client, echoed."""
 
     credit: int = 100

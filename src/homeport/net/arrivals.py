@@ -6,9 +6,10 @@ Networks are IPv4 addresses and IPv6 /64s. One object counts for all listeners o
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
+
+from msgspec import Struct
 
 from homeport.limits import Buckets, Rate, network_of
 
@@ -24,8 +25,7 @@ _SHARES = 8
 """Who holds more than this part of all handshakes gives up those that take longer, when others have none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArrivalLimits:
+class ArrivalLimits(Struct, frozen=True, kw_only=True):
     """Connections beyond a limit are reset; handshakes beyond theirs wait, and are reset when too many wait."""
 
     connections: int

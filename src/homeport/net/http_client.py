@@ -6,11 +6,11 @@ Never here: what an answer means, and retries.
 import asyncio
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 import aiohttp
+from msgspec import Struct
 from yarl import URL
 
 __all__ = ["AnswerTooLargeError", "HttpAnswer", "HttpClient", "HttpClientError", "HttpUnreachableError"]
@@ -28,8 +28,7 @@ class AnswerTooLargeError(HttpClientError):
     """The answer's body exceeds the limit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpAnswer:
+class HttpAnswer(Struct, frozen=True, kw_only=True):
     """Status, header fields (looked up in any letter case) and the whole body."""
 
     status: int

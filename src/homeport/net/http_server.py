@@ -5,7 +5,6 @@ Never here: what a path, a header or a body means to a service.
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from typing import Any, Final
 from uuid import uuid4
 
@@ -14,6 +13,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.streams import StreamReader
+from msgspec import Struct
 
 from homeport.errors import Code
 from homeport.net.amqp_server import AmqpServer
@@ -34,8 +34,7 @@ _MQTT: Final = "mqtt"
 _AMQP: Final = "amqpwsb10"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpLimits:
+class HttpLimits(Struct, frozen=True, kw_only=True):
     """What one client may ask of us; times in seconds, sizes in bytes. The body's size is up to the site."""
 
     head_seconds: float = 15.0

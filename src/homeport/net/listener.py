@@ -11,10 +11,10 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
+from msgspec import Struct, field
 from OpenSSL import SSL
 
 from homeport.net.arrivals import Arrivals
@@ -77,8 +77,7 @@ def _remedy(port: int, address: str, why: Why) -> str:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListenerLimits:
+class ListenerLimits(Struct, frozen=True, kw_only=True):
     """What one listener does by itself; how many may come in is told by Arrivals."""
 
     backlog: int = 4096

@@ -7,9 +7,10 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.net.conversations import ConversationServer
@@ -42,8 +43,7 @@ __all__ = ["MqttLimits", "MqttServer"]
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MqttLimits:
+class MqttLimits(Struct, frozen=True, kw_only=True):
     """What one client may ask of us; times in seconds, sizes in bytes."""
 
     connect_seconds: float = 30.0

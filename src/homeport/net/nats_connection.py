@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error, SlowConsumerError
 
+from homeport.bus import BusError
 from homeport.clock import Clock
 
 CONNECT_SECONDS = 5.0
@@ -28,10 +29,6 @@ _LIMIT = 65536
 """Messages that may wait for us to read them; beyond that the newest are lost."""
 
 _log = logging.getLogger(__name__)
-
-
-class BusError(Exception):
-    """The bus cannot be used at all; the message says why."""
 
 
 Reading = Callable[[Msg], Awaitable[None]]

@@ -7,10 +7,11 @@ Everything else (other methods, chunks, upgrades, pieces, faults) is left to a f
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 from uuid import uuid4
+
+from msgspec import Struct, field
 
 from homeport.errors import Code
 
@@ -30,8 +31,7 @@ _STATUS_LINES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlainRequest:
+class PlainRequest(Struct, frozen=True, kw_only=True):
     """One request. `target` is the request target as it was sent; the names of `fields` are in lower case."""
 
     method: str
@@ -42,8 +42,7 @@ class PlainRequest:
     """Whether the client wants the connection to end with the answer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlainAnswer:
+class PlainAnswer(Struct, frozen=True, kw_only=True):
     """One answer. `fields` need not have what HTTP itself wants: length, date and server."""
 
     status: int

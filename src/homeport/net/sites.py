@@ -5,11 +5,11 @@ Never here: sockets, bytes.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from aiohttp import web
+from msgspec import Struct
 
 from homeport.net.amqp_handlers import AmqpFrontEnd, AmqpOpening
 from homeport.net.plain_http import PlainAnswer, PlainRequest
@@ -175,8 +175,7 @@ class MqttFrontEnd(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class Site(Struct, frozen=True, kw_only=True):
     """Names, and the front-ends that answer there.
 
     `names` are host names or the text of local IP addresses, without port, in any letter case. `max_body` is

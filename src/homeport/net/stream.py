@@ -3,8 +3,9 @@
 Never here: a protocol, a certificate's meaning.
 """
 
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
+
+from msgspec import Struct
 
 __all__ = ["Address", "ByteStream", "ConnectionClosedError", "Peer", "TransportName"]
 
@@ -23,8 +24,7 @@ class Address(NamedTuple):
         return cls(name[0].removeprefix("::ffff:"), name[1]) if name else cls("", 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
+class Peer(Struct, frozen=True, kw_only=True):
     """The other end of one connection, as the transport saw it.
 
     `remote` is the client's address, `local` the one of ours it connected to. `server_name` is the name the

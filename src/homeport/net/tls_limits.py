@@ -1,12 +1,11 @@
 """What a TLS connection may cost before its client has proven anything. Never here: who may connect."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 __all__ = ["TlsLimits"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsLimits:
+class TlsLimits(Struct, frozen=True, kw_only=True):
     """What a connection may cost before its client has proven anything; times in seconds, sizes in bytes."""
 
     queue_seconds: float = 20.0

@@ -4,7 +4,6 @@ Never here: the protocol inside.
 """
 
 from collections.abc import Collection
-from dataclasses import replace
 from typing import Final
 from urllib.parse import unquote
 
@@ -12,6 +11,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from homeport.net.sites import raw_path
 from homeport.net.stream import ConnectionClosedError, Peer
+from homeport.values import replace
 
 __all__ = ["WebSocketStream", "choose_subprotocol", "is_device_websocket"]
 

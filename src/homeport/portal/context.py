@@ -2,19 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiohttp import web
+from msgspec import Struct, field
 
 from homeport.client.aio import HomeportAdminClient, HubClient, ProvisioningServiceClient
 from homeport.clock import Clock
 from homeport.portal.rendering import Templates
 from homeport.portal.sessions import Doorkeeper, Entrance, Session, Sessions
+from homeport.values import replace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PortalApi:
+class PortalApi(Struct, frozen=True, kw_only=True):
     """The public API, through the clients anybody may use. `hubs` returns those this Homeport serves, by name."""
 
     service: ProvisioningServiceClient
@@ -22,8 +22,7 @@ class PortalApi:
     hubs: Callable[[], Mapping[str, HubClient]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class About:
+class About(Struct, frozen=True, kw_only=True):
     """What the portal tells about the service it stands in front of."""
 
     id_scope: str
@@ -35,8 +34,7 @@ Enter = Callable[[str], Awaitable[Entrance | None]]
 """Returns whom an administrator's token lets in, None if it is nobody's."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Portal:
+class Portal(Struct, frozen=True, kw_only=True):
     """One portal; held by the application under `PORTAL`."""
 
     api: PortalApi

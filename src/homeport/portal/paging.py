@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from aiohttp import web
+from msgspec import Struct
 
 from homeport.client import BadRequestError
 from homeport.client.models import Page
@@ -25,8 +25,7 @@ _CONDITION = re.compile(r"[\s=<>(]")
 _TOKEN = re.compile(r"[A-Za-z0-9+/=_.~-]{1,2048}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing(Generic[T]):
+class Listing(Struct, Generic[T], frozen=True, kw_only=True):
     """What one page shows. `after` continues, None at the end; `searched_on` says that the search is not over."""
 
     items: Sequence[T]

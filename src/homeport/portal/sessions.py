@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
+from homeport.values import hiding
+
 if TYPE_CHECKING:
     from homeport.portal.context import PortalApi
 
@@ -22,14 +26,14 @@ NewId = Callable[[], str]
 """Returns an unguessable, URL-safe text."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entrance:
+@hiding("api")
+class Entrance(Struct, frozen=True, kw_only=True):
     """Who comes in: an administrator, and the API as that administrator's token opens it."""
 
     name: str
     role: str
     """`reader`, `operator` or `owner`."""
-    api: "PortalApi" = field(repr=False)
+    api: "PortalApi"
 
     @property
     def may_enroll(self) -> bool:

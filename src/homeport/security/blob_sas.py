@@ -6,10 +6,13 @@ Service SAS, signed with the account's key, version 2020-12-06 and later (Micros
 import base64
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from urllib.parse import quote, urlsplit
+
+from msgspec import Struct
+
+from homeport.values import hiding
 
 VERSION = "2021-12-02"
 """What we sign for; every endpoint of 2022 and later takes it, Azurite included."""
@@ -31,12 +34,12 @@ class Scope(StrEnum):
     CONTAINER = "c"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StorageAccount:
+@hiding("key")
+class StorageAccount(Struct, frozen=True, kw_only=True):
     """Where blobs are kept, and the key that opens it."""
 
     name: str
-    key: bytes = field(repr=False)
+    key: bytes
     endpoint: str
     """Scheme, host, port if there is one, and what may stand before the container; no slash at the end."""
 

@@ -6,8 +6,9 @@ How a request proves it is the front-ends' knowledge; what was done in whose nam
 import base64
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from homeport.security.policies import DpsRight
 
@@ -46,8 +47,7 @@ class CallerKind(StrEnum):
     """Nobody who has proven anything; it has no rights."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
+class Caller(Struct, frozen=True, kw_only=True):
     """Who asks, from where, in which request: handed from the front-end that proved it to what changes things."""
 
     kind: CallerKind

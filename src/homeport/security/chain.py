@@ -8,11 +8,11 @@ names the end of the chain and its beginning, and is signed with Ed25519: an end
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from msgspec import Struct
 
 GENESIS = bytes(32)
 """What the first link covers in place of a hash before it."""
@@ -30,8 +30,7 @@ def link(previous: bytes, seq: int, entry: bytes) -> bytes:
     return hashlib.sha256(previous + seq.to_bytes(8) + entry).digest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class Head(Struct, frozen=True, kw_only=True):
     """The end of a chain (number and hash of its last entry), and what stands before its first kept entry."""
 
     seq: int = 0
@@ -72,8 +71,7 @@ def is_signed(head: Head, signature: bytes, public_key: bytes) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Broken:
+class Broken(Struct, frozen=True, kw_only=True):
     """The first entry that does not fit; `seq` 0 means the head itself."""
 
     seq: int

@@ -5,19 +5,20 @@ are refused, because "not listed" would mean nothing in them.
 """
 
 import binascii
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
+from msgspec import Struct
 
 from homeport.security.explain import quoted, server_time
 from homeport.security.revocation import Reason, RevocationError, Revoked, verify_signature
 from homeport.security.sas import CLOCK_SKEW
 from homeport.security.x509 import Certificate
 from homeport.security.x509_name import name_key
+from homeport.values import equal_by, hiding
 
 T = TypeVar("T", bound=x509.ExtensionType)
 
@@ -39,16 +40,17 @@ _REASONS = tuple(Reason)
 _REASON_BITS = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Crl:
+@equal_by("der")
+@hiding("der", "_index")
+class Crl(Struct, frozen=True, kw_only=True, eq=False):
     """A list whose signature holds. Equal when the DER is equal."""
 
-    der: bytes = field(repr=False)
-    number: int | None = field(compare=False)
-    this_update: datetime = field(compare=False)
-    next_update: datetime | None = field(compare=False)
-    entries: int = field(compare=False)
-    _index: dict[int, int] = field(repr=False, compare=False)
+    der: bytes
+    number: int | None
+    this_update: datetime
+    next_update: datetime | None
+    entries: int
+    _index: dict[int, int]
     """Serial numbers, each with the second it was revoked in and the reason, packed: a list may be long."""
 
     def find(self, serial_number: int) -> Revoked | None:

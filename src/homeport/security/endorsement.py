@@ -3,8 +3,6 @@
 Whether its chain can be trusted is `x509_path`'s to judge.
 """
 
-from dataclasses import replace
-
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -12,6 +10,7 @@ from cryptography.x509.oid import ObjectIdentifier
 
 from homeport.security.tpm import TpmPublic
 from homeport.security.x509 import Certificate
+from homeport.values import replace
 
 EK_CERTIFICATE = ObjectIdentifier("2.23.133.8.1")
 """tcg-kp-EKCertificate."""

@@ -6,10 +6,11 @@ Pure. Limits of sizes and names are those of Azure's own filters, so that rules 
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
+
+from msgspec import Struct
 
 MAX_RULES = 100
 ANY = "any"
@@ -34,8 +35,7 @@ class Door(StrEnum):
     PORTAL = "portal"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(Struct, frozen=True, kw_only=True):
     """`network` is an address, a network in CIDR form, or `any`. Without `door` the rule is for all of them."""
 
     name: str

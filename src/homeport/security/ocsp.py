@@ -4,7 +4,6 @@ Sending is somebody else's. An answer counts only if the CA itself or a responde
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -12,6 +11,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from msgspec import Struct
 
 from homeport.security.explain import server_time
 from homeport.security.revocation import Reason, RevocationError, Revoked, verify_signature
@@ -27,8 +27,7 @@ _MAX_AGE = timedelta(days=1)
 _MAX_CERTIFICATES = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OcspAnswer:
+class OcspAnswer(Struct, frozen=True, kw_only=True):
     """What a responder said about one certificate."""
 
     revoked: Revoked | None

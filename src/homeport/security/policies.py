@@ -4,10 +4,11 @@ Which right a call needs is the front-ends' knowledge, not this module's.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 from homeport.security.explain import quoted
 from homeport.security.sas import (
@@ -18,6 +19,7 @@ from homeport.security.sas import (
     is_expired,
     verify_signature,
 )
+from homeport.values import hiding
 
 POLICY_KEY_BYTES = 32
 
@@ -50,13 +52,13 @@ class HubRight(StrEnum):
 RightT = TypeVar("RightT", DpsRight, HubRight)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SharedAccessPolicy(Generic[RightT]):
+@hiding("primary_key", "secondary_key")
+class SharedAccessPolicy(Struct, Generic[RightT], frozen=True, kw_only=True):
     """A name, two keys of which either may sign, and the rights a token signed with them has."""
 
     name: str
-    primary_key: bytes = field(repr=False)
-    secondary_key: bytes = field(repr=False)
+    primary_key: bytes
+    secondary_key: bytes
     rights: frozenset[RightT]
 
 
@@ -70,8 +72,7 @@ class DenialReason(StrEnum):
     EXPIRED = "expired"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Granted(Generic[RightT]):
+class Granted(Struct, Generic[RightT], frozen=True, kw_only=True):
     """The token holds: these rights, until `expires_at` (seconds since 1970, without any tolerance)."""
 
     policy: str
@@ -79,8 +80,7 @@ class Granted(Generic[RightT]):
     expires_at: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Denied:
+class Denied(Struct, frozen=True, kw_only=True):
     """The token does not hold; `explanation` is for an operator and names no secret."""
 
     reason: DenialReason

@@ -4,7 +4,6 @@ Reading a CRL is `crl`'s, an OCSP answer `ocsp`'s; which certificates are asked 
 """
 
 import hashlib
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.hashes import HashAlgorithm
 from cryptography.x509.oid import AuthorityInformationAccessOID
+from msgspec import Struct
 
 from homeport.security.x509 import Certificate
 
@@ -43,8 +43,7 @@ class Reason(StrEnum):
     AA_COMPROMISE = "aACompromise"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revoked:
+class Revoked(Struct, frozen=True, kw_only=True):
     """A certificate that was taken back."""
 
     at: datetime

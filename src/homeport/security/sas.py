@@ -8,11 +8,13 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from urllib.parse import quote, unquote, unquote_to_bytes
 
+from msgspec import Struct
+
 from homeport.security.explain import ago, server_time
+from homeport.values import hiding
 
 SCHEME = "SharedAccessSignature"
 MAX_TOKEN_LENGTH = 4096
@@ -30,15 +32,15 @@ class SasError(ValueError):
     """A token or key that is not written as the contract says; the text is safe to log and to send back."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SasToken:
+@hiding("signature")
+class SasToken(Struct, frozen=True, kw_only=True):
     """A parsed token. Nothing is proven yet: `verify_signature` and `is_expired` do that."""
 
     raw_resource: str
     """The `sr` text exactly as it stands in the token; this is what was signed."""
     resource: str
     """`sr` with its percent escapes decoded once; a `+` stays a `+`."""
-    signature: bytes = field(repr=False)
+    signature: bytes
     expiry: int
     """`se`: seconds since 1970-01-01T00:00:00Z."""
     policy: str | None

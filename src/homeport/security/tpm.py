@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from msgspec import Struct
 
 Random = Callable[[int], bytes]
 """Returns that many unpredictable bytes, as `secrets.token_bytes` does."""
@@ -49,8 +50,7 @@ class TpmError(ValueError):
     """Bytes that are not the TPM structure they should be; the text is safe to log and to send back."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TpmPublic:
+class TpmPublic(Struct, frozen=True, kw_only=True):
     """The public area of an RSA-2048 storage key (EK or SRK), checked to be one."""
 
     encoded: bytes
@@ -61,8 +61,7 @@ class TpmPublic:
     exponent: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChallengeBlob:
+class ChallengeBlob(Struct, frozen=True, kw_only=True):
     """The six structures of an `authenticationKey`; each keeps its two size bytes, ready to unmarshal."""
 
     credential: bytes

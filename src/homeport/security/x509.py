@@ -6,7 +6,6 @@ Judging a chain is `x509_path`'s; making certificates happens elsewhere.
 import binascii
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 
@@ -14,9 +13,11 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtensionOID, NameOID
+from msgspec import Struct
 
 from homeport.security.explain import quoted
 from homeport.security.x509_name import dotnet_text, name_key
+from homeport.values import equal_by, hiding
 
 MAX_CERTIFICATE_BYTES = 16 * 1024
 MAX_CHAIN_LENGTH = 10
@@ -55,8 +56,7 @@ class CertificateError(ValueError):
     """Bytes or text that are not a usable certificate; the text is safe to log and to send back."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateInfo:
+class CertificateInfo(Struct, frozen=True, kw_only=True):
     """What an enrollment shows of a certificate in place of the certificate (contract dps.md 6.3)."""
 
     subject_name: str
@@ -69,32 +69,33 @@ class CertificateInfo:
     version: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Certificate:
+@equal_by("der")
+@hiding("der", "parsed", "subject_key", "issuer_key", "key_id", "issuer_key_id")
+class Certificate(Struct, frozen=True, kw_only=True, eq=False):
     """A certificate read completely, so that judging it can no longer fail. Equal when the DER is equal."""
 
-    der: bytes = field(repr=False)
-    parsed: x509.Certificate = field(repr=False, compare=False)
-    info: CertificateInfo = field(compare=False)
-    common_name: str | None = field(compare=False)
+    der: bytes
+    parsed: x509.Certificate
+    info: CertificateInfo
+    common_name: str | None
     """The subject's CN; None when it has none, or several. A device's registration id."""
-    subject_key: str = field(repr=False, compare=False)
+    subject_key: str
     """`name_key` of the subject; `issuer_key` of whatever it issues is equal to it."""
-    issuer_key: str = field(repr=False, compare=False)
-    key_id: bytes | None = field(repr=False, compare=False)
+    issuer_key: str
+    key_id: bytes | None
     """Subject key identifier."""
-    issuer_key_id: bytes | None = field(repr=False, compare=False)
+    issuer_key_id: bytes | None
     """Authority key identifier."""
-    is_ca: bool = field(compare=False)
+    is_ca: bool
     """Basic constraints say CA."""
-    path_length: int | None = field(compare=False)
-    may_sign: bool = field(compare=False)
+    path_length: int | None
+    may_sign: bool
     """Key usage allows certificate signing, or says nothing."""
-    weak_key: str | None = field(compare=False)
+    weak_key: str | None
     """What makes its key unacceptable; None when all is well."""
-    weak_signature: str | None = field(compare=False)
+    weak_signature: str | None
     """What makes its issuer's signature unacceptable; of no interest where the certificate itself is trusted."""
-    unknown_critical: tuple[str, ...] = field(compare=False)
+    unknown_critical: tuple[str, ...]
     """Critical extensions that are not understood here, as dotted numbers."""
 
     @property

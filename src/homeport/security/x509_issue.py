@@ -4,7 +4,6 @@ Pure: time, serial numbers and the signing key are arguments; whether something 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -12,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from msgspec import Struct
 
 from homeport.security.signing_keys import SigningKey, hash_for
 
@@ -44,8 +44,7 @@ class RevocationReason(StrEnum):
     PRIVILEGE_WITHDRAWN = "privilegeWithdrawn"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeafContent:
+class LeafContent(Struct, frozen=True, kw_only=True):
     """What a device's certificate says."""
 
     common_name: str
@@ -58,8 +57,7 @@ class LeafContent:
     not_after: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthorityContent:
+class AuthorityContent(Struct, frozen=True, kw_only=True):
     """What an authority's certificate says."""
 
     common_name: str
@@ -69,8 +67,7 @@ class AuthorityContent:
     not_after: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevokedEntry:
+class RevokedEntry(Struct, frozen=True, kw_only=True):
     """A line of a revocation list."""
 
     serial_number: int

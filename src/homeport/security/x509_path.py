@@ -5,11 +5,11 @@ The rules are contract dps.md 6.4 and 6.6, and the parts of RFC 5280, 6 that the
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from msgspec import Struct
 
 from homeport.security.explain import ago, quoted, server_time
 from homeport.security.sas import CLOCK_SKEW
@@ -39,16 +39,14 @@ class PathFault(StrEnum):
     TOO_MUCH_WORK = "too-much-work"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PathProblem:
+class PathProblem(Struct, frozen=True, kw_only=True):
     """No path; `explanation` is for an operator, with every name in it made printable."""
 
     fault: PathFault
     explanation: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Path:
+class Path(Struct, frozen=True, kw_only=True):
     """A sound path, leaf first, anchor last."""
 
     certificates: tuple[Certificate, ...]
@@ -65,12 +63,14 @@ class Path:
 PathResult = Path | PathProblem
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnchorWords:
+class AnchorWords(Struct, frozen=True, kw_only=True):
     """What anchors are called where a path does not reach one."""
 
     holder: str = "enrollment group"
     anchor: str = "signing certificate"
+
+
+_ANCHOR_WORDS = AnchorWords()
 
 
 class CertificateIndex:
@@ -126,7 +126,7 @@ def find_anchor(
     *,
     now: datetime,
     known: CertificateIndex | None = None,
-    words: AnchorWords = AnchorWords(),
+    words: AnchorWords = _ANCHOR_WORDS,
     tolerance: timedelta = CLOCK_SKEW,
 ) -> PathResult:
     """Find and judge the path from `presented[0]` to the anchor nearest to it.

@@ -4,15 +4,16 @@ Only the name and the key are taken from a request; what else it asks for is pas
 """
 
 import binascii
-from dataclasses import dataclass, field
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import NameOID
+from msgspec import Struct
 
 from homeport.security.explain import quoted
 from homeport.security.signing_keys import KeyAlgorithm, algorithm_of, digest_of
+from homeport.values import hiding
 
 MAX_REQUEST_BYTES = 8 * 1024
 """An RSA-4096 request has some 1,700 bytes."""
@@ -25,13 +26,13 @@ class RequestError(ValueError):
     """What was sent is no certificate request that can be believed; the text is safe to log and to send back."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateRequest:
+@hiding("parsed")
+class CertificateRequest(Struct, frozen=True, kw_only=True):
     """A request that can be read. Whether its sender holds the key, `is_signed` tells."""
 
-    parsed: x509.CertificateSigningRequest = field(repr=False, compare=False)
+    parsed: x509.CertificateSigningRequest
     common_name: str
-    public_key: CertificatePublicKeyTypes = field(compare=False)
+    public_key: CertificatePublicKeyTypes
     algorithm: KeyAlgorithm
     key_digest: str
     """SHA-256 of the `SubjectPublicKeyInfo`, upper-case hex."""

@@ -7,12 +7,13 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from math import inf
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from homeport.client import (
     ClientError,
@@ -34,6 +35,7 @@ from homeport.simulation.home_mqtt import MqttHome
 from homeport.simulation.measures import Measures, Step
 from homeport.simulation.profile import Attestation, Profile, Transport
 from homeport.simulation.values import fill
+from homeport.values import hiding
 
 TROUBLE = (ClientError, OSError, ProtocolError, msgspec.MsgspecError)
 REGISTER_SECONDS = 120.0
@@ -45,8 +47,7 @@ _GLANCE = 1.0
 _TOKEN_MARGIN = timedelta(hours=2)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """Where a server's devices find it."""
 
     endpoint: str
@@ -61,15 +62,15 @@ class Place:
         return {"mqtt": self.mqtt_port, "amqp": self.amqp_port}.get(transport, self.https_port)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+@hiding("dice")
+class Identity(Struct, frozen=True, kw_only=True):
     """A device before it is switched on."""
 
     name: str
     attestation: Attestation
     transport: Transport
     starts_after: float
-    dice: random.Random = field(repr=False)
+    dice: random.Random
 
 
 @dataclass(slots=True)

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from msgspec import Struct
 
 from homeport.client import (
     AttestationMechanism,
@@ -29,6 +29,7 @@ from homeport.client import (
 from homeport.client.aio import ProvisioningServiceClient
 from homeport.simulation.profile import Attestation
 from homeport.simulation.tpm import SimulatedTpm, new_key
+from homeport.values import hiding
 
 Provider = SymmetricKeySecurityProvider | X509SecurityProvider | TpmSecurityProvider
 
@@ -37,12 +38,12 @@ LIFE = timedelta(days=30)
 BACKDATE = timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Issuer:
+@hiding("key")
+class Issuer(Struct, frozen=True, kw_only=True):
     """A certificate authority of the simulated factory."""
 
     certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey = field(repr=False)
+    key: ec.EllipticCurvePrivateKey
 
     @property
     def pem(self) -> str:

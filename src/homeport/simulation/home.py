@@ -3,10 +3,13 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from homeport.client import ClientError
+from homeport.values import hiding
 
 ANSWER_SECONDS = 30.0
 """How long the hub may take for one answer."""
@@ -18,17 +21,17 @@ class HomeError(ClientError):
     """The hub refused something; the text says what."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credential:
+@hiding("context", "token")
+class Credential(Struct, frozen=True, kw_only=True):
     """Who a device is at its hub, and how it proves it."""
 
     hub: str
     """Host name, as the provisioning service told it."""
     port: int
     device_id: str
-    context: ssl.SSLContext = field(repr=False)
+    context: ssl.SSLContext
     """With the device's certificate, if it has one."""
-    token: Callable[[], str] | None = field(repr=False)
+    token: Callable[[], str] | None
     """Signs a token; None where the certificate speaks."""
 
 

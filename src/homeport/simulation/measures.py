@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from msgspec import Struct
+
 PERCENTILES = (50, 90, 99)
 
 _VARYING = re.compile(r"\b[0-9a-f]{8,}(-[0-9a-f]{4,})*\b|\b\d{4}-\d\d-\d\d[T ][\d:.]+Z?")
@@ -24,8 +26,7 @@ class Step(StrEnum):
     COMMAND = "command"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
+class Spread(Struct, frozen=True, kw_only=True):
     """How long one step took, in seconds."""
 
     count: int

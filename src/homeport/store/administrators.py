@@ -1,7 +1,6 @@
 """Administrators in SQL: few, and asked for at every administrative request."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from msgspec import Struct
@@ -13,6 +12,7 @@ from homeport.store.cached import CachedTable
 from homeport.store.database import Database, Parameters, Row, Transaction
 from homeport.store.journal import SqlJournal
 from homeport.store.rows import Codec, from_micros, key_of, to_micros
+from homeport.values import replace
 
 _COLUMNS = "token_digest, last_used_at, data"
 _ALL = f"SELECT {_COLUMNS} FROM administrators ORDER BY name_key"

@@ -1,7 +1,6 @@
 """One hub's device identities and twins in SQL."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from homeport.hub.errors import HubCode, HubError
@@ -33,6 +32,7 @@ from homeport.store.device_rows import (
 )
 from homeport.store.log_writing import LogWrite
 from homeport.store.twin_search import Search
+from homeport.values import replace
 
 MAX_MODULES = 50
 """On one device (contract hub.md 23)."""

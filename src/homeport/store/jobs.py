@@ -1,7 +1,6 @@
 """The scheduled jobs of one hub in SQL."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from homeport.hub.errors import HubCode, HubError
@@ -21,6 +20,7 @@ from homeport.store.database import Database, Parameters, Transaction
 from homeport.store.job_rows import JOB_COLUMNS, PART_COLUMNS, job_of, job_values, part_of, part_values
 from homeport.store.log_writing import LogWrite
 from homeport.store.rows import key_of, to_micros
+from homeport.values import replace
 
 _ONE = "WHERE hub = :hub AND job_id = :job_id"
 _CREATE = """

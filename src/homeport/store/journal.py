@@ -8,8 +8,9 @@ their order: who changes something has seen what came before it, so its entry's 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.dps.model import Entry, Recorded, Wanted, document_of, raw_document_of
@@ -65,8 +66,7 @@ _PRUNE = "DELETE FROM journal WHERE seq <= :last"
 _NUMBER = 18
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignedHead:
+class SignedHead(Struct, frozen=True, kw_only=True):
     """A head and who vouches for it."""
 
     head: Head

@@ -5,8 +5,9 @@ A released script is never edited: its checksum is kept, and one that differs st
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.resources import files
+
+from msgspec import Struct
 
 from homeport.store.database import Database, SchemaError, Transaction
 from homeport.store.dialect import Dialect, statements
@@ -16,8 +17,7 @@ _LOCK = 4_700_116_116
 """Any number that no other program uses for an advisory lock in this database."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Script:
+class Script(Struct, frozen=True, kw_only=True):
     """One step of the schema."""
 
     number: int

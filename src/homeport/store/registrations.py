@@ -1,7 +1,6 @@
 """Registration records in SQL: who may open, continue and end an operation is decided inside single statements."""
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +16,7 @@ from homeport.store.journal import SqlJournal
 from homeport.store.registration_rows import COLUMNS, registration_of, registration_values
 from homeport.store.rows import key_of, to_micros
 from homeport.store.walking import FINISHED_UNUSUALLY, WITH_HUB, Place, cursor_of, joined, steps
+from homeport.values import replace
 
 _GET = f"SELECT {COLUMNS} FROM registrations WHERE id_key = :id_key"
 _GET_OPEN = f"{_GET} AND is_open = 1"

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from homeport.clock import Clock
 from homeport.store.database import Database, DatabaseError, Transaction
-from homeport.store.postgres import PostgresDatabase
 
 PERIOD_SECONDS = 60.0
 LEAST_CHANGES = 1000
@@ -41,7 +40,7 @@ async def refresh(database: Database, *, every: bool = False) -> Sequence[str]:
     `every` is for all tables that are not small: a new schema may ask for what nobody has counted yet. Does nothing
     on SQLite, or while another process is at it. Raises DatabaseError.
     """
-    if not isinstance(database, PostgresDatabase):
+    if database.dialect != "postgres":
         return ()
 
     async def work(transaction: Transaction) -> Sequence[str]:

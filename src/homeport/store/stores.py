@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from homeport.clock import Clock, SystemClock
 from homeport.hub.model import BUILT_IN, PARTITIONS, FeedbackRecord, FileNotification
@@ -36,7 +37,6 @@ from homeport.store.mqtt_subscriptions import SqlMqttSubscriptionStore
 from homeport.store.nodes import SqlNodeStore
 from homeport.store.notices import SqlNoticeStore
 from homeport.store.policies import SqlPolicyStore
-from homeport.store.postgres import PostgresDatabase
 from homeport.store.registrations import SqlRegistrationStore
 from homeport.store.routing import SqlDeliveryStore, SqlRoutingStore
 from homeport.store.settings import SettingsStore
@@ -46,8 +46,7 @@ from homeport.store.subscriptions import SqlSubscriptionStore
 from homeport.store.transfers import SqlTransferStore
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stores:
+class Stores(Struct, frozen=True, kw_only=True):
     """What one Homeport remembers."""
 
     database: Database
@@ -184,6 +183,8 @@ async def open_database(
     or SchemaError (another version's).
     """
     if str(location).startswith(("postgresql://", "postgres://")):
+        from homeport.store.postgres import PostgresDatabase  # it loads asyncpg
+
         database: Database = await PostgresDatabase.connect(str(location), pool_size=pool_size, read_only=read_only)
         dialect: Dialect = "postgres"
     else:

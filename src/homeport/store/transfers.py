@@ -1,13 +1,13 @@
 """The imports and exports of one hub, in SQL."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.model import Transfer, TransferStatus
 from homeport.store.database import Database, Parameters, Transaction
 from homeport.store.rows import Codec, key_of, to_micros
+from homeport.values import replace
 
 _ONE = "WHERE hub = :hub AND job_id = :job_id"
 # The index of open ones refuses a second, too: what it refuses is not told apart from a job id that is taken.

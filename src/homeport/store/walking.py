@@ -6,6 +6,8 @@ A statement is put together from the fragments here and named parameters; nothin
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from homeport.dps.model import Cursor, Index, ScanOrder, Walk
 from homeport.store.database import Parameters, Value
 from homeport.store.rows import from_micros, to_micros
@@ -20,8 +22,7 @@ _REGISTRATIONS = "registrations"
 _FIRST_TIME, _LAST_TIME = -(2**62), 2**62
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """Where an index is: a table, a column, and the condition of a partial index, word by word."""
 
     table: str

@@ -1,28 +1,31 @@
 """What a client of the test's server must be told, as values and as the environment of another process."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connection:
+from homeport.values import hiding
+
+
+@hiding("dps_connection_string", "hub_connection_string", "admin_connection_string", "variables")
+class Connection(Struct, frozen=True, kw_only=True):
     """Names, addresses and keys of one server; the names of `variables` are those of `homeport connection`."""
 
     id_scope: str
     global_endpoint: str
     """Where devices register; the SDKs' ports are on this address."""
-    dps_connection_string: str = field(repr=False)
-    hub_connection_string: str = field(repr=False)
+    dps_connection_string: str
+    hub_connection_string: str
     """The first hub's, with all rights."""
     ca_file: str
     """PEM of the authority to trust."""
     portal_url: str
-    admin_connection_string: str = field(repr=False)
+    admin_connection_string: str
     https_port: int
     mqtt_port: int
     amqp_port: int
-    variables: Mapping[str, str] = field(repr=False)
+    variables: Mapping[str, str]
     """All that `homeport connection` prints, by name: further hubs' strings, and what a later version adds."""
 
     @property

@@ -10,11 +10,12 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, assert_never
+
+from msgspec import Struct
 
 from homeport.cli.demo.factory import Certified
 from homeport.cli.demo.software_tpm import SoftwareTpm
@@ -37,6 +38,7 @@ from homeport.client import (
 from homeport.client import aio as clients_aio
 from homeport.clock import SystemClock
 from homeport.testing.server import HomeportServer
+from homeport.values import hiding
 
 Provider = SymmetricKeySecurityProvider | X509SecurityProvider | TpmSecurityProvider
 
@@ -60,11 +62,11 @@ class CannotMakeDeviceError(Exception):
     """This machine lacks what the device needs; the text says what."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnrolledDevice:
+@hiding("server")
+class EnrolledDevice(Struct, frozen=True, kw_only=True):
     """A device that may register, and all that it knows."""
 
-    server: HomeportServer = field(repr=False)
+    server: HomeportServer
     registration_id: str
     attestation: Attestation
     provider: Provider
@@ -127,12 +129,12 @@ class EnrolledDevice:
                 assert_never(self.provider)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegisteredDevice:
+@hiding("result")
+class RegisteredDevice(Struct, frozen=True, kw_only=True):
     """A device that has a hub."""
 
     enrolled: EnrolledDevice
-    result: RegistrationResult = field(repr=False)
+    result: RegistrationResult
 
     @property
     def device_id(self) -> str:

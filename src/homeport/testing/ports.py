@@ -10,8 +10,9 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 HTTPS, MQTT, AMQP = 443, 8883, 5671
 """What the device SDKs dial, whatever they are told (azure-iot-device: common/mqtt_transport.py)."""
@@ -24,8 +25,7 @@ _before: dict[str, Any] = {}
 _lock = threading.Lock()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """An address and the ports to ask for there; 0 means any free one."""
 
     address: str

@@ -4,7 +4,8 @@ Who acts on them is decided elsewhere.
 """
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _FORM = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?", re.ASCII)
 
@@ -24,8 +25,7 @@ NEWEST_VERSION = FIRST_VERSION_WITH_ISSUERS
 """The newest stable api-version: documents of it leave nothing out."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientPattern:
+class ClientPattern(Struct, frozen=True, kw_only=True):
     """Some clients: those whose version text begins so and whose api-version is one of these (empty: any)."""
 
     client_version_prefix: str = ""

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from homeport.app.pki import create_root_ca, issue_server_certificate
-from homeport.bus import DeviceChanged, HintsLost, HubsChanged
+from homeport.bus import BusError, DeviceChanged, HintsLost, HubsChanged
 from homeport.clock import SystemClock
 from homeport.net.nats_bus import NatsBus
-from homeport.net.nats_connection import BusError, NatsConnection
+from homeport.net.nats_connection import NatsConnection
 from homeport.peers import Alone, PeerGoneError, Unreachable
 from tests.contract.bus.conftest import Node, node_at
 from tests.contract.bus.test_bus import LOCAL, PATIENCE, heard

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,7 @@ from homeport.net.mqtt_server import MqttServer
 from homeport.net.sites import Sites
 from homeport.security.sas import encode_key
 from homeport.store import open_stores
+from homeport.values import replace
 
 HOST = "127.0.55.1"
 KEYS = SasCredential(primary_key=b"p" * 32, secondary_key=b"s" * 32)

@@ -1,6 +1,5 @@
 """Values to store. Every function takes what a test is about and fills in the rest."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +23,7 @@ from homeport.dps.model import (
     TwinContent,
 )
 from homeport.hub.model import Device, DeviceIdentity, Hub, Policy, SasAuthentication, Telemetry, Twin, TwinSection
+from homeport.values import replace
 
 NOW = datetime(2024, 5, 17, 12, 30, 1, 234567, tzinfo=UTC)
 LEASE = timedelta(seconds=30)

@@ -1,6 +1,5 @@
 """Administrators and event subscriptions, as every database keeps them."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +18,7 @@ from homeport.dps.model import (
 from homeport.errors import Code, HomeportError
 from homeport.security.callers import SYSTEM, Role
 from homeport.store import Stores
+from homeport.values import replace
 from tests.contract.store.samples import NOW
 
 LEASE = timedelta(seconds=30)

@@ -1,5 +1,4 @@
 import asyncio
-from dataclasses import replace
 
 import pytest
 
@@ -7,6 +6,7 @@ from homeport.dps.model import Check, EnrollmentRef
 from homeport.paging import TokenError
 from homeport.store import Stores
 from homeport.store.attempts import SqlAttemptStore
+from homeport.values import replace
 from tests.contract.store.samples import attempt
 
 

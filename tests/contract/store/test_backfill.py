@@ -1,6 +1,5 @@
 """What was written before a column existed is found by it afterwards."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +18,7 @@ from homeport.dps.model import (
 from homeport.store import Stores, open_database
 from homeport.store.dialect import Dialect
 from homeport.store.migration import migrate, scripts
+from homeport.values import replace
 from tests.contract.store.samples import NOW, finished, individual, registration
 
 _ENROLLMENTS = "UPDATE individual_enrollments SET kind = '', status = '', updated_at = 0"

@@ -1,6 +1,5 @@
 """Certificate authorities and their revocation lists."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +16,7 @@ from homeport.dps.model import (
 from homeport.errors import Code, HomeportError
 from homeport.security.callers import Caller, CallerKind, Role
 from homeport.store import Stores
+from homeport.values import replace
 from tests.contract.store.samples import NOW, challenge, group, individual
 
 LIMIT = 3

@@ -1,7 +1,6 @@
 """How many devices each hub has, counted by whoever writes; and limits that hold however many register at once."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from homeport.dps.ports import HubFullError
 from homeport.store import Stores
 from homeport.store.migration import scripts
 from homeport.store.stores import open_database
+from homeport.values import replace
 from tests.contract.store.samples import LEASE, NOW, finished, linked, registration
 
 HUB = "hub.example.net"

@@ -1,6 +1,5 @@
 """Every ConfigurationStore keeps configurations apart, under their versions, and a trace of deleted ones."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.model import Configuration, ConfigurationContent, ConfigurationResults
 from homeport.store import Stores
+from homeport.values import replace
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 RESULTS = ConfigurationResults(system={"targetedCount": 3}, custom={"x": 1})

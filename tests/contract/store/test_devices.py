@@ -1,6 +1,5 @@
 import asyncio
 from collections.abc import Awaitable
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -17,6 +16,7 @@ from homeport.hub.model import (
 )
 from homeport.store import Stores
 from homeport.store.devices import MAX_MODULES, SqlDeviceStore
+from homeport.values import replace
 from tests.contract.store.samples import NOW, device
 
 LATER = NOW + timedelta(seconds=5)

@@ -1,11 +1,11 @@
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from homeport.errors import Code, HomeportError
 from homeport.store import Stores
+from homeport.values import replace
 from tests.contract.store.samples import NOW, group, individual
 
 

@@ -1,7 +1,6 @@
 """What administrators set of a hub: CA certificates and queue settings, told in the journal; imports and exports."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -21,6 +20,7 @@ from homeport.hub.model import (
     TransferStatus,
 )
 from homeport.store import Stores
+from homeport.values import replace
 from tests.contract.store.samples import NOW
 
 SOON = NOW + timedelta(seconds=30)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,6 +26,7 @@ from homeport.security.callers import Caller, CallerKind, Role
 from homeport.security.signing_keys import KeyAlgorithm
 from homeport.security.x509_issue import RevocationReason
 from homeport.store import Stores
+from homeport.values import replace
 from tests.contract.store.samples import LEASE, NOW, finished, group, individual, registration
 
 DAY = timedelta(days=1)

@@ -1,6 +1,5 @@
 """Every JobStore keeps jobs apart, lets one runner have each, and never loses what came of a device's part."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +19,7 @@ from homeport.hub.model import (
     TwinUpdate,
 )
 from homeport.store import Stores
+from homeport.values import replace
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SOON = NOW + timedelta(seconds=30)

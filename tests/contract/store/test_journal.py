@@ -1,7 +1,6 @@
 """The journal: one chain whoever writes, in the change's own transaction, and no tampering that goes unnoticed."""
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +11,7 @@ from homeport.errors import HomeportError
 from homeport.security.callers import SYSTEM, Caller, CallerKind
 from homeport.store import Stores, open_stores
 from homeport.store.database import Transaction
+from homeport.values import replace
 from tests.contract.store.samples import finished, group, individual, linked, registration
 
 ANNA = Caller(kind=CallerKind.ADMINISTRATOR, name="anna", remote_address="192.0.2.1", tracking_id="t-1")

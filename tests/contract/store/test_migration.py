@@ -1,13 +1,13 @@
 """From nothing to the program's schema, and what stops a start."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 
 from homeport.store import Database, SchemaError, open_database, open_stores
 from homeport.store.dialect import Dialect
 from homeport.store.migration import Script, check, migrate, scripts
+from homeport.values import replace
 
 FUTURE = Script(
     number=9001, name="9001_future.sql", text="CREATE TABLE future (n INTEGER);\nINSERT INTO future VALUES (1);"

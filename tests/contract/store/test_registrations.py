@@ -1,5 +1,4 @@
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -11,6 +10,7 @@ from homeport.errors import Code, ConflictError, HomeportError
 from homeport.store import Stores
 from homeport.store.database import Transaction
 from homeport.store.devices import SqlDeviceStore
+from homeport.values import replace
 from tests.contract.store.samples import LEASE, NOW, device, finished, registration
 
 SECOND = timedelta(seconds=1)

@@ -1,6 +1,5 @@
 """A hub's routing, the deliveries to its endpoints, and what is told of a change with the change itself."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -25,6 +24,7 @@ from homeport.hub.routing.ports import RoutingChange, Setting, Standing
 from homeport.security.callers import SYSTEM
 from homeport.store import Stores
 from homeport.store.routing import KEPT_FOR_DELIVERY, SqlDeliveryStore
+from homeport.values import replace
 from tests.contract.store.samples import NOW, device, telemetry
 
 HOOK = WebhookEndpoint(name="Hook", url="https://example.com/x?key=1", secret="whsec_secret", partitions=2)

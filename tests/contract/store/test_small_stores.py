@@ -1,7 +1,6 @@
 """Challenges, linked hubs, hubs and settings."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from homeport.dps.model import LinkedHub
 from homeport.errors import Code, HomeportError
 from homeport.store import Stores
+from homeport.values import replace
 from tests.contract.store.samples import NOW, challenge, hub, linked
 
 

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ from homeport.hub.model import Bounded, Device, OneOf, TwinSection
 from homeport.hub.query import holds, necessary, parse_condition
 from homeport.store import Stores
 from homeport.store.devices import SqlDeviceStore
+from homeport.values import replace
 from tests.contract.store.samples import device
 
 NAMES = ("a", "b", "it's", "x y", "ü", "a.b", "$.a")

@@ -1,7 +1,6 @@
 """Queries over a store: whatever a condition is, the pages hold exactly the items that satisfy it, in order."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -26,6 +25,7 @@ from homeport.dps.search import SearchService
 from homeport.paging import Page
 from homeport.store import Stores
 from homeport.store.counting import count_registrations
+from homeport.values import replace
 from tests.contract.store.samples import NOW, finished, group, individual, registration
 from tests.unit.dps.query import samples
 

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from homeport.proto.amqp import Data, Message, Properties, Symbol, Timestamp, ULong, decode_message, encode_message
 from homeport.proto.amqp.decoder import Budget, decode_value
 from homeport.proto.amqp.encoder import encode_value
+from homeport.values import replace
 from tests.interop.amqp.loop import PEERS, RHEA, SYSTEM_PYTHON, available
 from tests.proto.amqp.tagged import SCALARS, to_tagged, values
 

@@ -1,6 +1,5 @@
 """The limits of policies and authorities as laws: whatever is wished, a certificate stays within all of them."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,6 +20,7 @@ from homeport.security.x509_issue import (
     issue_authority,
     serial_number,
 )
+from homeport.values import replace
 
 NOW = datetime(2026, 5, 17, 12, 0, 0, 123456, tzinfo=UTC)
 DAY = timedelta(days=1)

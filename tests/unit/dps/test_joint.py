@@ -1,6 +1,5 @@
 """Which operations are one write with their hub, and which take the long way."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +19,7 @@ from homeport.dps.model import (
     TwinContent,
     TwinWrite,
 )
+from homeport.values import replace
 from tests.contract.store.samples import finished, registration
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

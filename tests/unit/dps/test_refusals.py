@@ -1,9 +1,8 @@
 """A flood of refusals is a few entries with a number in them."""
 
-from dataclasses import replace
-
 from homeport.dps.journal import TOLD_APART, Refusals
 from homeport.dps.model import Outcome
+from homeport.values import replace
 from tests.contract.store.samples import attempt
 
 REFUSED = replace(attempt("dev", 1), outcome=Outcome.REFUSED, code=401002, reason="no such key")

@@ -1,7 +1,6 @@
 """Rates per service, address and device: who is refused, who is not, and when they are told to come back."""
 
 from collections import Counter
-from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given, settings
@@ -10,8 +9,9 @@ from hypothesis import strategies as st
 from homeport.dps.throttle import DEFAULT_RATES, LONGEST_WAIT, Call, Comeback, Rates, Scope, Throttle, ThrottledError
 from homeport.errors import Code
 from homeport.limits import Rate
+from homeport.values import replace
 
-NONE = Rates(**{field.name: None for field in fields(Rates)})
+NONE = Rates(**dict.fromkeys(Rates.__struct_fields__))
 
 
 def same_bytes(count: int) -> bytes:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,6 +25,7 @@ from homeport.faults import (
     Verdict,
 )
 from homeport.faults.decisions import chance, decide, shift_of
+from homeport.values import replace
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 

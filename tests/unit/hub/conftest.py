@@ -5,7 +5,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -28,6 +28,7 @@ from homeport.net.listener import Listener, Service
 from homeport.net.mqtt_server import MqttServer
 from homeport.net.sites import Sites
 from homeport.store import Stores, open_stores
+from homeport.values import replace
 from tests.net.certs import Identity, issue
 from tests.unit.hub.clients import RestClient
 

@@ -1,7 +1,6 @@
 """Verdicts about devices and services, and the words they give operators (contract hub.md 2)."""
 
 import base64
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -32,6 +31,7 @@ from homeport.hub.model import (
 from homeport.security import sas
 from homeport.security.policies import HubRight
 from homeport.security.x509 import parse_der
+from homeport.values import replace
 from tests.certificates import make_certificate
 
 NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)

@@ -1,7 +1,5 @@
 """Hubs at run time: created, found, noticed in other processes (contract hub.md 1, 2.1)."""
 
-from dataclasses import replace
-
 import pytest
 
 from homeport.bus import HubsChanged, LocalBus
@@ -10,6 +8,7 @@ from homeport.hub.model import ConnectionState
 from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from homeport.store import Stores
+from homeport.values import replace
 from tests.unit.hub.conftest import MakeHubs, ManualClock, running, settle, until
 
 

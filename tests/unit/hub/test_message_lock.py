@@ -1,7 +1,7 @@
 """The rules of a queue, against a machine that plays sender, receivers and time at random (contract hub.md 19)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.message_lock import Settlement, age, lock_next, purge, release, settle
 from homeport.hub.model import Acknowledgement, Change, Feedback, FeedbackStatus, Lock, QueuedMessage
+from homeport.values import replace
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MAX_DELIVERIES = 3

@@ -1,6 +1,5 @@
 """How a hub keeps cloud-to-device messages and feedback, when it was told otherwise (contract hub.md 19, 23)."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +18,7 @@ from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from homeport.proto.amqp import Accepted, Data, Message, Properties
 from homeport.security.callers import SYSTEM
+from homeport.values import replace
 from tests.unit.hub.amqp_client import connected, sending
 from tests.unit.hub.clients import RestClient, device_token, service_token
 from tests.unit.hub.conftest import Line, ManualClock

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -24,6 +23,7 @@ from homeport.hub.served_hub import ServedHub
 from homeport.hub.transfers import reading, writing
 from homeport.hub.transfers.lines import NO_KEYS, cut, is_remark
 from homeport.security import sas
+from homeport.values import replace
 from tests.blob_account import BlobAccount, blob_account
 from tests.unit.hub.clients import RestClient
 from tests.unit.hub.conftest import ManualClock

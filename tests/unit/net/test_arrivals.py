@@ -1,12 +1,13 @@
 """Connections and handshakes are counted for each network, and no network keeps the others out."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeport.limits import Rate
 from homeport.net.arrivals import DEFAULT_ARRIVALS, Arrivals, Refusal
+from homeport.values import replace
 
 FEW = replace(
     DEFAULT_ARRIVALS,

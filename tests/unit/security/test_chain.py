@@ -1,7 +1,6 @@
 import base64
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import msgspec
 import pytest
@@ -20,6 +19,7 @@ from homeport.security.chain import (
     is_signed,
     link,
 )
+from homeport.values import replace
 
 KEY = SigningKey(bytes(range(32)))
 Link = tuple[int, bytes, bytes]

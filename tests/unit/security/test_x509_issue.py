@@ -1,6 +1,5 @@
 """What authorities sign, as others read it; and which chains may issue."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -26,6 +25,7 @@ from homeport.security.x509_issue import (
     issue_revocation_list,
     serial_number,
 )
+from homeport.values import replace
 
 NOW = datetime(2026, 5, 17, 12, 0, tzinfo=UTC)
 LEAF = LeafContent(common_name="dev-1", not_before=NOW, not_after=NOW + timedelta(days=1))

@@ -8,9 +8,10 @@ import json
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from homeport.cli.demo.journey import MESSAGES, Journey
 
@@ -18,8 +19,7 @@ from homeport.cli.demo.journey import MESSAGES, Journey
 AT_ONCE = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class Address(Struct, frozen=True, kw_only=True):
     """All that a device is told in the factory besides its secret."""
 
     host: str

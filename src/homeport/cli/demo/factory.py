@@ -1,7 +1,6 @@
 """The demo's factory: keys and certificates that leave it inside the devices, made on the spot."""
 
 import datetime as dt
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -9,18 +8,21 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from msgspec import Struct
+
+from homeport.values import hiding
 
 LIFE = dt.timedelta(days=30)
 # Devices and server share a clock here, but certificates start a little earlier everywhere.
 BACKDATE = dt.timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Certified:
+@hiding("key")
+class Certified(Struct, frozen=True, kw_only=True):
     """A certificate, its key, and the chain a device presents (PEM, leaf first, without the root)."""
 
     certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey = field(repr=False)
+    key: ec.EllipticCurvePrivateKey
     chain: str
 
     @classmethod

@@ -1,30 +1,28 @@
 """What choosing a hub can end in, and the hubs there are to choose from (contract dps.md 9.1)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from homeport.dps.model import CustomAllocation, Enrollment, Fleet, LinkedHub
 from homeport.dps.model.hub import by_host
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assign:
+class Assign(Struct, frozen=True, kw_only=True):
     """This hub; `reason` says for the operator how it was chosen."""
 
     hub: LinkedHub
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AskCustom:
+class AskCustom(Struct, frozen=True, kw_only=True):
     """The enrollment's webhook or function decides among these."""
 
     definition: CustomAllocation
     candidates: tuple[LinkedHub, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoHub:
+class NoHub(Struct, frozen=True, kw_only=True):
     """There is nothing to assign to; `reason` says why."""
 
     reason: str
@@ -33,16 +31,14 @@ class NoHub:
 Decision = Assign | AskCustom | NoHub
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exclusion:
+class Exclusion(Struct, frozen=True, kw_only=True):
     """A hub that cannot be chosen for this device, and why."""
 
     host_name: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Choice(Struct, frozen=True, kw_only=True):
     """The hubs that take part for a device, and those that do not."""
 
     candidates: tuple[LinkedHub, ...]

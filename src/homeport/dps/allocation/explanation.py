@@ -1,6 +1,6 @@
 """The whole of a decision for one device: who took part with which score, who did not and why, what came of it."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeport.dps.allocation import geo_latency, hashed
 from homeport.dps.allocation.choosing import allocate, policy_of
@@ -8,8 +8,7 @@ from homeport.dps.allocation.decision import Decision, Exclusion, choice
 from homeport.dps.model import AllocationPolicy, Applicant, Enrollment, Fleet
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(Struct, frozen=True, kw_only=True):
     """A hub that could be chosen. The lowest score wins where the policy scores at all."""
 
     host_name: str
@@ -21,8 +20,7 @@ class Candidate:
     latency_source: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
+class Explanation(Struct, frozen=True, kw_only=True):
     """A decision and everything it depended on."""
 
     policy: AllocationPolicy

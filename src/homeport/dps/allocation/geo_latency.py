@@ -6,9 +6,10 @@ are as far apart as the operator says, or as light needs through fibre where onl
 
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from math import asin, cos, radians, sin, sqrt
+
+from msgspec import Struct
 
 from homeport.dps.allocation import hashed
 from homeport.dps.allocation.decision import Assign
@@ -22,8 +23,7 @@ _STAYS_WITHIN_SHARE = 0.2
 """Measurements scatter: a device stays where it is unless another hub is nearer by more than both."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class Estimate(Struct, frozen=True, kw_only=True):
     """Milliseconds to a hub, and how they are known."""
 
     milliseconds: float

@@ -5,9 +5,10 @@ Two steps: `read` takes the evidence apart and refuses what no enrollment could 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
+
+from msgspec import Struct
 
 from homeport.dps.attestation import symmetric_key, tpm, tpm_group, x509
 from homeport.dps.attestation.tpm import IssuedChallenge, TpmProof, challenge_keys, refuse_unsigned
@@ -75,22 +76,19 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenProof:
+class TokenProof(Struct, frozen=True, kw_only=True):
     """A token that is written correctly and is for this registration."""
 
     token: SasToken
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChainProof:
+class ChainProof(Struct, frozen=True, kw_only=True):
     """Certificates that can be read; the leaf names this registration."""
 
     chain: tuple[Certificate, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoProof:
+class NoProof(Struct, frozen=True, kw_only=True):
     """Nothing was offered."""
 
 

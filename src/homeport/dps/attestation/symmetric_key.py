@@ -1,7 +1,6 @@
 """Symmetric keys: whether a SAS token is signed with a key this device may use, and if not, why (dps.md 2.2, 2.3)."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from homeport.dps.attestation.verdict import Attested, Findings, Refused, Verdict
@@ -23,6 +22,7 @@ from homeport.security.sas import (
     is_expired,
     verify_signature,
 )
+from homeport.values import replace
 
 _SIGNATURE = "token signature"
 _EXPIRY = "token expiry"

@@ -1,8 +1,9 @@
 """TPM 2.0: whether this is the enrolled TPM, and whether it imported the challenge's key (contract dps.md 7.2)."""
 
 import hmac
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from homeport.dps.attestation.symmetric_key import refuse_expired
 from homeport.dps.attestation.verdict import Attested, Challenge, Findings, Refused, TpmIdentity, Verdict
@@ -27,6 +28,7 @@ from homeport.security.tpm import (
     registration_id_of,
 )
 from homeport.security.x509 import Certificate
+from homeport.values import replace
 
 CHALLENGE_LIFE = timedelta(hours=1)
 
@@ -34,8 +36,7 @@ EK = "endorsement key"
 _CHALLENGE = "challenge"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TpmProof:
+class TpmProof(Struct, frozen=True, kw_only=True):
     """What a TPM device offers, read but not judged."""
 
     endorsement_key: bytes | None
@@ -45,8 +46,7 @@ class TpmProof:
     """The endorsement key's certificate and its issuers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownTpm:
+class KnownTpm(Struct, frozen=True, kw_only=True):
     """A TPM that an enrollment lets in once it proves that it holds its keys."""
 
     enrollment: IndividualEnrollment | EnrollmentGroup
@@ -58,8 +58,7 @@ class KnownTpm:
     """The certificates of its endorsement key that were judged."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IssuedChallenge:
+class IssuedChallenge(Struct, frozen=True, kw_only=True):
     """A key wrapped for a TPM: `blob` goes to the device, `pending` waits for its answer."""
 
     blob: bytes

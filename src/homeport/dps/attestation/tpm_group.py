@@ -5,7 +5,6 @@ name of another; the proof is the same challenge as for an enrolled TPM.
 """
 
 import hashlib
-from dataclasses import replace
 from datetime import datetime
 
 from homeport.dps.attestation.tpm import EK, KnownTpm, TpmProof, prove
@@ -19,6 +18,7 @@ from homeport.security.explain import quoted
 from homeport.security.tpm import Random, TpmError, parse_public, registration_id_of
 from homeport.security.x509 import Certificate, CertificateError, parse_chain
 from homeport.security.x509_path import AnchorWords, Path, PathProblem, find_anchor
+from homeport.values import replace
 
 _MAKERS = AnchorWords(holder="enrollment group of TPMs", anchor="maker")
 _CERTIFICATE = "endorsement certificate"

@@ -4,7 +4,8 @@ Made once for the groups and CA certificates as they are, and used for all regis
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from homeport.dps.model import CaCertificate, CaReferences, EnrollmentGroup, SigningCertificates, TpmGroupAttestation
 from homeport.security.revocation import authority_key
@@ -14,8 +15,7 @@ from homeport.security.x509_path import CertificateIndex, is_issued_by
 Reader = Callable[[bytes], Certificate | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signer:
+class Signer(Struct, frozen=True, kw_only=True):
     """A certificate that lets the devices of a group in."""
 
     group: EnrollmentGroup

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from homeport.dps.model import (
     AttestationKind,
     Check,
@@ -21,8 +23,7 @@ INVALID_CERTIFICATE = "Invalid certificate."
 CA_NOT_FOUND = "CA certificate not found."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TpmIdentity:
+class TpmIdentity(Struct, frozen=True, kw_only=True):
     """The TPM that proved itself; the hub key is made later and wrapped for these keys."""
 
     endorsement_key: TpmPublic
@@ -33,8 +34,7 @@ Identity = SasCredential | ThumbprintCredential | TpmIdentity
 """What a genuine device will use at its hub: keys or a certificate it has already, or a TPM to hold a new key."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attested:
+class Attested(Struct, frozen=True, kw_only=True):
     """The device is who it says, under this enrollment. Whether the enrollment is enabled is the engine's question."""
 
     enrollment: IndividualEnrollment | EnrollmentGroup
@@ -47,8 +47,7 @@ class Attested:
     """The certificates it was judged by, leaf first, whose revocation may have to be asked about."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Challenge:
+class Challenge(Struct, frozen=True, kw_only=True):
     """The TPM must prove that it holds its keys: `blob` goes to the device, `pending` waits for its answer."""
 
     enrollment: IndividualEnrollment | EnrollmentGroup
@@ -59,8 +58,7 @@ class Challenge:
     """As in `Attested`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class Refused(Struct, frozen=True, kw_only=True):
     """The proof does not hold. `message` is for the device; `reason` and `advice` are for the operator."""
 
     code: Code

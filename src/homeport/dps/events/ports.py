@@ -1,9 +1,10 @@
 """What the delivery of events needs from the world."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
+
+from msgspec import Struct
 
 from homeport.dps.model import DeadLetter, Entry, Progress, Standing, Subscription
 from homeport.security.callers import Caller
@@ -60,8 +61,7 @@ class SubscriptionStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """What a webhook answered. Names of headers are in lower case."""
 
     status: int

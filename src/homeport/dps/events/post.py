@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, assert_never
+
+from msgspec import Struct
 
 from homeport.dps.events.cloud_event import binary, structured
 from homeport.dps.events.ports import Answer, Webhook, WebhookError
@@ -15,21 +16,18 @@ LONGEST_WAIT = 3600
 _AGAIN = frozenset({408, 425, 429})
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(Struct, frozen=True):
     """The webhook took the event."""
 
 
-@dataclass(frozen=True, slots=True)
-class Later:
+class Later(Struct, frozen=True):
     """It did not now; `after` is in seconds, None if it did not say."""
 
     reason: str
     after: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Never:
+class Never(Struct, frozen=True):
     """It refuses this event; trying again will not help."""
 
     reason: str

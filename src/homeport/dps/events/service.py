@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from homeport.clock import Clock
 from homeport.dps.events.cloud_event import make_event
@@ -15,6 +14,7 @@ from homeport.errors import Code, HomeportError
 from homeport.security.callers import Caller
 from homeport.security.webhooks import SECRET_PREFIX, is_callable, is_secret
 from homeport.security.x509 import CertificateError, check_authorities
+from homeport.values import replace
 from homeport.wire import format_time
 
 MAX_SUBSCRIPTIONS = 64

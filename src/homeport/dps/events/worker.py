@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.dps.events.cloud_event import cloud_event
@@ -49,8 +50,7 @@ class Signal:
                 await event.wait()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tools:
+class Tools(Struct, frozen=True, kw_only=True):
     """What all deliveries of a process share. `owner` names the process in leases."""
 
     journal: Journal

@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, assert_never
+
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.dps.attestation import INVALID_CERTIFICATE, UNAUTHORIZED
@@ -73,8 +74,7 @@ _MAX_VERSION_TEXT: Final = 256
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Identity:
+class _Identity(Struct, frozen=True, kw_only=True):
     """Who a client is by SASL, and the proof that each of its requests is judged by."""
 
     address: Address

@@ -1,9 +1,10 @@
 """Requests and answers of devices over AMQP: addresses, messages, errors (contract dps.md 5.3 to 5.6). Pure."""
 
 import re
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import unquote
+
+from msgspec import Struct
 
 from homeport.dps.reply import Reply
 from homeport.proto.amqp import AmqpValue, Condition, Data, Error, Int, Message, Properties
@@ -30,30 +31,26 @@ _CONDITIONS: Final = {
 """By status; whatever else is amqp:internal-error, which Node repeats after (contract dps.md 5.6)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class Address(Struct, frozen=True, kw_only=True):
     """The registration that a link is for."""
 
     id_scope: str
     registration_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Register:
+class Register(Struct, frozen=True):
     """Register, with the JSON of the body; empty if there is none."""
 
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """Ask how an operation goes."""
 
     operation_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(Struct, frozen=True):
     """Ask for the device's record; declared by the SDKs, and sent by none of them."""
 
     body: bytes

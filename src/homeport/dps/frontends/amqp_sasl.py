@@ -3,12 +3,14 @@
 Who is genuine is decided elsewhere; here stands only how each side spells what it says.
 """
 
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct
 
 from homeport.net.amqp_handlers import SaslExchange
 from homeport.security.sas import MAX_TOKEN_LENGTH
 from homeport.security.tpm import MAX_PUBLIC_BYTES
+from homeport.values import hiding
 
 TPM: Final = "TPM"
 SEGMENT_BYTES: Final = 470
@@ -28,13 +30,13 @@ class SaslFormError(ValueError):
     """What the client said is not of the mechanism's form; the text is safe to log."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TpmHello:
+@hiding("endorsement_key")
+class TpmHello(Struct, frozen=True, kw_only=True):
     """What a TPM device says first: who it claims to be, and its endorsement key (`TPM2B_PUBLIC`)."""
 
     id_scope: str
     registration_id: str
-    endorsement_key: bytes = field(repr=False)
+    endorsement_key: bytes
 
 
 async def read_hello(initial_response: bytes | None, exchange: SaslExchange) -> TpmHello:

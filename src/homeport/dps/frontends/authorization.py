@@ -5,9 +5,9 @@ Contract dps.md 2.4 and 2.5. What comes out is a `Caller`, who is then handed on
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, replace
 
 from aiohttp import web
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.dps.admission import Admission
@@ -16,6 +16,7 @@ from homeport.net.stream import Peer
 from homeport.security.callers import Caller, CallerKind, parse_bearer
 from homeport.security.policies import Denied, DpsRight, SharedAccessPolicy, authorize
 from homeport.security.sas import SasError, is_for_service, parse_token
+from homeport.values import replace
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +26,7 @@ FindAdministrator = Callable[[str], Awaitable[Caller | str]]
 """Returns who has a bearer token, or in words why nobody has it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(Struct, frozen=True, kw_only=True):
     """A request and who made it; a stranger has no rights, and `problem` says why it is one."""
 
     caller: Caller

@@ -1,12 +1,12 @@
 """What the HTTP envelopes share: the request's target and body on the way in, the reply's headers on the way out."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.dps.reply import Reply, answer, failure
@@ -20,8 +20,7 @@ _TRANSPORT_SECURITY = "max-age=31536000; includeSubDomains"
 _UNSECURED = frozenset({"localhost", ""})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """What a request line names: the path's decoded segments, and the first value of each query parameter."""
 
     segments: tuple[str, ...]

@@ -1,7 +1,6 @@
 """Devices over HTTPS: method, path and headers around the responder's calls (contract dps.md 3)."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from aiohttp import web
 
@@ -13,6 +12,7 @@ from homeport.errors import Code, HomeportError
 from homeport.net.plain_http import PlainAnswer, PlainRequest
 from homeport.net.sites import path_of
 from homeport.net.stream import Peer
+from homeport.values import replace
 
 _COLLECTION = "registrations"
 _NOT_SCOPES = frozenset({"", "registrations", "enrollments", "enrollmentgroups", "homeport", "uploads"})

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import unquote, unquote_plus
+
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.dps.identifiers import check_registration_id
@@ -34,8 +35,7 @@ _REQUEST = re.compile(
 _MAX_VERSION_TEXT = 256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Request:
+class _Request(Struct, frozen=True, kw_only=True):
     """A PUBLISH understood. `rid` goes back unchanged."""
 
     rid: str
@@ -81,8 +81,7 @@ class DeviceMqttFrontEnd:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Caller:
+class _Caller(Struct, frozen=True, kw_only=True):
     """Who connected, and what was offered for proof; the same for every request of the connection."""
 
     claim: DeviceClaim

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.dps.identifiers import Random, new_etag
@@ -36,6 +37,7 @@ from homeport.security.x509_issue import (
     issue_authority,
     serial_number,
 )
+from homeport.values import hiding, replace
 
 MAX_AUTHORITIES = 100
 _URL = re.compile(r"(?=.{1,512}\Z)https?://[!-~]+", re.ASCII)
@@ -46,16 +48,14 @@ MAXIMUM_VALIDITY = timedelta(days=397)
 """How long certificates for devices may live at most, unless an authority is made to allow more."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthorityLimits:
+class AuthorityLimits(Struct, frozen=True, kw_only=True):
     """What an authority does with its key."""
 
     maximum_validity: timedelta = MAXIMUM_VALIDITY
     crl_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewAuthority:
+class NewAuthority(Struct, frozen=True, kw_only=True):
     """An authority to be made. None takes the default."""
 
     issuer: str | None = None
@@ -70,12 +70,12 @@ class NewAuthority:
     limits: AuthorityLimits = AuthorityLimits()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BroughtAuthority:
+@hiding("private_key")
+class BroughtAuthority(Struct, frozen=True, kw_only=True):
     """A certificate made elsewhere, PEM with its chain, and its key: in PEM, or in a token."""
 
     certificates: str
-    private_key: str | None = field(default=None, repr=False)
+    private_key: str | None = None
     key_uri: str | None = None
 
 

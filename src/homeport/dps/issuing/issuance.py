@@ -7,8 +7,9 @@ whoever finishes it.
 import ipaddress
 import logging
 import re
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.dps.attestation import INVALID_CERTIFICATE, Findings, Refused
@@ -41,6 +42,7 @@ from homeport.security.x509_issue import (
     serial_number,
 )
 from homeport.security.x509_request import CertificateRequest, is_signed
+from homeport.values import replace
 
 _DNS_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
 _LEAST_LIFE = timedelta(minutes=1)
@@ -50,8 +52,7 @@ _RETRY_AFTER = 30
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class Terms(Struct, frozen=True, kw_only=True):
     """What a request is granted: who issues, by which policy."""
 
     request: CertificateRequest

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
 from homeport.dps.identifiers import Random, new_etag
 from homeport.dps.issuing.ports import AuthorityStore, CustodyError, SealedKeys
@@ -10,6 +9,7 @@ from homeport.dps.journal import Journal
 from homeport.dps.model import CertificateAuthority, master_key_rotated
 from homeport.errors import Code, HomeportError
 from homeport.security.callers import SYSTEM, Caller
+from homeport.values import replace
 
 _ROUNDS = 20
 

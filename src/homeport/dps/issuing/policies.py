@@ -1,7 +1,6 @@
 """The administrator's questions about certificate policies."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 from homeport.clock import Clock
@@ -12,6 +11,7 @@ from homeport.dps.model import CertificateAuthority, CertificatePolicy
 from homeport.errors import Code, HomeportError
 from homeport.security.callers import SYSTEM, Caller
 from homeport.security.x509_issue import Usage
+from homeport.values import replace
 
 MAX_POLICIES = 500
 LEAST_VALIDITY = timedelta(minutes=5)

@@ -1,7 +1,6 @@
 """What each version of an authority is made of, and the bounds its issuer sets. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from homeport.dps.model import AuthorityVersion, CertificateAuthority, StoredKey
@@ -10,6 +9,7 @@ from homeport.security.signing_keys import KeyAlgorithm, algorithm_of, load_publ
 from homeport.security.x509 import Certificate
 from homeport.security.x509_authority import end_of
 from homeport.security.x509_issue import ORGANIZATION, AuthorityContent
+from homeport.values import replace
 
 BACKDATE = timedelta(days=1)
 """Devices' clocks run late; an authority is valid for them, too."""

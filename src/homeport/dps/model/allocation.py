@@ -1,14 +1,15 @@
 """What choosing a hub depends on, and the question that custom allocation is asked (contract dps.md 9)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from homeport.dps.model.enrollment import AllocationPolicy, CustomAllocation, ReprovisionPolicy
 from homeport.dps.model.hub import LinkedHub, SasCredential, ThumbprintCredential, TwinContent
+from homeport.values import hiding
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Region:
+class Region(Struct, frozen=True, kw_only=True):
     """A place that hubs and devices are in; degrees, north and east positive."""
 
     name: str
@@ -16,24 +17,21 @@ class Region:
     longitude: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddressRange:
+class AddressRange(Struct, frozen=True, kw_only=True):
     """Devices that call from these addresses (CIDR, as `ipaddress` writes it) are in this region."""
 
     prefix: str
     region: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegionLatency:
+class RegionLatency(Struct, frozen=True, kw_only=True):
     """How far apart two regions are, in either direction; both may be the same."""
 
     between: tuple[str, str]
     milliseconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AllocationSettings:
+class AllocationSettings(Struct, frozen=True, kw_only=True):
     """What the operator sets for the whole service. `default_policy` is never custom (contract dps.md 9.1)."""
 
     default_policy: AllocationPolicy = AllocationPolicy.HASHED
@@ -42,8 +40,7 @@ class AllocationSettings:
     latencies: tuple[RegionLatency, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fleet:
+class Fleet(Struct, frozen=True, kw_only=True):
     """The linked hubs as allocation sees them.
 
     `occupied` counts the devices of capped hubs, those on their way included, by lower-cased host name.
@@ -54,8 +51,7 @@ class Fleet:
     occupied: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Applicant:
+class Applicant(Struct, frozen=True, kw_only=True):
     """The device as allocation sees it.
 
     `lives_on` is the hub of its last assignment; `latencies` are what it measured, in milliseconds, by lower-cased
@@ -69,16 +65,14 @@ class Applicant:
     latencies: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TpmKeys:
+class TpmKeys(Struct, frozen=True, kw_only=True):
     """The public keys of a TPM that has proven itself, `TPM2B_PUBLIC`."""
 
     endorsement_key: bytes
     storage_root_key: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class Terms(Struct, frozen=True, kw_only=True):
     """What a chosen hub's assignment is carried out with, whoever chose the hub."""
 
     device_id: str
@@ -90,19 +84,18 @@ class Terms:
     """The device's; it counts where the enrollment has no reprovision policy."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+@hiding("request")
+class Question(Struct, frozen=True, kw_only=True):
     """What custom allocation is asked for one device. `request` is the JSON document, without secrets."""
 
     definition: CustomAllocation
-    request: bytes = field(repr=False)
+    request: bytes
     offered: tuple[str, ...]
     """Host names the answer must be one of."""
     terms: Terms
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """What custom allocation answered: a host name, and perhaps a twin and a JSON object for the device."""
 
     hub: str

@@ -1,8 +1,9 @@
 """The record of why: what was checked when a device called, and how it ended."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct
 
 from homeport.dps.model.enrollment import EnrollmentRef
 
@@ -18,8 +19,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(Struct, frozen=True, kw_only=True):
     """One thing that was looked at, in order, and what was found."""
 
     name: str
@@ -27,8 +27,7 @@ class Check:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(Struct, frozen=True, kw_only=True):
     """The record of one attempt to register: enough to say why it ended as it did, never a secret."""
 
     tracking_id: str

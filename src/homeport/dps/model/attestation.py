@@ -1,20 +1,21 @@
 """How an enrollment wants identity proven: TPM, symmetric key or X.509 (contract dps.md 6.3, 7.1)."""
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import assert_never
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TpmAttestation:
+from homeport.values import hiding
+
+
+class TpmAttestation(Struct, frozen=True, kw_only=True):
     """A TPM 2.0, known by its endorsement key; keys are `TPM2B_PUBLIC` bytes (contract dps.md 7.1)."""
 
     endorsement_key: bytes
     storage_root_key: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TpmGroupAttestation:
+class TpmGroupAttestation(Struct, frozen=True, kw_only=True):
     """TPMs nobody enrolled one by one: known by who certified their endorsement key, or by the key's digest.
 
     Homeport's own; Azure has TPMs in individual enrollments only.
@@ -26,32 +27,29 @@ class TpmGroupAttestation:
     """SHA-256 of endorsement keys as `TPM2B_PUBLIC`: what the SDKs' registration ids are made of (dps.md 1.3)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SymmetricKeyAttestation:
+@hiding("primary_key", "secondary_key")
+class SymmetricKeyAttestation(Struct, frozen=True, kw_only=True):
     """A shared secret: the device's own (individual), or the one device keys are derived from (group)."""
 
-    primary_key: bytes = field(repr=False)
-    secondary_key: bytes = field(repr=False)
+    primary_key: bytes
+    secondary_key: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientCertificates:
+class ClientCertificates(Struct, frozen=True, kw_only=True):
     """The leaf certificates one device may present, DER (contract dps.md 6.3)."""
 
     primary: bytes
     secondary: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SigningCertificates:
+class SigningCertificates(Struct, frozen=True, kw_only=True):
     """Root or intermediate certificates that sign the devices of a group, DER."""
 
     primary: bytes
     secondary: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaReferences:
+class CaReferences(Struct, frozen=True, kw_only=True):
     """Uploaded CA certificates, by name."""
 
     primary: str

@@ -1,8 +1,11 @@
 """CA certificates that devices' chains end at, and what the operator wants asked about revocation (dps.md 6.5)."""
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct
+
+from homeport.values import hiding
 
 
 class RevocationPolicy(StrEnum):
@@ -16,8 +19,7 @@ class RevocationPolicy(StrEnum):
     """Nothing is asked."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevocationSettings:
+class RevocationSettings(Struct, frozen=True, kw_only=True):
     """Where an authority's revocations may be learned; what is uploaded counts in any case but `OFF`."""
 
     policy: RevocationPolicy = RevocationPolicy.PREFER
@@ -29,15 +31,15 @@ class RevocationSettings:
     """Whether the responders that certificates name may be asked."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaCertificate:
+@hiding("verification_code")
+class CaCertificate(Struct, frozen=True, kw_only=True):
     """An uploaded certificate authority, root or intermediate. Only a verified one can let devices in."""
 
     name: str
     certificate: bytes
     """DER."""
     is_verified: bool
-    verification_code: str | None = field(default=None, repr=False)
+    verification_code: str | None = None
     """The common name a certificate must have that proves possession of the authority's key."""
     revocation: RevocationSettings = RevocationSettings()
     etag: str = ""
@@ -45,8 +47,7 @@ class CaCertificate:
     updated_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredCrl:
+class StoredCrl(Struct, frozen=True, kw_only=True):
     """A revocation list that is kept; the list itself is asked for separately."""
 
     authority: str

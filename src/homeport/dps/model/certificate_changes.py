@@ -1,8 +1,9 @@
 """Entries of the journal about issuing: what devices were given and lost, and what became of the authorities."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec import Struct
 
 from homeport.dps.model.changes import change, device, outcome
 from homeport.dps.model.issuing import CertificateAuthority, Issuance, IssuedCertificate
@@ -54,8 +55,7 @@ def master_key_rotated(key_name: str, resealed: int, by: Caller) -> Entry:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Authority:
+class _Authority(Struct, frozen=True, kw_only=True):
     """An authority with the version that issues in place of all its versions."""
 
     name: str

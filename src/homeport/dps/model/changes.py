@@ -6,14 +6,16 @@ To audit a change of something new: give it a `Kind`, and in the store's transac
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
+from msgspec import Struct
+
 from homeport.dps.model.journal import Entry, Kind, printable
 from homeport.dps.model.registration import Registration, RegistrationStatus
 from homeport.security.callers import Caller, CallerKind
+from homeport.values import hidden_fields
 
 _PASSED_OVER = frozenset({"etag", "created_at", "updated_at"})
 _LONGEST = 200
@@ -21,9 +23,9 @@ _LONGEST = 200
 
 
 def change(kind: Kind, subject: str, by: Caller, *, before: Any = None, after: Any = None, **data: Any) -> Entry:
-    """Tell of a change from one dataclass to another; None: there was none before, or there is none after.
+    """Tell of a change from one value to another; None: there was none before, or there is none after.
 
-    Members that the dataclass hides from its repr are secrets: only that they changed is told. Objects (twins) are
+    Members that the value hides are secrets: only that they changed is told. Objects (twins) are
     told by their size, certificates and other long values by their digest.
     """
     old, new = _members(before), _members(after)
@@ -108,21 +110,22 @@ class _Secret:
 
 
 def _members(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Return the leaves of a dataclass by their path, in the spelling of JSON."""
+    """Return the leaves of a value by their path, in the spelling of JSON."""
     if value is None:
         return {}
     found: dict[str, Any] = {}
-    for field in fields(value):
-        if not prefix and field.name in _PASSED_OVER:
+    hidden = hidden_fields(type(value))
+    for field in value.__struct_fields__:
+        if not prefix and field in _PASSED_OVER:
             continue
-        member = getattr(value, field.name)
-        first, *rest = field.name.split("_")
+        member = getattr(value, field)
+        first, *rest = field.split("_")
         name = prefix + first + "".join(word.title() for word in rest)
         if member is None:
             continue
-        if not field.repr:
+        if field in hidden:
             found[name] = _Secret(member)
-        elif is_dataclass(member):
+        elif isinstance(member, Struct):
             found[name] = type(member).__name__
             found |= _members(member, f"{name}.")
         else:

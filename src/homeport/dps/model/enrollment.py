@@ -1,11 +1,13 @@
 """Permission to register: individual enrollments and enrollment groups (contract dps.md 8.3)."""
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from msgspec import Struct
+
 from homeport.dps.model.attestation import Attestation
 from homeport.dps.model.document import JsonObject
+from homeport.values import hiding
 
 
 class ProvisioningStatus(StrEnum):
@@ -20,27 +22,25 @@ class AllocationPolicy(StrEnum):
     CUSTOM = "custom"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReprovisionPolicy:
+class ReprovisionPolicy(Struct, frozen=True, kw_only=True):
     """What happens when a device registers again (contract dps.md 9.4)."""
 
     update_hub_assignment: bool = True
     migrate_device_data: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CustomAllocation:
+@hiding("webhook_url")
+class CustomAllocation(Struct, frozen=True, kw_only=True):
     """Who chooses the hub: a webhook, or a function of this server (`python:package.module:function`).
 
     The query of the URL is a secret.
     """
 
-    webhook_url: str = field(repr=False)
+    webhook_url: str
     api_version: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Enrollment:
+class Enrollment(Struct, frozen=True, kw_only=True):
     """What individual enrollments and enrollment groups have in common (contract dps.md 8.3).
 
     Fields that were absent stay None, so that an answer repeats exactly what was written.
@@ -70,8 +70,7 @@ class Enrollment:
         return self.provisioning_status is not ProvisioningStatus.DISABLED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndividualEnrollment(Enrollment):
+class IndividualEnrollment(Enrollment, frozen=True, kw_only=True):
     """Permission for one device."""
 
     registration_id: str
@@ -84,15 +83,13 @@ class IndividualEnrollment(Enrollment):
         return self.device_id or self.registration_id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnrollmentGroup(Enrollment):
+class EnrollmentGroup(Enrollment, frozen=True, kw_only=True):
     """Permission for all devices that share a CA or a group key."""
 
     group_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnrollmentRef:
+class EnrollmentRef(Struct, frozen=True, kw_only=True):
     """Which enrollment a registration came through."""
 
     group_id: str | None

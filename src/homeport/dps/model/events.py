@@ -1,10 +1,12 @@
 """Event subscriptions, how their delivery stands, and what was given up."""
 
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from msgspec import Struct
+
 from homeport.dps.model.journal import Recorded
+from homeport.values import hiding, replace
 
 TYPE_PREFIX = "io.homeport."
 """What the type of an event has before the kind of its entry."""
@@ -12,8 +14,7 @@ DEFAULT_MAX_ATTEMPTS = 30
 """About two hours, with the waits between them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
+class Filter(Struct, frozen=True, kw_only=True):
     """Which events are wanted: no `types` means all; one that ends in `*` stands for all that begin so."""
 
     types: tuple[str, ...] = ()
@@ -38,8 +39,8 @@ class Mode(StrEnum):
     BINARY = "binary"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subscription:
+@hiding("secret")
+class Subscription(Struct, frozen=True, kw_only=True):
     """A webhook that is told of events."""
 
     name: str
@@ -47,7 +48,7 @@ class Subscription:
     """https, or http on the loopback."""
     filter: Filter
     mode: Mode
-    secret: str | None = field(repr=False)
+    secret: str | None
     """Signs each message (Standard Webhooks); None: they are not signed."""
     enabled: bool
     ca_certificates: str | None = None
@@ -57,8 +58,7 @@ class Subscription:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(Struct, frozen=True, kw_only=True):
     """How a subscription's delivery stands."""
 
     delivered: int
@@ -69,8 +69,7 @@ class Standing:
     last_failure: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetter:
+class DeadLetter(Struct, frozen=True, kw_only=True):
     """An event that was given up."""
 
     seq: int
@@ -81,8 +80,7 @@ class DeadLetter:
     """Whether it is in line again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class Progress(Struct, frozen=True, kw_only=True):
     """What a worker notes now and then. `delivered` as in `Standing`."""
 
     delivered: int

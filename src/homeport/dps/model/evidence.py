@@ -1,12 +1,12 @@
 """What a device says and offers before anything is proven, and where its call came from."""
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
 from homeport.dps.model.registration import PendingChallenge
+from homeport.values import hiding
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceClaim:
+class DeviceClaim(Struct, frozen=True, kw_only=True):
     """Who a device says it is, before anything is proven."""
 
     id_scope: str
@@ -14,22 +14,21 @@ class DeviceClaim:
     api_version: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SasEvidence:
+@hiding("token")
+class SasEvidence(Struct, frozen=True, kw_only=True):
     """A SAS token as it came."""
 
-    token: str = field(repr=False)
+    token: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateEvidence:
+class CertificateEvidence(Struct, frozen=True, kw_only=True):
     """The TLS client's certificates, DER, leaf first; possession of the leaf's key is proven by the handshake."""
 
     chain: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TpmEvidence:
+@hiding("token", "challenge")
+class TpmEvidence(Struct, frozen=True, kw_only=True):
     """What a TPM device offers: its public keys, and the token its TPM signed once it was challenged.
 
     The keys may be missing when the token is there (the IoT Edge client sends them once only). `challenge` is the one
@@ -38,22 +37,20 @@ class TpmEvidence:
 
     endorsement_key: bytes | None
     storage_root_key: bytes | None
-    token: str | None = field(default=None, repr=False)
+    token: str | None = None
     endorsement_chain: tuple[bytes, ...] = ()
     """The endorsement key's certificate and its issuers, DER; what only Homeport reads."""
-    challenge: PendingChallenge | None = field(default=None, repr=False)
+    challenge: PendingChallenge | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoEvidence:
+class NoEvidence(Struct, frozen=True, kw_only=True):
     """The device offered nothing that could prove who it is."""
 
 
 Evidence = SasEvidence | CertificateEvidence | TpmEvidence | NoEvidence
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallContext:
+class CallContext(Struct, frozen=True, kw_only=True):
     """Where a device's call came from, for its record: one tracking id finds attempt, log line and answer."""
 
     tracking_id: str

@@ -1,15 +1,17 @@
 """Linked hubs, and what a device must look like at its hub (contract dps.md 8.10, 9.6)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from msgspec import Struct
+
 from homeport.dps.model.document import JsonObject
+from homeport.values import hiding
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkedHub:
+@hiding("connection_string")
+class LinkedHub(Struct, frozen=True, kw_only=True):
     """A hub the service may use (contract dps.md 8.10).
 
     `connection_string` is None for a hub that this Homeport serves itself.
@@ -19,7 +21,7 @@ class LinkedHub:
     host_name: str
     allocation_weight: int = 1
     apply_allocation_policy: bool = True
-    connection_string: str | None = field(default=None, repr=False)
+    connection_string: str | None = None
     ca_certificates: str | None = None
     """PEM of the authorities trusted for this host, besides the system's; another Homeport's CA stands here."""
     draining: bool = False
@@ -31,16 +33,15 @@ class LinkedHub:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SasCredential:
+@hiding("primary_key", "secondary_key")
+class SasCredential(Struct, frozen=True, kw_only=True):
     """The device signs tokens with these keys at its hub."""
 
-    primary_key: bytes = field(repr=False)
-    secondary_key: bytes = field(repr=False)
+    primary_key: bytes
+    secondary_key: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ThumbprintCredential:
+class ThumbprintCredential(Struct, frozen=True, kw_only=True):
     """The device presents a certificate with one of these SHA-256 thumbprints (upper-case hex)."""
 
     primary: str
@@ -50,8 +51,7 @@ class ThumbprintCredential:
 HubCredential = SasCredential | ThumbprintCredential
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TwinContent:
+class TwinContent(Struct, frozen=True, kw_only=True):
     """The sections of a twin without metadata. `reported` is None when it must not be written."""
 
     tags: JsonObject
@@ -68,8 +68,7 @@ class TwinWrite(StrEnum):
     """Also over the twin of an existing identity (reset)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceSpec:
+class DeviceSpec(Struct, frozen=True, kw_only=True):
     """What a device must look like at its hub."""
 
     device_id: str
@@ -80,8 +79,7 @@ class DeviceSpec:
     twin_write: TwinWrite = TwinWrite.IF_CREATED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HubDevice:
+class HubDevice(Struct, frozen=True, kw_only=True):
     """What is read from a hub before a device moves away."""
 
     device_id: str

@@ -1,26 +1,27 @@
 """Issuing certificates to devices: authorities, policies, and what was issued (contract dps.md 13.1)."""
 
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from homeport.security.signing_keys import KeyAlgorithm
 from homeport.security.x509_issue import RevocationReason, Usage
+from homeport.values import hiding
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredKey:
+@hiding("sealed")
+class StoredKey(Struct, frozen=True, kw_only=True):
     """A private key in custody: sealed under the master key, or in a token that only names it."""
 
     public_key: bytes
     """`SubjectPublicKeyInfo`, DER."""
-    sealed: bytes | None = field(default=None, repr=False)
+    sealed: bytes | None = None
     """The encrypted key; useless without the master key."""
     uri: str | None = None
     """Where a token keeps it (RFC 7512, without PIN)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthorityVersion:
+class AuthorityVersion(Struct, frozen=True, kw_only=True):
     """One certificate and key of an authority; rotating adds another, and the old one lives on beside it."""
 
     number: int
@@ -38,8 +39,7 @@ class AuthorityVersion:
         return (self.certificate, *self.issuers)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateAuthority:
+class CertificateAuthority(Struct, frozen=True, kw_only=True):
     """A certificate authority that issues to devices."""
 
     name: str
@@ -74,8 +74,7 @@ DEFAULT_KEY_ALGORITHMS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificatePolicy:
+class CertificatePolicy(Struct, frozen=True, kw_only=True):
     """What an authority issues: everything in a device's certificate but its name and key."""
 
     name: str
@@ -96,8 +95,7 @@ class CertificatePolicy:
     updated_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateRef:
+class CertificateRef(Struct, frozen=True, kw_only=True):
     """Which issued certificate: enough to trust it at a hub, and to find it again."""
 
     serial_number: str
@@ -106,8 +104,7 @@ class CertificateRef:
     """SHA-256, upper-case hex."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Issuance:
+class Issuance(Struct, frozen=True, kw_only=True):
     """The certificate of one operation, as it was signed when the operation was opened."""
 
     ref: CertificateRef
@@ -127,16 +124,14 @@ class Issuance:
     """False when the device got the certificate again that it had already."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revocation:
+class Revocation(Struct, frozen=True, kw_only=True):
     """That a certificate is not to be trusted any more."""
 
     at: datetime
     reason: RevocationReason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IssuedCertificate:
+class IssuedCertificate(Struct, frozen=True, kw_only=True):
     """A certificate that a device has been given."""
 
     ref: CertificateRef
@@ -159,8 +154,7 @@ class IssuedCertificate:
     """False while a hub may still accept a revoked certificate."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevocationList:
+class RevocationList(Struct, frozen=True, kw_only=True):
     """The newest list of one version of an authority."""
 
     authority: str

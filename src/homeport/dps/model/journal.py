@@ -5,10 +5,11 @@ new gets a `Kind` here and a call of `change` (in `changes.py`) where its store 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct, field
 
 from homeport.security.callers import Caller
 
@@ -151,8 +152,7 @@ class Kind(StrEnum):
     """Entries older than the retention were dropped; the data name the last one and its hash."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """One thing that happened; it holds no secret. The journal adds the time, the number and the hash."""
 
     kind: Kind
@@ -165,8 +165,7 @@ class Entry:
     """JSON: strings, whole numbers, booleans, None, lists and objects of these."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+class Recorded(Struct, frozen=True, kw_only=True):
     """An entry in the chain."""
 
     seq: int
@@ -178,8 +177,7 @@ class Recorded:
     hash: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True):
     """Which entries are asked for; None does not narrow. A `kind` that ends in a dot means all that begin so."""
 
     kind: str | None = None

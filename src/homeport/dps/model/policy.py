@@ -1,13 +1,13 @@
 """A shared access policy as administrators keep it."""
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from homeport.security.policies import DpsRight, SharedAccessPolicy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessPolicy:
+class AccessPolicy(Struct, frozen=True, kw_only=True):
     """Named rights with two keys, and which version of them this is."""
 
     policy: SharedAccessPolicy[DpsRight]

@@ -1,14 +1,16 @@
 """A device's record, the operation that is open in it, and what a TPM is remembered by (contract dps.md 3, 9)."""
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct
 
 from homeport.dps.model.allocation import Question
 from homeport.dps.model.attestation import AttestationKind
 from homeport.dps.model.enrollment import EnrollmentRef
 from homeport.dps.model.hub import DeviceSpec
 from homeport.dps.model.issuing import CertificateRef, Issuance
+from homeport.values import hiding
 
 
 class RegistrationStatus(StrEnum):
@@ -26,16 +28,14 @@ class Substatus(StrEnum):
     REPROVISIONED_TO_INITIAL_ASSIGNMENT = "reprovisionedToInitialAssignment"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class Failure(Struct, frozen=True, kw_only=True):
     """Why an operation failed, as the device and the operator read it."""
 
     code: int
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
+class Assignment(Struct, frozen=True, kw_only=True):
     """The device's home: a hub's host name and the device id there."""
 
     hub: str
@@ -54,8 +54,8 @@ class Step(StrEnum):
     DONE = "done"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
+@hiding("spec", "question")
+class Operation(Struct, frozen=True, kw_only=True):
     """One run of registering, polled by its id.
 
     `target` and `spec` are what the decision was; they are kept so that any process can finish what another began.
@@ -72,10 +72,10 @@ class Operation:
     """The assignment to give up once `target` stands; None when the device stays or is new."""
     migrate_from: Assignment | None = None
     """Where the twin is copied from before the target is written; None when it is not migrated."""
-    spec: DeviceSpec | None = field(default=None, repr=False)
+    spec: DeviceSpec | None = None
     own_twin: bool = False
     """Tags and desired properties of `spec` come from custom allocation, and win over migrated ones."""
-    question: Question | None = field(default=None, repr=False)
+    question: Question | None = None
     explanation: str = ""
     """What custom allocation said, or why it said nothing, for the operator."""
     success: Substatus | None = None
@@ -99,8 +99,8 @@ class Operation:
         return self.leaves is not None and self.leaves != self.target
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registration:
+@hiding("tpm_key_blob")
+class Registration(Struct, frozen=True, kw_only=True):
     """A device's record in the provisioning service: its assignment, and its latest operation.
 
     `registration_id` keeps the spelling of the first registration; records are found by its lower-cased form.
@@ -119,7 +119,7 @@ class Registration:
     """JSON object that custom allocation returned for the device."""
     device_payload: bytes | None = None
     """JSON value the device sent with its latest register call."""
-    tpm_key_blob: bytes | None = field(default=None, repr=False)
+    tpm_key_blob: bytes | None = None
     """The hub key, wrapped for the device's TPM; every poll of an operation returns the same one (dps.md 7.6)."""
     certificate: CertificateRef | None = None
     """The issued certificate that the device's hub was last told to accept; None when it uses another credential."""
@@ -129,12 +129,12 @@ class Registration:
     updated_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PendingChallenge:
+@hiding("key")
+class PendingChallenge(Struct, frozen=True, kw_only=True):
     """What is remembered between the two requests of a TPM (contract dps.md 7.7)."""
 
     registration_id: str
-    key: bytes = field(repr=False)
+    key: bytes
     endorsement_key: bytes
     storage_root_key: bytes
     endorsement_chain: tuple[bytes, ...] = ()

@@ -3,10 +3,11 @@
 A walk finds every item the query wants, and others; whoever asked looks at each.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 T = TypeVar("T")
 
@@ -26,8 +27,7 @@ class Index(StrEnum):
     HUB = "hub"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Walk:
+class Walk(Struct, frozen=True, kw_only=True):
     """Where to look, and in which order.
 
     In ID order: all rows, those with one of `values` in `index`, those with one of `ids`, or those from `first_id` to
@@ -45,24 +45,21 @@ class Walk:
     until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cursor:
+class Cursor(Struct, frozen=True, kw_only=True):
     """A place in a walk: the lower-cased id, and in UPDATED order the time before it."""
 
     id_key: str
     updated: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found(Generic[T]):
+class Found(Struct, Generic[T], frozen=True, kw_only=True):
     """A step of a walk; `item` is None where the index names what the queried table does not have."""
 
     cursor: Cursor
     item: T | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Count:
+class Count(Struct, frozen=True, kw_only=True):
     """How many there are of one kind (an attestation, a hub; in lower case, empty for none) in one status."""
 
     kind: str

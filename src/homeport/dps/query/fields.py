@@ -5,8 +5,9 @@ leases and the query part of a webhook's URL are not.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from homeport.dps.model import (
     CaReferences,
@@ -27,8 +28,7 @@ from homeport.dps.query.syntax import Column, Field, Kind, Operand
 _KEYS = ("attestation", "symmetricKey")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnrolledDevice:
+class EnrolledDevice(Struct, frozen=True, kw_only=True):
     """What a query over individual enrollments looks at: the enrollment, with the registration of its id."""
 
     enrollment: IndividualEnrollment

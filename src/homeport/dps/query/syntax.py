@@ -1,9 +1,10 @@
 """What a query text means, once read: fields of the queried kind, conditions over them, an order. Values only."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
 
 
 class Kind(StrEnum):
@@ -33,8 +34,7 @@ class Column(StrEnum):
     UPDATED = "updated"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class Field(Struct, frozen=True, kw_only=True):
     """A member that may be asked for. `get` returns its value for one item, None where there is none."""
 
     name: str
@@ -47,8 +47,7 @@ Literal = Any
 """As the field's kind compares it: names in lower case, times as aware datetimes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operand:
+class Operand(Struct, frozen=True, kw_only=True):
     """A field, or a member inside a document of the customer's."""
 
     field: Field
@@ -64,15 +63,13 @@ class Operator(StrEnum):
     GREATER_OR_EQUAL = ">="
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Comparison(Struct, frozen=True, kw_only=True):
     operand: Operand
     operator: Operator
     literal: Literal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OneOf:
+class OneOf(Struct, frozen=True, kw_only=True):
     """`IN (…)`."""
 
     operand: Operand
@@ -86,8 +83,7 @@ class TextTest(StrEnum):
     LIKE = "LIKE"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextCondition:
+class TextCondition(Struct, frozen=True, kw_only=True):
     """A part of a text; for a list, `CONTAINS` asks for one of its items."""
 
     operand: Operand
@@ -95,32 +91,27 @@ class TextCondition:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IsNull:
+class IsNull(Struct, frozen=True, kw_only=True):
     """There is no value, or it is null."""
 
     operand: Operand
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IsDefined:
+class IsDefined(Struct, frozen=True, kw_only=True):
     """The member is there, even if it is null."""
 
     operand: Operand
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Not:
+class Not(Struct, frozen=True, kw_only=True):
     part: "Condition"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class All:
+class All(Struct, frozen=True, kw_only=True):
     parts: "tuple[Condition, ...]"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Either:
+class Either(Struct, frozen=True, kw_only=True):
     parts: "tuple[Condition, ...]"
 
 
@@ -132,14 +123,12 @@ class SortKey(StrEnum):
     UPDATED = "updated"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(Struct, frozen=True, kw_only=True):
     key: SortKey
     descending: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
+class Query(Struct, frozen=True, kw_only=True):
     """`SELECT *` with what narrows it; both None is everything, in id order."""
 
     condition: Condition | None = None

@@ -1,8 +1,9 @@
 """A query text's words, with the place of each; what they mean together is the parser's."""
 
 import re
-from dataclasses import dataclass
 from enum import Enum, auto
+
+from msgspec import Struct
 
 from homeport.errors import Code, HomeportError
 
@@ -17,8 +18,7 @@ class TokenKind(Enum):
     END = auto()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
+class Token(Struct, frozen=True, kw_only=True):
     """One word. `text` is as written, except for TEXT, which is without its quotes; `position` counts from 1."""
 
     kind: TokenKind

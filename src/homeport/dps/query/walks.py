@@ -5,8 +5,9 @@ walked along, and the condition itself judges what is found there.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
+
+from msgspec import Struct
 
 from homeport.dps.model import Index, ScanOrder, Walk
 from homeport.dps.query.syntax import (
@@ -24,6 +25,7 @@ from homeport.dps.query.syntax import (
     TextCondition,
     TextTest,
 )
+from homeport.values import replace
 
 _MAX_VALUES = 20
 """Each value is a walk of its own, side by side."""
@@ -32,8 +34,7 @@ _RARE_STATUS = frozenset({"failed", "disabled", "assigning"})
 """Of these the store keeps an index; that a device is assigned says little."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Bounds:
+class _Bounds(Struct, frozen=True, kw_only=True):
     """What a column must be: one of the values, if given; and within the range, of which None is no end."""
 
     values: frozenset[Literal] | None = None

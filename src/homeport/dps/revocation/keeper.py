@@ -6,6 +6,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from msgspec import Struct
+
 from homeport.clock import Clock
 from homeport.dps.model import CaCertificate, RevocationPolicy, StoredCrl
 from homeport.dps.ports import CaCertificateStore, RevocationFetcher
@@ -38,8 +40,7 @@ class _Trouble:
     retry_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Source:
+class _Source(Struct, frozen=True, kw_only=True):
     issuer: Certificate
     urls: tuple[str, ...]
 

@@ -1,15 +1,15 @@
 """Which certificates of a path have to be asked about, and by whose rules. Pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from homeport.dps.attestation import Trust
 from homeport.dps.model import CaCertificate, RevocationPolicy, RevocationSettings
 from homeport.security.x509 import Certificate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class Link(Struct, frozen=True, kw_only=True):
     """A certificate, and the authority that issued it and could take it back."""
 
     certificate: Certificate

@@ -1,7 +1,8 @@
 """Which twins a configuration selects (contract hub.md 11.1). Pure."""
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from homeport.hub.configurations.content import EDGE_AGENT
 from homeport.hub.identifiers import module_of
@@ -12,8 +13,7 @@ from homeport.hub.selection import Selection, read_selection
 _ALLOWED = (("deviceId",), ("moduleId",), ("tags",), ("properties", "reported"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Targets:
+class Targets(Struct, frozen=True, kw_only=True):
     """A target condition with what it is about; `selection` None selects nothing."""
 
     selection: Selection | None

@@ -1,9 +1,10 @@
 """Where a reader begins: the selector filters of Event Hubs clients (contract hub.md 20.5). The reading is pure."""
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, assert_never
+
+from msgspec import Struct
 
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.ports import EventLog
@@ -20,22 +21,19 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MILLISECOND: Final = 253402300799999
 
 
-@dataclass(frozen=True, slots=True)
-class At:
+class At(Struct, frozen=True):
     """Begin at this offset, or at the oldest event behind it that is held."""
 
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Since:
+class Since(Struct, frozen=True):
     """Begin at the first event that was enqueued at this time or later."""
 
     time: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Latest:
+class Latest(Struct, frozen=True):
     """Begin with the next event; `inclusive`: with the newest one that there is."""
 
     inclusive: bool = False

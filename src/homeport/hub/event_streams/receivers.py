@@ -4,27 +4,25 @@
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 MAX_WITHOUT_EPOCH: Final = 5
 """Receivers of one partition and group that claim no ownership."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stolen:
+class Stolen(Struct, frozen=True):
     """An owner of this epoch is there, or has come, and does not share."""
 
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
-class Crowded:
+class Crowded(Struct, frozen=True):
     """As many receivers without epoch are there as may be."""
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(Struct, frozen=True):
     """It may read; `displaced` are the places of those that must leave."""
 
     displaced: Sequence[int] = ()
@@ -45,8 +43,7 @@ def judge(present: Sequence[int | None], epoch: int | None) -> Admitted | Stolen
     return Crowded() if len(present) >= MAX_WITHOUT_EPOCH else Admitted()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Receiver:
+class Receiver(Struct, frozen=True, eq=False):
     """One reader: its epoch, and how it is told that an owner has come."""
 
     epoch: int | None

@@ -7,7 +7,6 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -22,6 +21,7 @@ from homeport.hub.ports import EventStreamStore, OpenEventLog
 from homeport.hub.telemetry import TelemetryStream
 from homeport.peers import Peers
 from homeport.security.callers import SYSTEM, Caller
+from homeport.values import replace
 
 DEFAULT_GROUP: Final = "$Default"
 MAX_GROUPS: Final = 20

@@ -5,9 +5,10 @@ What a fault does to a connection is the front-ends' knowledge.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
 
 from homeport.faults import FaultLab
 from homeport.hub.errors import HubCode
@@ -68,8 +69,7 @@ _KNOWN: Final = {
 _TYPES: Final = {each.value.lower(): each for each in FaultType}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaultMessage:
+class FaultMessage(Struct, frozen=True, kw_only=True):
     """What a message asks for; times in seconds from its receipt, and from the fault's beginning."""
 
     type: FaultType

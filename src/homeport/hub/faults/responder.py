@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +11,7 @@ from homeport.hub.errors import HubCode, HubError
 from homeport.hub.model import DeviceIdentity
 from homeport.hub.responder import Caller, Connected, Cut, DeviceClaim, DeviceResponder
 from homeport.hub.telemetry import PropertyBag
+from homeport.values import replace
 
 _CODES = {404: HubCode.OPERATION_NOT_FOUND, 429: HubCode.THROTTLED, 500: HubCode.SERVER_ERROR}
 _HTTPS = "https"

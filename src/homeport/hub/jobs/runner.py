@@ -8,7 +8,6 @@ it had called is not called again: its part fails, and says that nobody knows wh
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 
 from homeport.clock import Clock
@@ -35,6 +34,7 @@ from homeport.hub.selection import asks_for_counts, read_selection, select
 from homeport.hub.telling import Telling
 from homeport.hub.twins import Twins
 from homeport.security.policies import Random
+from homeport.values import replace
 from homeport.wire import encode
 
 JOBS_AT_ONCE = 10

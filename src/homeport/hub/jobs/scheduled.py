@@ -1,7 +1,8 @@
 """Scheduled jobs as services see them: created, looked up, cancelled (contract hub.md 9). Running is `runner`'s."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.hub.errors import HubCode, HubError
@@ -9,10 +10,10 @@ from homeport.hub.jobs.ports import JobStore
 from homeport.hub.jobs.runner import JobRunner
 from homeport.hub.model import DeviceJob, Job, JobStatistics, JobStatus, JobType
 from homeport.paging import Page
+from homeport.values import replace
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CountedJob:
+class CountedJob(Struct, frozen=True, kw_only=True):
     """A job, and how far it is with its devices."""
 
     job: Job

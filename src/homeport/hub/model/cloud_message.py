@@ -4,10 +4,13 @@ Contract hub.md 18, 19. A queue belongs to a device, or to a module by `{device}
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
+
+from msgspec import Struct, field
+
+from homeport.values import hiding
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -31,15 +34,15 @@ class FeedbackStatus(StrEnum):
     PURGED = "Purged"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloudMessage:
+@hiding("body")
+class CloudMessage(Struct, frozen=True, kw_only=True):
     """A message as its sender wrote it.
 
     `system` holds message-id, correlation-id and the like by their names on MQTT without `$.` (`mid`, `cid`, `uid`,
     `ct`, `ce`, `ctime`); `properties` the sender's own.
     """
 
-    body: bytes = field(repr=False)
+    body: bytes
     system: Mapping[str, str] = field(default_factory=dict)
     properties: Mapping[str, str] = field(default_factory=dict)
     acknowledgement: Acknowledgement = Acknowledgement.NONE
@@ -51,8 +54,7 @@ class CloudMessage:
         return self.system.get("mid", "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lock:
+class Lock(Struct, frozen=True, kw_only=True):
     """A delivery under way: the message is invisible to others until it is settled or the time is over."""
 
     token: str
@@ -62,8 +64,7 @@ class Lock:
     """Taken by a connection, and void when that one has ended."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueuedMessage:
+class QueuedMessage(Struct, frozen=True, kw_only=True):
     """What decides about a message in a queue; its content is read only to deliver it."""
 
     sequence_number: int
@@ -76,8 +77,7 @@ class QueuedMessage:
     lock: Lock | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Feedback:
+class Feedback(Struct, frozen=True, kw_only=True):
     """What a sender is told about the end of a message (contract hub.md 18.3)."""
 
     message_id: str
@@ -85,8 +85,7 @@ class Feedback:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeedbackRecord:
+class FeedbackRecord(Struct, frozen=True, kw_only=True):
     """Feedback as it waits for the senders, with the queue it speaks of and the device's generation then."""
 
     target: str
@@ -95,16 +94,14 @@ class FeedbackRecord:
     deliveries: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class Waiting(Struct, frozen=True, kw_only=True):
     """How much waits for services to take it, and since when."""
 
     count: int
     oldest: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change(Generic[T_co]):
+class Change(Struct, Generic[T_co], frozen=True, kw_only=True):
     """What becomes of a queue, and what the one who asked is told."""
 
     result: T_co

@@ -2,9 +2,10 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from homeport.hub.model.documents import JsonObject
 
@@ -12,8 +13,7 @@ Settings = JsonObject
 """Values by where they belong: `properties.desired`, or a dotted path below it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfigurationContent:
+class ConfigurationContent(Struct, frozen=True, kw_only=True):
     """What is written: to devices, to modules, or, by module, to the modules of Edge devices. Just one is given."""
 
     device: Settings | None = None
@@ -28,16 +28,14 @@ class ConfigurationStatus(StrEnum):
     APPLIED = "Applied"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfigurationResults:
+class ConfigurationResults(Struct, frozen=True, kw_only=True):
     """What was counted last, by the metric's name."""
 
     system: Mapping[str, int] = field(default_factory=dict)
     custom: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Configuration:
+class Configuration(Struct, frozen=True, kw_only=True):
     """A configuration; with `content.modules` a deployment. The content never changes."""
 
     configuration_id: str

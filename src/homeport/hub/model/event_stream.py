@@ -1,7 +1,8 @@
 """Event Hubs-compatible endpoints: a hub's event log has one stream for each (contract hub.md 20)."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 BUILT_IN = "events"
 """The endpoint that every hub has; others have names of their own."""
@@ -9,8 +10,7 @@ PARTITIONS = 4
 RETENTION = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventStream:
+class EventStream(Struct, frozen=True, kw_only=True):
     """An endpoint's settings. `partitions` never changes: it decides where a device's events are."""
 
     name: str
@@ -21,16 +21,14 @@ class EventStream:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsumerGroup:
+class ConsumerGroup(Struct, frozen=True, kw_only=True):
     """A name under which readers share a stream; the log keeps no position for it (clients keep their own)."""
 
     name: str
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartitionState:
+class PartitionState(Struct, frozen=True, kw_only=True):
     """What a partition holds now: the offsets from `begin` up to, not including, `end`."""
 
     begin: int

@@ -1,18 +1,21 @@
 """Files that devices upload, as values: what was begun, what came of it, and where the hub keeps them (hub.md 17.3)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+from msgspec import Struct, field
+
+from homeport.values import hiding
 
 DEFAULT_SAS_LIFE = timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileUploadSettings:
+@hiding("built_in_key", "connection_string")
+class FileUploadSettings(Struct, frozen=True, kw_only=True):
     """Where a hub's files go. `built_in_key` signs for the built-in store, whatever is in use."""
 
-    built_in_key: bytes = field(repr=False)
-    connection_string: str | None = field(default=None, repr=False)
+    built_in_key: bytes
+    connection_string: str | None = None
     """Of a storage account; None: the built-in store."""
     container: str | None = None
     """In the account; not used by the built-in store."""
@@ -22,17 +25,16 @@ class FileUploadSettings:
     """False refuses devices that want to upload."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UploadPlace:
+@hiding("sas_token")
+class UploadPlace(Struct, frozen=True, kw_only=True):
     """Where a device puts one blob, and the right to do so; `sas_token` begins with a question mark."""
 
     host_name: str
     container: str
-    sas_token: str = field(repr=False)
+    sas_token: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileUpload:
+class FileUpload(Struct, frozen=True, kw_only=True):
     """An upload that was begun; its device says when it is over."""
 
     correlation_id: str
@@ -43,16 +45,14 @@ class FileUpload:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundBlob:
+class FoundBlob(Struct, frozen=True, kw_only=True):
     """What a storage says of a blob."""
 
     size: int
     last_modified: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileNotification:
+class FileNotification(Struct, frozen=True, kw_only=True):
     """What services are told of a file (contract hub.md 18.4)."""
 
     device_id: str
@@ -63,8 +63,7 @@ class FileNotification:
     enqueued_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlobProperties:
+class BlobProperties(Struct, frozen=True, kw_only=True):
     """What the one who writes a blob says of it."""
 
     content_type: str = "application/octet-stream"
@@ -72,16 +71,14 @@ class BlobProperties:
     """Content-Encoding and its like, and `x-ms-meta-…`, to be told with the blob."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class Block(Struct, frozen=True, kw_only=True):
     """A part of a blob, by the id its writer gave it."""
 
     id: str
     size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredBlob:
+class StoredBlob(Struct, frozen=True, kw_only=True):
     """A complete blob of the built-in store."""
 
     name: str

@@ -1,21 +1,23 @@
 """Hubs and their policies (contract hub.md 1, 2.1)."""
 
-from dataclasses import dataclass, field
 from datetime import datetime
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+from homeport.values import hiding
+
+
+@hiding("primary_key", "secondary_key")
+class Policy(Struct, frozen=True, kw_only=True):
     """A shared access policy as stored; what its rights mean is security.policies' business."""
 
     name: str
-    primary_key: bytes = field(repr=False)
-    secondary_key: bytes = field(repr=False)
+    primary_key: bytes
+    secondary_key: bytes
     rights: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hub:
+class Hub(Struct, frozen=True, kw_only=True):
     """One hub this Homeport serves: its name, the host names it answers to, and its policies.
 
     The first host name is the one that clients are told.

@@ -1,10 +1,12 @@
 """Device identities and how devices prove themselves (contract hub.md 4)."""
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from msgspec import Struct
+
 from homeport.hub.model.documents import NEVER
+from homeport.values import hiding
 
 
 class DeviceStatus(StrEnum):
@@ -17,37 +19,33 @@ class ConnectionState(StrEnum):
     DISCONNECTED = "Disconnected"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SasAuthentication:
+@hiding("primary_key", "secondary_key")
+class SasAuthentication(Struct, frozen=True, kw_only=True):
     """The device signs tokens with either key."""
 
-    primary_key: bytes = field(repr=False)
-    secondary_key: bytes = field(repr=False)
+    primary_key: bytes
+    secondary_key: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SelfSignedAuthentication:
+class SelfSignedAuthentication(Struct, frozen=True, kw_only=True):
     """The device's certificate has one of these thumbprints: 40 or 64 hex digits, as given (hub.md 4.5)."""
 
     primary_thumbprint: str | None
     secondary_thumbprint: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaAuthentication:
+class CaAuthentication(Struct, frozen=True, kw_only=True):
     """The device's certificate chains to a CA of the hub and its CN is the device id."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoAuthentication:
+class NoAuthentication(Struct, frozen=True, kw_only=True):
     """Nobody connects as this: a module that the hub made for an Edge device, until that device gives it keys."""
 
 
 Authentication = NoAuthentication | SasAuthentication | SelfSignedAuthentication | CaAuthentication
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceIdentity:
+class DeviceIdentity(Struct, frozen=True, kw_only=True):
     """The record of a device, or of a module on one, in a hub's registry (contract hub.md 4.1, 4.2).
 
     `device_id` is the identity's id as in `hub.identifiers`, case-sensitive. A module's status is its device's.
@@ -70,8 +68,7 @@ class DeviceIdentity:
     """Who looks after a module; `iotEdge` for those the hub makes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegistryStatistics:
+class RegistryStatistics(Struct, frozen=True, kw_only=True):
     total: int
     enabled: int
     disabled: int

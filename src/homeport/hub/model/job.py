@@ -1,11 +1,13 @@
 """Scheduled jobs as values: one method call or twin update for each of many devices (contract hub.md 9)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from msgspec import Struct
+
 from homeport.hub.model.documents import JsonObject
+from homeport.values import hiding
 
 
 class JobType(StrEnum):
@@ -38,26 +40,24 @@ class DeviceJobStatus(StrEnum):
     CANCELED = "canceled"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MethodRequest:
+@hiding("payload")
+class MethodRequest(Struct, frozen=True, kw_only=True):
     """A direct method to be called: the payload is JSON, the times are seconds (contract hub.md 7)."""
 
     name: str
-    payload: bytes = field(repr=False)
+    payload: bytes
     response_timeout: int
     connect_timeout: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TwinUpdate:
+class TwinUpdate(Struct, frozen=True, kw_only=True):
     """What is merged into each twin; None is not written."""
 
     tags: JsonObject | None
     desired: JsonObject | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Struct, frozen=True, kw_only=True):
     """A scheduled job. `task` is what every device that `condition` selects at the start is given."""
 
     job_id: str
@@ -79,24 +79,22 @@ class Job:
         return JobType.UPDATE_TWIN if isinstance(self.task, TwinUpdate) else JobType.DEVICE_METHOD
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFault:
+class JobFault(Struct, frozen=True, kw_only=True):
     """Why a device's part came to nothing: the error a call of one's own would have met."""
 
     code: str
     description: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobAnswer:
+@hiding("payload")
+class JobAnswer(Struct, frozen=True, kw_only=True):
     """What a device answered to a job's method: its own status, and JSON."""
 
     status: int
-    payload: bytes = field(repr=False)
+    payload: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceJob:
+class DeviceJob(Struct, frozen=True, kw_only=True):
     """A job's part for one device or module, and what came of it (contract hub.md 9.4)."""
 
     job_id: str

@@ -1,12 +1,12 @@
 """The processes that serve one database."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beat:
+
+class Beat(Struct, frozen=True, kw_only=True):
     """What a node saw when it said that it is alive."""
 
     is_new: bool

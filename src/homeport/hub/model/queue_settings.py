@@ -1,11 +1,11 @@
 """How a hub keeps cloud-to-device messages, and what it tells of them (contract hub.md 19, 23)."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeedbackSettings:
+
+class FeedbackSettings(Struct, frozen=True, kw_only=True):
     """How long feedback waits for a service, how long one may hold it, and how often it is given out."""
 
     life: timedelta = timedelta(hours=1)
@@ -13,8 +13,7 @@ class FeedbackSettings:
     max_deliveries: int = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueSettings:
+class QueueSettings(Struct, frozen=True, kw_only=True):
     """Of one hub. What a message says of its own expiry goes before `default_life`."""
 
     default_life: timedelta = timedelta(hours=1)

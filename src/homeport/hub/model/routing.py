@@ -1,9 +1,11 @@
 """Where a hub's messages go: routes, endpoints, enrichments (contract hub.md 21.2, 23)."""
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 
+from msgspec import Struct
+
 from homeport.hub.model.event_stream import PARTITIONS
+from homeport.values import hiding
 
 
 class MessageSource(StrEnum):
@@ -22,8 +24,7 @@ class MessageSource(StrEnum):
         return "Telemetry" if self is MessageSource.DEVICE_MESSAGES else self.value[0].lower() + self.value[1:]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(Struct, frozen=True, kw_only=True):
     """Sends the messages of a source that satisfy a condition to an endpoint, or to several."""
 
     name: str
@@ -33,8 +34,7 @@ class Route:
     enabled: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Enrichment:
+class Enrichment(Struct, frozen=True, kw_only=True):
     """An application property that messages are given on their way to some endpoints."""
 
     key: str
@@ -43,30 +43,29 @@ class Enrichment:
     endpoints: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventStreamEndpoint:
+class EventStreamEndpoint(Struct, frozen=True, kw_only=True):
     """A stream of the event log, read through the Event Hubs-compatible endpoint under its name."""
 
     name: str
     partitions: int = PARTITIONS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookEndpoint:
+@hiding("secret")
+class WebhookEndpoint(Struct, frozen=True, kw_only=True):
     """An address that is sent each message, in the order of its device."""
 
     name: str
     partitions: int = PARTITIONS
     url: str
     """https, or http on the loopback."""
-    secret: str | None = field(default=None, repr=False)
+    secret: str | None = None
     """Signs each request (Standard Webhooks); None: they are not signed."""
     ca_certificates: str | None = None
     """PEM of the authorities trusted for this address, in place of the system's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StorageEndpoint:
+@hiding("connection_string")
+class StorageEndpoint(Struct, frozen=True, kw_only=True):
     """Blobs of JSON lines, one for each batch of a partition."""
 
     name: str
@@ -74,7 +73,7 @@ class StorageEndpoint:
     file_name_format: str = "{iothub}/{partition}/{YYYY}/{MM}/{DD}/{HH}/{mm}"
     batch_seconds: int = 300
     max_chunk_bytes: int = 16 * 1024 * 1024
-    connection_string: str | None = field(default=None, repr=False)
+    connection_string: str | None = None
     """Of a storage account; None: the hub's built-in store."""
     container: str | None = None
 
@@ -82,8 +81,7 @@ class StorageEndpoint:
 Endpoint = EventStreamEndpoint | WebhookEndpoint | StorageEndpoint
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Routing:
+class Routing(Struct, frozen=True, kw_only=True):
     """All that says where a hub's messages go. `fallback`: what no route takes goes to the built-in endpoint."""
 
     routes: tuple[Route, ...] = ()

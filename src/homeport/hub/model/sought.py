@@ -3,19 +3,17 @@
 A path names members from the outside in: `tags` or `properties.desired` or `properties.reported`, then what is below.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class OneOf:
+class OneOf(Struct, frozen=True):
     """The value there is one of these, or equal to one."""
 
     path: tuple[str, ...]
     values: frozenset[str | float | bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Bounded:
+class Bounded(Struct, frozen=True):
     """The value there is a number within one bound, which is included; the other is None."""
 
     path: tuple[str, ...]

@@ -1,9 +1,10 @@
 """Device-to-cloud messages (contract hub.md 13.4, 21)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from homeport.hub.model.event_stream import BUILT_IN
 
@@ -21,8 +22,7 @@ SERVICE_NAMES: Mapping[str, str] = MappingProxyType({
 """What services call a message's system properties, by their wire keys (contract hub.md 13.4)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Telemetry:
+class Telemetry(Struct, frozen=True, kw_only=True):
     """A device-to-cloud message as it is appended to the event log (contract hub.md 13.4, 21.1).
 
     `system` holds the system properties by their wire key without `$.` (`mid`, `ct`, `ce` …); `annotations` what
@@ -37,8 +37,7 @@ class Telemetry:
     enqueued_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredTelemetry:
+class StoredTelemetry(Struct, frozen=True, kw_only=True):
     """A message in the log, with its place there."""
 
     endpoint: str = BUILT_IN
@@ -49,8 +48,7 @@ class StoredTelemetry:
     telemetry: Telemetry
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
+class Outgoing(Struct, frozen=True, kw_only=True):
     """A message on its way to an endpoint: a stream of the hub's event log, with its number of partitions."""
 
     endpoint: str

@@ -1,8 +1,11 @@
 """Imports and exports of a hub's registry, as values (contract hub.md 10)."""
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct
+
+from homeport.values import hiding
 
 
 class TransferKind(StrEnum):
@@ -32,8 +35,7 @@ class TransferPhase(StrEnum):
     FINISH = "finish"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferPlace:
+class TransferPlace(Struct, frozen=True, kw_only=True):
     """How far a transfer is; all before it is done and durable, so that another process can go on from here."""
 
     phase: TransferPhase = TransferPhase.DEVICES
@@ -51,8 +53,8 @@ class TransferPlace:
     """Of an import: the version of the input that was begun with."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer:
+@hiding("input_container", "output_container")
+class Transfer(Struct, frozen=True, kw_only=True):
     """A job that reads devices from a blob, or writes all there are to one.
 
     The addresses of containers open them: they are forgotten when the job ends.
@@ -63,9 +65,9 @@ class Transfer:
     status: TransferStatus = TransferStatus.ENQUEUED
     created_at: datetime
     ended_at: datetime | None = None
-    input_container: str | None = field(default=None, repr=False)
+    input_container: str | None = None
     input_blob: str = "devices.txt"
-    output_container: str | None = field(default=None, repr=False)
+    output_container: str | None = None
     output_blob: str = "devices.txt"
     exclude_keys: bool = False
     include_configurations: bool = False

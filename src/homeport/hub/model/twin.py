@@ -2,14 +2,14 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from homeport.hub.model.documents import JsonObject
 from homeport.hub.model.identity import DeviceIdentity
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TwinSection:
+class TwinSection(Struct, frozen=True, kw_only=True):
     """Desired or reported properties: the content, the time of each change, and the section's version.
 
     `metadata` mirrors `content` (`$lastUpdated`, for desired also `$lastUpdatedVersion`; contract hub.md 6.1).
@@ -20,8 +20,7 @@ class TwinSection:
     version: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Twin:
+class Twin(Struct, frozen=True, kw_only=True):
     """The device's document in a hub; created and deleted with its identity."""
 
     device_id: str
@@ -40,8 +39,7 @@ class Twin:
         return base64.b64encode(self.version.to_bytes(8)).decode()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
+class Device(Struct, frozen=True, kw_only=True):
     """An identity and its twin, which are read and written together."""
 
     identity: DeviceIdentity

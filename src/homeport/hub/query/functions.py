@@ -5,16 +5,16 @@ What is given a value it cannot take answers UNDEFINED, which satisfies no condi
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from homeport.hub.query.values import UNDEFINED, is_number
 
 _MAX_TEXT = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Struct, frozen=True):
     """A function and how many arguments it may have."""
 
     arguments: Sequence[int]

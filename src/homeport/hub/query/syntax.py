@@ -1,9 +1,10 @@
 """What a query says, as values: sources, items and expressions (contract hub.md 8.2)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct
 
 
 class Source(Enum):
@@ -30,22 +31,19 @@ class Operator(Enum):
     REMAINDER = "%"
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+class Literal(Struct, frozen=True):
     """A constant: JSON's values, or `UNDEFINED` for the key word."""
 
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Attribute:
+class Attribute(Struct, frozen=True):
     """A path into a row's document: fixed fields in their own spelling, what is below them as written."""
 
     path: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Binary:
+class Binary(Struct, frozen=True):
     """A comparison or a calculation."""
 
     operator: Operator
@@ -53,8 +51,7 @@ class Binary:
     right: "Expression"
 
 
-@dataclass(frozen=True, slots=True)
-class Membership:
+class Membership(Struct, frozen=True):
     """`IN [...]`, or with `negated` `NIN [...]`."""
 
     operand: "Expression"
@@ -62,27 +59,23 @@ class Membership:
     negated: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Both:
+class Both(Struct, frozen=True):
     """AND of two or more."""
 
     parts: tuple["Expression", ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Either:
+class Either(Struct, frozen=True):
     """OR of two or more."""
 
     parts: tuple["Expression", ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Negation:
+class Negation(Struct, frozen=True):
     operand: "Expression"
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """A function by its upper-case name."""
 
     function: str
@@ -100,8 +93,7 @@ class Aggregate(Enum):
     MAX = "MAX"
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """One column of a row: an attribute, or an aggregate of one (of none for COUNT)."""
 
     name: str
@@ -109,8 +101,7 @@ class Item:
     aggregate: Aggregate | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
+class Query(Struct, frozen=True, kw_only=True):
     """A query. `items` None is `*`; `top` None is no limit."""
 
     source: Source

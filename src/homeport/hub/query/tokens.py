@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum, auto
+
+from msgspec import Struct
 
 from homeport.hub.query.errors import QueryError
 
@@ -23,8 +24,7 @@ class Kind(Enum):
     END = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """One word; TEXT and NAME without their quotes. `place` counts characters from 1."""
 
     kind: Kind

@@ -6,10 +6,10 @@ is undefined matches nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from homeport.hub.model import Telemetry, Twin, format_time
 from homeport.hub.query import ROUTE_FUNCTIONS, UNDEFINED, QueryError, attributes_of, parse_condition, renamed, value_of
@@ -43,8 +43,7 @@ _TWIN_PATHS = (("tags",), ("properties", "desired"), ("properties", "reported"))
 _ENCODINGS = {"utf-8": "utf-8", "utf8": "utf-8", "utf-16": "utf-16", "utf-32": "utf-32"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class Condition(Struct, frozen=True, kw_only=True):
     """A condition, and what of a message and its device it is about."""
 
     expression: Expression

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from homeport.hub.model import StorageEndpoint, WebhookEndpoint
 from homeport.security.policies import Random
@@ -15,8 +16,7 @@ _TURN = 1.0
 """Seconds after which a reader that nobody wakes looks all the same."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Posted:
+class Posted(Struct, frozen=True, kw_only=True):
     """What a webhook answered. Names of headers are in lower case."""
 
     status: int

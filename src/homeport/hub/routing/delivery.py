@@ -7,8 +7,9 @@ had sent and not yet noted when it died is sent once more by the next.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.hub.model import Endpoint, EventStreamEndpoint, StorageEndpoint, WebhookEndpoint
@@ -19,6 +20,7 @@ from homeport.hub.routing.storage_batches import store_partition
 from homeport.hub.routing.webhook_posts import post_partition
 from homeport.hub.telemetry import TelemetryStream
 from homeport.security.policies import Random
+from homeport.values import replace
 
 LEASE = timedelta(seconds=30)
 LOOK_AGAIN = 1.0
@@ -30,8 +32,7 @@ _log = logging.getLogger(__name__)
 OpenStream = Callable[[str], Awaitable[TelemetryStream]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tools:
+class Tools(Struct, frozen=True, kw_only=True):
     """What all deliveries of one hub in this process share; `owner` names the process in leases."""
 
     hub: str

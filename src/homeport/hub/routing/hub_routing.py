@@ -1,7 +1,8 @@
 """Routing of one hub, put together: what is asked for each message, and what carries messages to endpoints."""
 
 import asyncio
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.hub.event_streams import EventStreams
@@ -17,8 +18,7 @@ from homeport.hub.routing.settings import RoutingSettings
 from homeport.security.policies import Random
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoutingParts:
+class RoutingParts(Struct, frozen=True, kw_only=True):
     """What one hub's routing is put together from."""
 
     store: RoutingStore

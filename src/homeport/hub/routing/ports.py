@@ -1,9 +1,10 @@
 """What routing needs from the world; every object serves one hub, and suites in tests/contract prove the stores."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+from msgspec import Struct
 
 from homeport.hub.model import Endpoint, Enrichment, Route, Routing
 from homeport.security.callers import Caller
@@ -11,8 +12,7 @@ from homeport.security.callers import Caller
 Setting = Route | Endpoint | Enrichment
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoutingChange:
+class RoutingChange(Struct, frozen=True, kw_only=True):
     """The routing as it shall be, and what is told of it: one route, endpoint or enrichment, before and after."""
 
     routing: Routing
@@ -38,8 +38,7 @@ class RoutingStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(Struct, frozen=True, kw_only=True):
     """How delivery to an endpoint stands."""
 
     positions: Mapping[int, int]

@@ -6,28 +6,27 @@ endpoint, if it is a device's message and the fallback route is on; anything els
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from homeport.hub.model import BUILT_IN, Enrichment, MessageSource, Outgoing, Route, Routing, Telemetry, Twin
 from homeport.hub.query import QueryError
 from homeport.hub.routing.condition import Condition, document_of, read_condition, twin_path, twin_view
+from homeport.values import replace
 
 HUB_NAME = "$iothubname"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Match:
+class Match(Struct, frozen=True, kw_only=True):
     """What a route says of a message; `value` None is undefined."""
 
     route: Route
     value: bool | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Addition:
+class Addition(Struct, frozen=True, kw_only=True):
     """An enrichment that has been read: a text, or a path into the twin."""
 
     key: str
@@ -35,8 +34,7 @@ class Addition:
     path: tuple[str, ...] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Needs:
+class _Needs(Struct, frozen=True, kw_only=True):
     """What must be known of a message to route it."""
 
     system: bool

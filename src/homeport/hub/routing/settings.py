@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import TypeVar
 
 from homeport.clock import Clock
@@ -26,6 +25,7 @@ from homeport.hub.routing.router import HUB_NAME
 from homeport.security.callers import Caller
 from homeport.security.webhooks import SECRET_PREFIX, is_callable, is_secret
 from homeport.security.x509 import CertificateError, check_authorities
+from homeport.values import replace
 
 MAX_ROUTES = 100
 MAX_ENDPOINTS = 10

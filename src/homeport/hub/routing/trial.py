@@ -1,12 +1,14 @@
 """Tries routes with a message that nobody sent: what each says, and where the message would arrive. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
+
+from msgspec import Struct
 
 from homeport.hub.identifiers import device_of, module_of
 from homeport.hub.model import MessageSource, Outgoing, Route, Routing, Telemetry, Twin
 from homeport.hub.routing.router import Match, Router
+from homeport.values import replace
 
 _SYSTEM = {
     "messageid": "mid",
@@ -26,8 +28,7 @@ _ANNOTATED = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class Trial(Struct, frozen=True, kw_only=True):
     """What came of it."""
 
     matches: Sequence[Match]

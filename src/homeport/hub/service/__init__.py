@@ -3,7 +3,7 @@
 Who may call is decided before; paths and methods are known to the front-ends. Refusals are HubError.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.hub.files import Files
@@ -37,8 +37,7 @@ from homeport.security.policies import Random
 __all__ = ["Service"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
+class Service(Struct, frozen=True, kw_only=True):
     """Everything that services may ask of one hub."""
 
     devices: DevicesResponder

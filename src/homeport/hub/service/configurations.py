@@ -1,7 +1,5 @@
 """Configurations, and the content of a deployment for one Edge device (contract hub.md 11.2)."""
 
-from dataclasses import replace
-
 from homeport.clock import Clock
 from homeport.hub import translate
 from homeport.hub.configurations import ConfigurationStore, Deployer
@@ -20,6 +18,7 @@ from homeport.hub.model import Configuration
 from homeport.hub.registry import ROUNDS, Registry
 from homeport.hub.reply import Reply
 from homeport.hub.service.bodies import answer, read
+from homeport.values import replace
 from homeport.wire import hub_configurations as wire
 
 MAX_CONFIGURATIONS = 100

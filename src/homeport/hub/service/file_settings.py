@@ -1,7 +1,6 @@
 """Administrators say where a hub keeps the files that devices upload; there is no such call in Azure's data plane."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 
 from msgspec import UNSET
@@ -14,6 +13,7 @@ from homeport.hub.model import FileUploadSettings
 from homeport.hub.reply import Reply
 from homeport.hub.service.bodies import answer, read
 from homeport.security.callers import Caller
+from homeport.values import replace
 from homeport.wire import hub_files as wire
 
 _READING = timedelta(hours=1)

@@ -6,10 +6,10 @@ condition names are read alone. What a row shows of a connection is as fresh as 
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from homeport.hub import translate
 from homeport.hub.jobs import ScheduledJobs
@@ -27,8 +27,7 @@ _SCANNED = 500
 """Parts of jobs read at a time."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
+class Rows(Struct, frozen=True, kw_only=True):
     """One page of an answer, and the value of `x-ms-item-type` for it.
 
     `after` is where the next page begins, None at the end: the last device id, and how many rows were told so far,

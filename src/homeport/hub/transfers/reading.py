@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
 
 from homeport.hub import translate
 from homeport.hub.errors import HubCode, HubError
@@ -18,6 +19,7 @@ from homeport.hub.transfer_ports import (
 )
 from homeport.hub.transfers.lines import MAX_LINE, cut, error_line, is_remark, read_line
 from homeport.hub.translate import ImportMode
+from homeport.values import replace
 from homeport.wire import WireError, decode
 from homeport.wire import hub_service as wire
 from homeport.wire.hub_transfers import configuration_line_decoder
@@ -34,8 +36,7 @@ _MISSING = frozenset({HubCode.DEVICE_NOT_FOUND, HubCode.MODULE_NOT_FOUND})
 Save = Callable[[Transfer], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(Struct, frozen=True):
     number: int
     text: bytes
 

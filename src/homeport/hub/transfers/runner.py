@@ -7,7 +7,6 @@ goes on where a dead one stopped.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import timedelta
 
 from homeport.clock import Clock
@@ -19,6 +18,7 @@ from homeport.hub.transfer_ports import ConfigurationWriter, StorageFault, Trans
 from homeport.hub.transfers.reading import ImportRun
 from homeport.hub.transfers.writing import ExportRun
 from homeport.security.policies import Random
+from homeport.values import replace
 
 LEASE = timedelta(seconds=30)
 HISTORY = timedelta(days=30)

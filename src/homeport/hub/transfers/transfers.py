@@ -1,7 +1,6 @@
 """Imports and exports as services see them (contract hub.md 10). Running them is `runner`'s."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from homeport.clock import Clock
 from homeport.hub.errors import HubCode, HubError
@@ -9,6 +8,7 @@ from homeport.hub.model import Transfer, TransferKind
 from homeport.hub.transfer_ports import StorageFault, TransferStore
 from homeport.hub.transfers.runner import Open, TransferRunner
 from homeport.security.policies import Random
+from homeport.values import replace
 
 _PROBE_BYTES = 8
 

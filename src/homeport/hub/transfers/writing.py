@@ -1,7 +1,6 @@
 """An export: pages of the registry are written in blocks, from where the one before stopped (contract hub.md 10)."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from homeport.hub.configurations import ConfigurationStore
 from homeport.hub.configurations.translate import configuration_document
@@ -9,6 +8,7 @@ from homeport.hub.model import Transfer, TransferPhase, TransferPlace
 from homeport.hub.registry import Registry
 from homeport.hub.transfer_ports import BlocksLostError, TransferContainer
 from homeport.hub.transfers.lines import NO_KEYS, export_line
+from homeport.values import replace
 from homeport.wire import encode
 
 BLOCK = 1024 * 1024

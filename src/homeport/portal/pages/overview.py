@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from aiohttp import web
+from msgspec import Struct
 
 from homeport.client import ClientError
 from homeport.client.aio import HubClient
@@ -15,8 +15,7 @@ routes = web.RouteTableDef()
 _RECENT = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HubCounts:
+class HubCounts(Struct, frozen=True, kw_only=True):
     """Devices of a hub; None when the hub does not say."""
 
     devices: int | None = None

@@ -1,7 +1,8 @@
 """The fields whose values are composite themselves: errors, delivery states and termini, to and from bytes."""
 
-from dataclasses import fields
 from typing import Any
+
+from msgspec import Struct
 
 from homeport.proto import LocalProtocolError
 from homeport.proto.amqp import kinds as k
@@ -24,9 +25,9 @@ from homeport.proto.amqp.types import Described, ULong
 _ACCEPTED = bytes((0x53, 0x24, 0x45))
 
 
-def _composites(types: dict[type, Composite], *, others: bool) -> Kind:
+def _composites(types: dict[type[Struct], Composite], *, others: bool) -> Kind:
     """Make the kind of a field that holds one of these types or, with `others`, any other described value."""
-    by_class = {cls: (composite, [field.name for field in fields(cls)]) for cls, composite in types.items()}
+    by_class = {cls: (composite, cls.__struct_fields__) for cls, composite in types.items()}
     by_code = {composite.code: (composite, cls, by_class[cls][1]) for cls, composite in types.items()}
 
     def read(data: bytes, at: int, budget: Budget) -> tuple[Any, int]:

@@ -1,8 +1,9 @@
 """The composite types that travel inside performatives: termini, delivery states, errors (2.8, 3.4, 3.5)."""
 
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
+
+from msgspec import Struct
 
 from homeport.proto.amqp.types import Described, Symbol
 
@@ -22,8 +23,7 @@ class ReceiverSettleMode(IntEnum):
     SECOND = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Error:
+class Error(Struct, frozen=True, kw_only=True):
     """Why something was refused or ended. `condition` is written as a symbol, and `info` as a map of symbol keys."""
 
     condition: str
@@ -31,8 +31,7 @@ class Error:
     info: dict[Any, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(Struct, frozen=True, kw_only=True):
     """Where messages come from (3.5.3). `filter` maps symbols to described values."""
 
     address: Any = None
@@ -48,8 +47,7 @@ class Source:
     capabilities: tuple[Symbol, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """Where messages go (3.5.4)."""
 
     address: Any = None
@@ -61,34 +59,29 @@ class Target:
     capabilities: tuple[Symbol, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Received:
+class Received(Struct, frozen=True, kw_only=True):
     """Not an outcome yet: how much of a delivery has arrived."""
 
     section_number: int
     section_offset: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
+class Accepted(Struct, frozen=True, kw_only=True):
     pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejected:
+class Rejected(Struct, frozen=True, kw_only=True):
     error: Error | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Released:
+class Released(Struct, frozen=True, kw_only=True):
     pass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Modified:
+class Modified(Struct, frozen=True, kw_only=True):
     delivery_failed: bool = False
     undeliverable_here: bool = False
-    message_annotations: dict[Any, Any] | None = field(default=None)
+    message_annotations: dict[Any, Any] | None = None
 
 
 ACCEPTED = Accepted()

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
+from msgspec import Struct
+
 from homeport.proto.amqp.composites import (
     DeliveryState,
     Error,
@@ -19,6 +21,7 @@ from homeport.proto.amqp.composites import (
 from homeport.proto.amqp.link import Link
 from homeport.proto.amqp.session import Session
 from homeport.proto.amqp.types import Described, Symbol
+from homeport.values import hiding
 
 
 class SaslCode(IntEnum):
@@ -32,46 +35,44 @@ class SaslCode(IntEnum):
     SYS_TEMP = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SaslMechanisms:
+class SaslMechanisms(Struct, frozen=True, kw_only=True):
     """The server's offer; an event only, since the engine of a server sends it by itself."""
 
     mechanisms: tuple[Symbol, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SaslInit:
+@hiding("initial_response")
+class SaslInit(Struct, frozen=True, kw_only=True):
     """The client's choice. A server answers with SaslChallenge or SaslOutcome."""
 
     mechanism: str
-    initial_response: bytes | None = field(default=None, repr=False)
+    initial_response: bytes | None = None
     hostname: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SaslChallenge:
+@hiding("challenge")
+class SaslChallenge(Struct, frozen=True, kw_only=True):
     """The server's question; the client answers each with one SaslResponse."""
 
-    challenge: bytes = field(repr=False)
+    challenge: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SaslResponse:
+@hiding("response")
+class SaslResponse(Struct, frozen=True, kw_only=True):
     """The client's answer. A server goes on with SaslChallenge or SaslOutcome."""
 
-    response: bytes = field(repr=False)
+    response: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SaslOutcome:
+@hiding("additional_data")
+class SaslOutcome(Struct, frozen=True, kw_only=True):
     """The server's verdict. OK starts AMQP proper, anything else ends the connection."""
 
     code: SaslCode
-    additional_data: bytes | None = field(default=None, repr=False)
+    additional_data: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Open:
+class Open(Struct, frozen=True, kw_only=True):
     """Begin AMQP. Sizes and the idle time-out are those of the engine's Limits, its container id is said, too."""
 
     hostname: str | None = None
@@ -82,8 +83,7 @@ class Open:
     properties: dict[Any, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class Opened(Struct, frozen=True, kw_only=True):
     """The peer's OPEN. A server that has not spoken yet answers with Open, or refuses with Open and Close.
 
     `idle_time_out` is in seconds, None for none.
@@ -101,8 +101,7 @@ class Opened:
     properties: dict[Any, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Begin:
+class Begin(Struct, frozen=True, kw_only=True):
     """Begin a session made by `Connection.new_session`, or answer the Begun of one that the peer began."""
 
     session: Session
@@ -111,8 +110,7 @@ class Begin:
     properties: dict[Any, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Begun:
+class Begun(Struct, frozen=True, kw_only=True):
     """The peer's BEGIN. If `session.ours` is false it wants a Begin in answer."""
 
     session: Session
@@ -121,8 +119,7 @@ class Begun:
     properties: dict[Any, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attach:
+class Attach(Struct, frozen=True, kw_only=True):
     """Attach a link made by `Connection.new_link`, or answer the Attached of one that the peer attached.
 
     To refuse the peer's link, send Detach with an error alone: the engine says the ATTACH with null termini that
@@ -141,8 +138,7 @@ class Attach:
     properties: dict[Any, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attached:
+class Attached(Struct, frozen=True, kw_only=True):
     """The peer's ATTACH. If `link.ours` is false it wants an Attach in answer, or a Detach.
 
     `link.role` is the part that *we* play. In answer to ours, null termini announce a refusal: a Detached follows.
@@ -162,8 +158,7 @@ class Attached:
     properties: dict[Any, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flow:
+class Flow(Struct, frozen=True, kw_only=True):
     """As receiver: let `credit` more deliveries come from now on (it replaces what is left of earlier credit).
 
     With `drain` the sender uses the credit up at once or gives it back. As sender: report `available` messages.
@@ -178,15 +173,13 @@ class Flow:
     properties: dict[Any, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drained:
+class Drained(Struct, frozen=True, kw_only=True):
     """As sender: nothing more to send, so give the credit back that the peer wanted drained."""
 
     link: Link
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flowed:
+class Flowed(Struct, frozen=True, kw_only=True):
     """The peer's FLOW. For our sending links: look at `link.credit` and `link.may_send` and send what waits.
 
     If `link` is None only the session's window moved; any of its sending links may go on. With `drain`, send what
@@ -201,15 +194,15 @@ class Flowed:
     properties: dict[Any, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer:
+@hiding("data")
+class Transfer(Struct, frozen=True, kw_only=True):
     """Send one whole message (`data` as `encode_message` makes it); it takes one credit and as many frames as needed.
 
     `tag` of at most 32 bytes names the delivery; None lets the engine choose. `state` is a transaction's.
     """
 
     link: Link
-    data: bytes = field(repr=False)
+    data: bytes
     tag: bytes | None = None
     settled: bool = False
     message_format: int = 0
@@ -229,8 +222,7 @@ class Delivery:
     state: DeliveryState | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disposition:
+class Disposition(Struct, frozen=True, kw_only=True):
     """Tell the state of one delivery of this link, either way: as receiver the outcome, as sender to settle.
 
     `last` extends it to all unsettled deliveries of the link from `delivery_id` to `last`. What is settled is
@@ -245,8 +237,7 @@ class Disposition:
     last: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disposed:
+class Disposed(Struct, frozen=True, kw_only=True):
     """The peer's state for one delivery, ours or its own. If it `settled`, the delivery is forgotten."""
 
     link: Link
@@ -256,8 +247,7 @@ class Disposed:
     settled: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Detach:
+class Detach(Struct, frozen=True, kw_only=True):
     """End a link. Its unsettled deliveries are forgotten."""
 
     link: Link
@@ -265,8 +255,7 @@ class Detach:
     closed: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Detached:
+class Detached(Struct, frozen=True, kw_only=True):
     """The link is over, and the peer's DETACH answered. `fault` is true if the peer broke a rule: the error is ours."""
 
     link: Link
@@ -275,16 +264,14 @@ class Detached:
     fault: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
+class End(Struct, frozen=True, kw_only=True):
     """End a session with all its links."""
 
     session: Session
     error: Error | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class Ended(Struct, frozen=True, kw_only=True):
     """The session and all its links are over, and the peer's END answered; no Detached comes for the links.
 
     `fault` is true if the peer broke a rule: the error is ours.
@@ -295,15 +282,13 @@ class Ended:
     fault: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Close:
+class Close(Struct, frozen=True, kw_only=True):
     """End the connection; a server may say it right after Open. Nothing can be sent after it."""
 
     error: Error | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Closed:
+class Closed(Struct, frozen=True, kw_only=True):
     """The peer's CLOSE, answered. Write what is outgoing and close the stream."""
 
     error: Error | None = None

@@ -3,9 +3,10 @@
 Integers of fields are plain: a field's type is known, unlike that of a value in a map.
 """
 
-from dataclasses import dataclass
-from struct import Struct
+import struct
 from typing import Any
+
+from msgspec import Struct
 
 from homeport.proto.amqp import encoder, scalars
 from homeport.proto.amqp.decoder import (
@@ -26,8 +27,7 @@ from homeport.proto.amqp.scalars import Writer
 from homeport.proto.amqp.types import Symbol
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """One kind of field: the readers of its constructors, besides null, its writer, and what null stands for."""
 
     readers: dict[int, Reader]
@@ -90,7 +90,7 @@ SYMBOLS = Kind(
 
 # --- composite types -----------------------------------------------------------------------------------------------
 
-_TWO_SIZES = Struct(">II").unpack_from
+_TWO_SIZES = struct.Struct(">II").unpack_from
 
 
 class Field:

@@ -1,10 +1,9 @@
 """What one connection may cost: the bounds that an engine holds its peer to."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """Bounds of one connection. Those that AMQP knows are announced to the peer in OPEN, BEGIN and ATTACH.
 
     The worst a peer can make us hold is about `max_frame_size` (bytes of one frame) + `max_partial_bytes`

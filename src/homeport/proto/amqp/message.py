@@ -1,8 +1,9 @@
 """Messages (3.2): sections to and from bytes. Links carry them unread."""
 
-from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any
+
+from msgspec import Struct
 
 from homeport.proto import LocalProtocolError
 from homeport.proto.amqp import kinds as k
@@ -12,13 +13,13 @@ from homeport.proto.amqp.errors import AmqpProtocolError, Condition, Scope
 from homeport.proto.amqp.kinds import Composite, Field, read_descriptor
 from homeport.proto.amqp.limits import DEFAULT_LIMITS, Limits
 from homeport.proto.amqp.types import Symbol, Timestamp
+from homeport.values import hiding
 
 BATCH_FORMAT = 0x80013700
 """The message format of Azure's batches: each Data section is an encoded message (contract hub.md 16.3)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """How to carry the message (3.2.1); `ttl` in milliseconds. None stands for the standard's default."""
 
     durable: bool | None = None
@@ -28,15 +29,15 @@ class Header:
     delivery_count: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Properties:
+@hiding("user_id")
+class Properties(Struct, frozen=True):
     """The sender's envelope (3.2.4).
 
     `message_id` and `correlation_id` are ULong, UUID, bytes or str, and keep that type when they are echoed.
     """
 
     message_id: Any = None
-    user_id: bytes | None = field(default=None, repr=False)
+    user_id: bytes | None = None
     to: str | None = None
     subject: str | None = None
     reply_to: str | None = None
@@ -50,32 +51,31 @@ class Properties:
     reply_to_group_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
+@hiding("parts")
+class Data(Struct, frozen=True):
     """A body of one or more binary sections."""
 
-    parts: tuple[bytes, ...] = field(repr=False)
+    parts: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AmqpSequence:
+@hiding("parts")
+class AmqpSequence(Struct, frozen=True):
     """A body of one or more lists."""
 
-    parts: tuple[list[Any], ...] = field(repr=False)
+    parts: tuple[list[Any], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AmqpValue:
+@hiding("value")
+class AmqpValue(Struct, frozen=True):
     """A body of one value, which may be None."""
 
-    value: Any = field(default=None, repr=False)
+    value: Any = None
 
 
 Body = Data | AmqpSequence | AmqpValue
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(Struct, frozen=True, kw_only=True):
     """A message; sections that are absent are None. Keys of annotations and of the footer are written as symbols.
 
     `body` None is a message without body section, which the standard does not know but clients send (dps.md 5.4).
@@ -121,8 +121,8 @@ _PROPERTIES = Composite(
     Field(k.UINT),  # group-sequence
     Field(k.STRING),  # reply-to-group-id
 )
-_header_values = attrgetter(*(field.name for field in fields(Header)))
-_property_values = attrgetter(*(field.name for field in fields(Properties)))
+_header_values = attrgetter(*Header.__struct_fields__)
+_property_values = attrgetter(*Properties.__struct_fields__)
 
 _DATA, _SEQUENCE, _VALUE = 0x75, 0x76, 0x77
 _MAPS = {

@@ -3,22 +3,23 @@
 What a mechanism decides, and with how many rounds, is the application's: it answers SaslInit and SaslResponse.
 """
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
 from homeport.proto import LocalProtocolError
+from homeport.values import hiding
 
 ANONYMOUS = "ANONYMOUS"
 EXTERNAL = "EXTERNAL"
 PLAIN = "PLAIN"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlainCredentials:
+@hiding("password")
+class PlainCredentials(Struct, frozen=True, kw_only=True):
     """Who wants to act (`authorization_id`, usually empty), who it is, and the password or token that proves it."""
 
     authorization_id: str = ""
     authentication_id: str
-    password: str = field(repr=False)
+    password: str
 
 
 def parse_plain(initial_response: bytes | None) -> PlainCredentials | None:

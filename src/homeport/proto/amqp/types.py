@@ -5,9 +5,10 @@ str string, bytes binary, uuid.UUID uuid, list list, dict map. The other types a
 value that is read and written again keeps its type: a correlation-id is echoed as the ulong or symbol it was.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Self
+
+from msgspec import Struct
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -128,16 +129,14 @@ class Decimal128(bytes):
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(Struct, frozen=True):
     """A value with a descriptor (usually a Symbol or ULong) that says what it means."""
 
     descriptor: Any
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Array:
+class Array(Struct, frozen=True):
     """Values of one type: `of` is the class that stands for it (NoneType, int, Symbol, list …, Array for arrays).
 
     With a `descriptor`, all values are described by it.

@@ -1,6 +1,5 @@
 """One MQTT 3.1.1 connection, seen from either side. Streams, stored sessions and what topics mean live elsewhere."""
 
-from dataclasses import replace
 from math import inf
 from typing import NoReturn
 
@@ -28,6 +27,7 @@ from homeport.proto.mqtt.packets import (
 from homeport.proto.mqtt.reader import decode_body, read_header
 from homeport.proto.mqtt.state import CHANGES, ENDED, MAY_SAY, START, UNSUPPORTED, Role, State, Voice, overall
 from homeport.proto.mqtt.writer import encode
+from homeport.values import replace
 
 DEFAULT_MAX_PACKET_SIZE = (256 + 64) * 1024 + 16
 """A message of 256 KiB (contract hub.md 13.4) under the longest topic MQTT can write."""

@@ -1,8 +1,11 @@
 """The fourteen control packets of MQTT 3.1.1 as values. How they are spelt lives in `reader` and `writer`."""
 
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import ClassVar
+
+from msgspec import Struct
+
+from homeport.values import hiding
 
 SUBSCRIPTION_REFUSED = 0x80
 """The return code in SUBACK for a filter that was not granted (MQTT 3.9.3)."""
@@ -41,8 +44,7 @@ class ReturnCode(IntEnum):
     NOT_AUTHORIZED = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Will:
+class Will(Struct, frozen=True, kw_only=True):
     """What the server publishes for a client that goes without DISCONNECT."""
 
     topic: str
@@ -51,8 +53,8 @@ class Will:
     retain: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connect:
+@hiding("password")
+class Connect(Struct, frozen=True, kw_only=True):
     """The client's first packet. `keep_alive` is in seconds, 0 for none; a password needs a user name.
 
     `client_id` may be empty, also with `clean_session` false: the answer IDENTIFIER_REJECTED is the server's.
@@ -63,12 +65,11 @@ class Connect:
     clean_session: bool = True
     keep_alive: int = 0
     user_name: str | None = None
-    password: bytes | None = field(default=None, repr=False)
+    password: bytes | None = None
     will: Will | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnsupportedProtocol:
+class UnsupportedProtocol(Struct, frozen=True, kw_only=True):
     """A CONNECT of another MQTT version (name "MQTT" or "MQIsdp"). An event only: it is never sent.
 
     The one answer to it is `ConnAck(return_code=ReturnCode.UNACCEPTABLE_PROTOCOL_LEVEL)` (MQTT-3.1.2-2).
@@ -79,8 +80,7 @@ class UnsupportedProtocol:
     level: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnAck:
+class ConnAck(Struct, frozen=True, kw_only=True):
     """The server's first packet. Any code but ACCEPTED ends the connection."""
 
     type: ClassVar[PacketType] = PacketType.CONNACK
@@ -88,8 +88,7 @@ class ConnAck:
     session_present: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Publish:
+class Publish(Struct, frozen=True, kw_only=True):
     """A message. `packet_id` is None with QoS 0; with QoS 1, None lets `Connection.send` choose a free one."""
 
     type: ClassVar[PacketType] = PacketType.PUBLISH
@@ -101,8 +100,7 @@ class Publish:
     packet_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PubAck:
+class PubAck(Struct, frozen=True, kw_only=True):
     """The receiver has taken a QoS 1 message.
 
     `packet_id` may be 0 here: Microsoft's C# provisioning client acknowledges QoS 0 too (contract dps.md 4.4).
@@ -112,40 +110,35 @@ class PubAck:
     packet_id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PubRec:
+class PubRec(Struct, frozen=True, kw_only=True):
     """QoS 2, first answer."""
 
     type: ClassVar[PacketType] = PacketType.PUBREC
     packet_id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PubRel:
+class PubRel(Struct, frozen=True, kw_only=True):
     """QoS 2, the sender lets go."""
 
     type: ClassVar[PacketType] = PacketType.PUBREL
     packet_id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PubComp:
+class PubComp(Struct, frozen=True, kw_only=True):
     """QoS 2, last answer."""
 
     type: ClassVar[PacketType] = PacketType.PUBCOMP
     packet_id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subscription:
+class Subscription(Struct, frozen=True, kw_only=True):
     """One topic filter and the highest QoS its subscriber wants."""
 
     topic_filter: str
     qos: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subscribe:
+class Subscribe(Struct, frozen=True, kw_only=True):
     """A wish for one or more filters; `packet_id` None lets `Connection.send` choose."""
 
     type: ClassVar[PacketType] = PacketType.SUBSCRIBE
@@ -153,8 +146,7 @@ class Subscribe:
     packet_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubAck:
+class SubAck(Struct, frozen=True, kw_only=True):
     """The granted QoS of each filter in its order, or SUBSCRIPTION_REFUSED."""
 
     type: ClassVar[PacketType] = PacketType.SUBACK
@@ -162,8 +154,7 @@ class SubAck:
     return_codes: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unsubscribe:
+class Unsubscribe(Struct, frozen=True, kw_only=True):
     """The end of one or more subscriptions; `packet_id` None lets `Connection.send` choose."""
 
     type: ClassVar[PacketType] = PacketType.UNSUBSCRIBE
@@ -171,30 +162,26 @@ class Unsubscribe:
     packet_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnsubAck:
+class UnsubAck(Struct, frozen=True, kw_only=True):
     """The subscriptions are gone."""
 
     type: ClassVar[PacketType] = PacketType.UNSUBACK
     packet_id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PingReq:
+class PingReq(Struct, frozen=True, kw_only=True):
     """The client is alive."""
 
     type: ClassVar[PacketType] = PacketType.PINGREQ
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PingResp:
+class PingResp(Struct, frozen=True, kw_only=True):
     """So is the server."""
 
     type: ClassVar[PacketType] = PacketType.PINGRESP
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disconnect:
+class Disconnect(Struct, frozen=True, kw_only=True):
     """The client goes, and its will is void. A server has no such word in 3.1.1: it closes the stream."""
 
     type: ClassVar[PacketType] = PacketType.DISCONNECT

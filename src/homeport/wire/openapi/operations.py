@@ -3,10 +3,9 @@
 What each means is told in one line; the documents are the structs that the server itself reads and writes.
 """
 
-from dataclasses import dataclass, field
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct, field
 
 from homeport.wire import dps_admin, dps_certificates, dps_counts, dps_device, dps_policies
 from homeport.wire import dps_service as service
@@ -21,8 +20,7 @@ class RegisterBody(dps_device.RegisterBody, frozen=True, kw_only=True):
 DEVICE, SERVICE, HOMEPORT = "device", "service", "homeport"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
+class Operation(Struct, frozen=True, kw_only=True):
     """One method at one address. `answers` maps a status to its document, None for none."""
 
     method: str

@@ -1,7 +1,6 @@
 """Conditions over single items, and the laws between them."""
 
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from homeport.dps.model import (
 )
 from homeport.dps.query import GROUPS, INDIVIDUALS, EnrolledDevice, matches, parse_query
 from homeport.dps.query.evaluate import is_like
+from homeport.values import replace
 from tests.unit.dps.query.samples import START, groups, individual_conditions, individuals, registrations
 
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +13,7 @@ from homeport.hub.model import Telemetry, Twin
 from homeport.hub.query import QueryError
 from homeport.hub.routing.condition import document_of, read_condition, twin_path
 from homeport.hub.twin_patch import new_twin
+from homeport.values import replace
 
 NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)
 TWIN: Twin = new_twin(

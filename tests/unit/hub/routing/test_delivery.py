@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -22,6 +22,7 @@ from homeport.hub.routing.delivery import LEASE
 from homeport.hub.served_hub import ServedHub
 from homeport.security.callers import SYSTEM
 from homeport.security.webhooks import new_secret, signature
+from homeport.values import replace
 from tests.unit.hub.conftest import MakeHubs, ManualClock, running, settle
 
 SECRET = new_secret(lambda size: b"s" * size)

@@ -1,6 +1,5 @@
 """Which endpoints a message goes to, and what it is given on the way."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -18,6 +17,7 @@ from homeport.hub.model import (
 )
 from homeport.hub.routing.router import Router
 from homeport.hub.twin_patch import new_twin
+from homeport.values import replace
 
 NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)
 SENT = MessageSource.DEVICE_MESSAGES

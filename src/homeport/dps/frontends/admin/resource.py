@@ -1,8 +1,9 @@
 """What a noun under `/homeport/` offers: its addresses, and for each the methods with the right they need."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from homeport.dps.listing import Paging
 from homeport.dps.reply import Reply
@@ -13,8 +14,7 @@ Calls = Mapping[str, tuple[DpsRight, Callable[[], Awaitable[Reply]]]]
 """Operations of one address by method, each with the right it needs."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdminRequest:
+class AdminRequest(Struct, frozen=True, kw_only=True):
     """One administrator's request.
 
     `path` are the decoded segments behind `/homeport/`, the first one (the collection) in lower case; the names of

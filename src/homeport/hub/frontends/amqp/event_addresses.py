@@ -1,9 +1,10 @@
 """The addresses of Event Hubs clients at a hub (contract hub.md 20.1). Pure."""
 
 import re
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
+
+from msgspec import Struct
 
 from homeport.hub.frontends.amqp.addresses import Path, is_words
 
@@ -11,8 +12,7 @@ _PARTITION: Final = re.compile(r"[0-9]{1,4}")
 _NODE: Final = "$management"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartitionAddress:
+class PartitionAddress(Struct, frozen=True, kw_only=True):
     """`{eh}/ConsumerGroups/{cg}/Partitions/{p}`; `partition` is None for what cannot be one."""
 
     event_hub: str
@@ -20,15 +20,13 @@ class PartitionAddress:
     partition: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class ManagementAddress:
+class ManagementAddress(Struct, frozen=True):
     """`$management`, or `{eh}/$management`."""
 
     event_hub: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ElsewhereAddress:
+class ElsewhereAddress(Struct, frozen=True):
     """`messages/events/…` at the hub: what is asked for has this tail behind the event hub's name."""
 
     tail: Path

@@ -4,8 +4,9 @@ Which events there are is the endpoints' knowledge; who may attach is decided he
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, assert_never
+
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.hub.authentication import Refused
@@ -37,8 +38,7 @@ _SELECTOR: Final = "apache.org:selector-filter:string"
 _OUT_OF_RANGE: Final = "com.microsoft:argument-out-of-range"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventSide:
+class EventSide(Struct, frozen=True, kw_only=True):
     """One hub as readers of events see it."""
 
     hosts: Callable[[], tuple[str, ...]]
@@ -62,8 +62,7 @@ class EventSpace:
         return EventLinks(self._side, connection)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Reader:
+class _Reader(Struct, frozen=True, eq=False):
     """One receiver of a partition."""
 
     path: Path

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 from weakref import WeakSet
+
+from msgspec import Struct
 
 from homeport.hub.authentication import Refused
 from homeport.hub.device_side import DeviceSide
@@ -25,8 +26,7 @@ _SERVICE_USER = re.compile(r"(?P<policy>.+)@sas\.root\.(?P<hub>[^@]+)", re.IGNOR
 _DEVICE_USER = re.compile(r"(?P<device>[^/]+)(?:/modules/(?P<module>[^/]+))?@(?:sas\.)?(?P<hub>[^@]+)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Nobody:
+class Nobody(Struct, frozen=True):
     """SASL has proven nothing: the client's certificate, or CBS, is to do so."""
 
 

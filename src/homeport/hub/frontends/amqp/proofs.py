@@ -6,9 +6,10 @@ while the connection lasts. How tokens travel is CBS's and SASL's business.
 
 import logging
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
+
+from msgspec import Struct
 
 from homeport.clock import Clock
 from homeport.hub.authentication import Audience, Reason, Refused, refused, token_end
@@ -21,6 +22,7 @@ from homeport.security import policies, sas
 from homeport.security.explain import quoted
 from homeport.security.policies import Denied, HubRight
 from homeport.security.sas import SasError, SasToken
+from homeport.values import hiding
 
 MAX_TOKENS: Final = 1000
 """Tokens on one connection; the SDKs pool up to 995 devices on one."""
@@ -28,12 +30,12 @@ MAX_TOKENS: Final = 1000
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldToken:
+@hiding("text", "token")
+class HeldToken(Struct, frozen=True, kw_only=True):
     """A genuine token, valid until `expires_at` (the clock tolerance included; None: no end)."""
 
-    text: str = field(repr=False)
-    token: SasToken = field(repr=False)
+    text: str
+    token: SasToken
     paths: tuple[Path, ...]
     """The segments below the hub's host that it is for, in each way they may be read."""
     expires_at: datetime | None
@@ -44,8 +46,7 @@ class HeldToken:
         return self.token.policy, self.token.raw_resource
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Granted:
+class Granted(Struct, frozen=True, kw_only=True):
     """A token of a policy allows it."""
 
     policy: str

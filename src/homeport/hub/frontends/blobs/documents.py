@@ -4,11 +4,12 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from html import unescape
 from xml.sax.saxutils import escape
+
+from msgspec import Struct
 
 from homeport.hub.blob_errors import BlobCode, BlobError
 from homeport.hub.model import StoredBlob
@@ -23,8 +24,7 @@ _ENTRY = re.compile(r"\s*<(Latest|Committed|Uncommitted)>([^<>]{0,256})</\1>")
 _TAIL = re.compile(r"\s*</BlockList>\s*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
+class Listing(Struct, frozen=True, kw_only=True):
     """One page of a container's content."""
 
     prefix: str

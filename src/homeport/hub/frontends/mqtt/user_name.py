@@ -1,11 +1,11 @@
 """What a device says of itself in CONNECT (contract hub.md 13.2)."""
 
-from dataclasses import dataclass
 from urllib.parse import unquote
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserName:
+
+class UserName(Struct, frozen=True, kw_only=True):
     """What a device says of itself in CONNECT."""
 
     host: str

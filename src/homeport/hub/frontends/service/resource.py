@@ -1,11 +1,11 @@
 """What a noun of the service API offers: its addresses, and for each the methods with the right they need."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
+from msgspec import Struct
 
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.reply import Reply
@@ -19,8 +19,7 @@ SERVICE = frozenset({HubRight.SERVICE_CONNECT})
 QUERY = READ | SERVICE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """What a request line names: the path's decoded segments and the first value of each query parameter."""
 
     segments: tuple[str, ...]
@@ -94,8 +93,7 @@ class Request:
         return body
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Struct, frozen=True, kw_only=True):
     """One operation: the rights of which one is needed, and how it is carried out."""
 
     rights: frozenset[HubRight]
