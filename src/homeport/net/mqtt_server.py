@@ -145,18 +145,18 @@ class _Conversation:
     def _deadline(self) -> float | None:
         """Tell when to stop waiting for the client. Closes what is overdue; raises the engine's faults."""
         now = self._loop.time()
-        deadlines = [self._engine.tick(now), self._connect_by]
-        if self._connect_by is not None and now >= self._connect_by:
-            raise RemoteProtocolError("no CONNECT came in time")
+        due = self._engine.tick(now)
+        if self._connect_by is not None:
+            if now >= self._connect_by:
+                raise RemoteProtocolError("no CONNECT came in time")
+            due = _earlier(due, self._connect_by)
         if self._session is not None and (expiry := self._session.expires_at) is not None:
             left = (expiry - self._clock.now()).total_seconds()
             if left <= 0:
                 _log.info("MQTT client %s closed: its token has expired", self._stream.peer.remote.host)
                 self._closing = True
-            deadlines.append(now + left)
-        if self._closing:
-            return now
-        return min((each for each in deadlines if each is not None), default=None)
+            due = _earlier(due, now + left)
+        return now if self._closing else due
 
     async def _answer(self, event: Event) -> bool:
         """Deal with one packet; False when it was the last."""
@@ -360,6 +360,10 @@ class _Ack:
         self.packet_id = packet_id
         self.due = False
         self.withheld = False
+
+
+def _earlier(one: float | None, other: float) -> float:
+    return other if one is None or other < one else one
 
 
 def _nothing() -> None:

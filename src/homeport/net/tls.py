@@ -13,7 +13,7 @@ from OpenSSL import SSL, crypto
 
 from homeport.net.stream import Address, Peer
 from homeport.net.tls_limits import TlsLimits
-from homeport.net.tls_reading import RECORD, is_hello, reason, server_name
+from homeport.net.tls_reading import RECORD, Records, is_hello, reason, server_name
 
 __all__ = ["Owner", "TlsConnection", "TlsLimits"]
 
@@ -74,6 +74,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         "_lower",
         "_owner",
         "_received",
+        "_records",
         "_remote",
         "_stage",
         "_timer",
@@ -97,6 +98,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         self._timer: asyncio.TimerHandle | None = None
         self._early = b""  # the client's first message; a handshake costs nothing before that is complete
         self._knocked = False
+        self._records = Records()
         self._received = 0  # bytes that bought nothing: in the handshake, and after our close
         self._ended = False  # the client has said that it will not send any more
         self._writing_paused = False
@@ -139,9 +141,11 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
                 self._after(self._owner.limits.queue_seconds, "too many handshakes were before it")
                 self._owner.knocked(self)
             return
+        largest = min(len(data), RECORD) if self._records.between else RECORD
+        complete = self._records.feed(data)
         if self._stage is _Stage.OPEN:
             self._tls.bio_write(data)
-            self._decrypt()
+            self._decrypt(complete or -1, largest)
             return
         self._received += len(data)
         if self._stage is _Stage.HANDSHAKE:
@@ -238,14 +242,16 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
         chain = tuple(crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in certificates)
         return chain if sum(map(len, chain)) <= limits.chain_bytes else None
 
-    def _decrypt(self) -> None:
+    def _decrypt(self, records: int = -1, largest: int = RECORD) -> None:
+        """Hand on the content of so many records of at most so many bytes; below 0: of all there are."""
         tls = self._tls
         assert tls is not None
         chunks: list[bytes] = []
         ended = broken = False
         try:
-            while True:
-                chunks.append(tls.recv(RECORD))
+            while records:  # to ask once more costs as much as a record
+                chunks.append(tls.recv(largest))
+                records -= 1
         except SSL.WantReadError:
             pass
         except SSL.ZeroReturnError:

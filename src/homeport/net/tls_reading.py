@@ -4,7 +4,7 @@ from typing import Final
 
 from OpenSSL import SSL
 
-__all__ = ["RECORD", "is_hello", "reason", "server_name"]
+__all__ = ["RECORD", "Records", "is_hello", "reason", "server_name"]
 
 RECORD: Final = 16 * 1024
 """The largest record's content, in bytes (RFC 8446 section 5.1)."""
@@ -17,6 +17,36 @@ def is_hello(data: bytes) -> bool:
     if data[0] != _HANDSHAKE:
         return True
     return len(data) >= _HEADER and len(data) >= _HEADER + min(int.from_bytes(data[3:5]), RECORD)
+
+
+class Records:
+    """Counts the records in what a client sends: so often OpenSSL can be asked for their content."""
+
+    __slots__ = ("_header", "_missing")
+
+    def __init__(self) -> None:
+        self._header = b""  # as much of the next one's as has come
+        self._missing = 0  # bytes of the one that has begun
+
+    @property
+    def between(self) -> bool:
+        """Tell whether what came ends with a record."""
+        return not self._missing and not self._header
+
+    def feed(self, data: bytes) -> int:
+        """Return how many records these bytes complete (RFC 8446 section 5.1)."""
+        if self._header:
+            data, self._header = self._header + data, b""
+        end, size = self._missing, len(data)
+        complete = int(0 < end <= size)
+        while end < size:
+            if size - end < _HEADER:
+                self._header, end = data[end:], size
+                break
+            end += _HEADER + int.from_bytes(data[end + 3 : end + 5])
+            complete += end <= size
+        self._missing = end - size
+        return complete
 
 
 def server_name(name: bytes | None) -> str | None:

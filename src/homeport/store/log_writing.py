@@ -7,6 +7,7 @@ devices goes in batches (`event_log.py`).
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -55,6 +56,7 @@ def telemetry_of(device_id: str, enqueued_at: int, body: bytes, data: str) -> Te
     )
 
 
+@lru_cache(maxsize=65_536)
 def partition_of(device_id: str, partitions: int) -> int:
     """Return the partition in which a device's messages are."""
     digest = hashlib.blake2b(device_id.encode(), digest_size=8).digest()

@@ -81,8 +81,7 @@ class Connection:
         self._max_silence = max_silence
 
         self._voices = START.copy()
-        self._may_send = MAY_SAY[role, self._voices[role]]
-        self._may_come = MAY_SAY[role.peer, self._voices[role.peer]]
+        self._turn({})
         self._fault: RemoteProtocolError | None = None
 
         self._buffer = bytearray()  # the start of one packet, never a whole one
@@ -102,7 +101,7 @@ class Connection:
     @property
     def state(self) -> State:
         """Where the conversation stands. It may be ahead of the events not yet looked at: DISCONNECT closes it."""
-        return overall(self._voices[Role.CLIENT], self._voices[Role.SERVER])
+        return self._state
 
     @property
     def in_flight(self) -> int:
@@ -360,6 +359,7 @@ class Connection:
 
     def _turn(self, changes: dict[Role, Voice]) -> None:
         self._voices |= changes
+        self._state = overall(self._voices[Role.CLIENT], self._voices[Role.SERVER])
         self._may_send = MAY_SAY[self._role, self._voices[self._role]]
         self._may_come = MAY_SAY[self._role.peer, self._voices[self._role.peer]]
 
