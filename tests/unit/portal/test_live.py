@@ -135,20 +135,25 @@ async def test_signing_out_ends_the_stream(admin: Visitor, hub: Standin, monkeyp
             await Stream(answer).next()
 
 
-async def test_a_stream_ends_after_an_hour(
-    admin: Visitor, hub: Standin, clock: Clock, monkeypatch: pytest.MonkeyPatch
+async def test_a_reader_may_watch_and_is_asked_for_again_after_an_hour(
+    stranger: Visitor, hub: Standin, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The browser comes back, and whether it may still watch is asked anew."""
     monkeypatch.setattr(live, "GLANCE", 0.05)
-    async with admin.client.get("/live/hub1") as answer:
-        await _until(lambda: hub.listeners)
+    hub.administrators["hpt_reader"] = {"name": "anna", "role": "reader"}
+    await stranger.sign_in("hpt_reader")
+    async with stranger.client.get("/live/hub1/sensor-1") as answer:
+        stream = Stream(answer)
+        assert (await stream.next())[0] == "connection"
+        hub.administrators.clear()
+        hub.add_message("hub1", "sensor-1", {"n": 1})
+        assert (await stream.next())[0] == "telemetry"
         clock.pass_time(live.STREAM_LIFE)
         with pytest.raises(EOFError):
-            await Stream(answer).next()
+            await stream.next()
     await _until(lambda: not hub.listeners)
-    async with admin.client.get("/live/hub1") as answer:
-        assert answer.status == 200
-        await _until(lambda: hub.listeners)
+    async with stranger.client.get("/live/hub1/sensor-1") as answer:
+        assert answer.content_type != "text/event-stream"
+    assert not hub.listeners
 
 
 async def test_a_browser_that_left_is_noticed(admin: Visitor, hub: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
