@@ -12,6 +12,7 @@ import httpx
 from homeport.client._async.backend import HttpClient, HttpTransport, Pause, pause, read_body, read_lines
 from homeport.client.answers import refusal, retry_after
 from homeport.client.errors import NotFoundError, ProvisioningServiceError, TransportError, UntrustedServerError
+from homeport.client.event_stream import SILENCE, Message, StreamReader
 from homeport.client.retry import RetryPolicy
 from homeport.client.trust import is_loopback, transport_error
 
@@ -161,14 +162,14 @@ class HttpSession:
         except httpx.HTTPError as error:
             raise transport_error(f"{method} to {self._authority}", error) from error
 
-    async def lines(self, path: str, *, query: Mapping[str, str], silence: float) -> AsyncIterator[str]:
+    async def _lines(self, path: str, query: Mapping[str, str]) -> AsyncIterator[str]:
         """Yield the lines of an answer that does not end, as they arrive; nothing is tried again.
 
-        Ends when the service ends it. Raises TransportError, also after `silence` seconds without a word, or the
+        Ends when the service ends it. Raises TransportError, also after SILENCE seconds without a word, or the
         ProvisioningServiceError of the refusal.
         """
         headers = self._headers({"Accept": "text/event-stream"}, None)
-        timeout = httpx.Timeout(self._client.timeout.connect, read=silence)
+        timeout = httpx.Timeout(self._client.timeout.connect, read=SILENCE)
         parameters = {**self._query, **query}
         try:
             async with self._client.stream(
@@ -181,7 +182,34 @@ class HttpSession:
         except httpx.HTTPError as error:
             raise transport_error(f"GET from {self._authority}", error) from error
 
-    async def pause_after(self, failures: int) -> bool:
+    async def messages(
+        self, path: str, *, query: Mapping[str, str], place: Mapping[str, str]
+    ) -> AsyncIterator[Message]:
+        """Yield the events of a stream without an end; nothing is lost when the connection is.
+
+        `place` is the query that says where to begin; later `after` does. Raises TransportError when the service stays
+        away, or only hangs up, for longer than the retry policy allows, and the ProvisioningServiceError of a refusal.
+        """
+        failures = 0
+        while True:
+            reader = StreamReader(place.get("after", ""))
+            heard, broken = False, None
+            try:
+                async for line in self._lines(path, {**query, **place}):
+                    failures, heard = 0, True
+                    message = reader.feed(line)
+                    if message is not None:
+                        yield message
+            except TransportError as error:
+                broken = error
+            if broken is not None or not heard:
+                failures += 1
+                if not await self._pause_after(failures):
+                    raise broken or TransportError(f"GET from {self._authority}: hung up without a word")
+            if reader.last_id:
+                place = {"after": reader.last_id}
+
+    async def _pause_after(self, failures: int) -> bool:
         """Wait as the retry policy says after so many failures in a row; False if it gives up."""
         delay = self._retry.delay(failures, None, random.random())  # noqa: S311  # spreads load, keeps no secret
         if delay is None:

@@ -7,8 +7,6 @@ from typing import ClassVar
 
 from homeport.client._sync.http import only
 from homeport.client._sync.service_client import ServiceClient
-from homeport.client.errors import TransportError
-from homeport.client.event_stream import SILENCE, StreamReader
 from homeport.client.monitor_models import MonitorEvent, MonitorKind, monitor_event
 
 
@@ -36,20 +34,7 @@ class HubMonitorClient(ServiceClient):
         """
         narrow = only({"events": ",".join(kinds) or None, "deviceId": device_id})
         place = only({"since": None if since is None else since.isoformat(), "replay": str(replay) if replay else None})
-        failures = 0
-        while True:
-            reader = StreamReader(place.get("after", ""))
-            try:
-                for line in self._session.lines("/homeport/monitor", query={**narrow, **place}, silence=SILENCE):
-                    failures = 0
-                    message = reader.feed(line)
-                    event = None if message is None else monitor_event(message)
-                    if event is not None:
-                        yield event
-            except TransportError:
-                if not self._session.pause_after(failures + 1):
-                    raise
-            # A line was heard, or this counts: a service that only hangs up is not asked without a pause.
-            failures += 1
-            if reader.last_id:
-                place = {"after": reader.last_id}
+        for message in self._session.messages("/homeport/monitor", query=narrow, place=place):
+            event = monitor_event(message)
+            if event is not None:
+                yield event

@@ -10,8 +10,6 @@ import msgspec
 from homeport.client._sync.http import only, segment
 from homeport.client._sync.service_client import ServiceClient
 from homeport.client.answers import decode
-from homeport.client.errors import TransportError
-from homeport.client.event_stream import SILENCE, StreamReader
 from homeport.client.journal_models import (
     Administrator,
     AuditEntry,
@@ -110,22 +108,9 @@ class JournalClient(ServiceClient):
         """
         narrow = only({"types": ",".join(types) or None, "subject": subject or None})
         place = {"replay": str(replay)} if after is None else {"after": str(after)}
-        failures = 0
-        while True:
-            reader = StreamReader(place.get("after", ""))
-            try:
-                for line in self._session.lines("/homeport/events", query={**narrow, **place}, silence=SILENCE):
-                    failures = 0
-                    message = reader.feed(line)
-                    if message is not None and message.name != "end":
-                        yield decode(message.data.encode(), CloudEvent)
-            except TransportError:
-                if not self._session.pause_after(failures + 1):
-                    raise
-            # A line was heard, or this counts: a service that only hangs up is not asked without a pause.
-            failures += 1
-            if reader.last_id:
-                place = {"after": reader.last_id}
+        for message in self._session.messages("/homeport/events", query=narrow, place=place):
+            if message.name != "end":
+                yield decode(message.data.encode(), CloudEvent)
 
     # --- subscriptions ----------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from homeport.client import ConnectionChange, RetryPolicy, TelemetryMessage, UnauthorizedError
+from homeport.client import ConnectionChange, RetryPolicy, TelemetryMessage, TransportError, UnauthorizedError
 from homeport.client._async.hub_monitor import HubMonitorClient
 from tests.unit.client.scripted import ScriptedService, Step
 
@@ -53,6 +53,15 @@ async def test_the_last_messages_and_what_follows(server_context: ssl.SSLContext
     assert isinstance(told[0], ConnectionChange)
     assert told[0] == told[1]
     assert [each.body for each in told[2:] if isinstance(each, TelemetryMessage)] == ["ä", "new"]
+
+
+async def test_a_service_that_only_hangs_up_is_not_asked_for_ever(
+    server_context: ssl.SSLContext, ca_file: Path
+) -> None:
+    service = ScriptedService([Step(method="GET", path=PATH, text="")] * 3, server_context)
+    with service, pytest.raises(TransportError, match="hung up without a word"):
+        async with client(service, ca_file) as hub:
+            assert [event async for event in hub.monitor()] == []
 
 
 async def test_a_refused_stream(server_context: ssl.SSLContext, ca_file: Path) -> None:
