@@ -137,15 +137,6 @@ class HubConnection:
         """End the connection as if the network had failed; see AmqpConnection.abort."""
         self._connection.abort()
 
-    def shut_down(self, error: Error | None = None, sessions_error: Error | None = None) -> None:
-        """End the sessions, and then the connection.
-
-        To CLOSE alone Node reacts after 45 seconds, when its links have not ended; to the end of their session at once.
-        """
-        for session in dict.fromkeys(link.session for link in self._links):
-            _ = self._connection.end_session(session, sessions_error)
-        self.close(error)
-
     @property
     def links(self) -> Sequence[AmqpReceiver | AmqpSender]:
         """The links that are open, whoever's they are."""
