@@ -91,7 +91,7 @@ async def admin(service: Service, style: str) -> AsyncIterator[Any]:
 @pytest.fixture
 async def hub(service: Service, style: str) -> AsyncIterator[Any]:
     text = service.hub_connection_string(service.host)
-    async with client_of("HubRegistryClient", style, service, text) as client:
+    async with client_of("HubClient", style, service, text) as client:
         yield client
 
 
@@ -322,7 +322,7 @@ async def test_live_telemetry(service: Service, operator: Any, hub: Any) -> None
 
     seen: list[Any] = []
     async with asyncio.timeout(EVENT_SECONDS), asyncio.TaskGroup() as group:
-        async for event in hub.telemetry_stream(device_id):
+        async for event in hub.monitor(kinds=["telemetry", "connection"], device_id=device_id, replay=1):
             seen.append(event)
             if len(seen) == 1:
                 group.create_task(send())
@@ -338,8 +338,8 @@ async def test_live_telemetry(service: Service, operator: Any, hub: Any) -> None
     (replayed,) = await hub.telemetry(device_id)
     assert replayed == message
     assert await hub.telemetry_count(device_id) == 1
-    async for event in hub.telemetry_stream(device_id, replay=5, connections=False):
+    async for event in hub.monitor(kinds=["telemetry"], device_id=device_id, replay=5):
         assert event == message
         break
     with pytest.raises(NotFoundError):
-        await anext(hub.telemetry_stream("no-such-device"))
+        await anext(hub.monitor(device_id="no-such-device"))

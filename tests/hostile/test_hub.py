@@ -347,9 +347,9 @@ def test_telemetry_questions_that_are_none(target: Target) -> None:
     owner = {"Authorization": target.hub_owner_token()}
     for query in ("limit=0", "limit=-1", "limit=" + "9" * 5000, "limit=x", "deviceId=" + "a" * 5000, "limit=%C2%B2"):
         target.assert_refused_by_hub(target.ask("GET", f"/homeport/telemetry?{query}", headers=owner), 400)
-    for query in ("events=everything", "replay=1000", "replay=-1", "replay=x"):
-        target.assert_refused_by_hub(target.ask("GET", f"/homeport/telemetry/stream?{query}", headers=owner), 400)
-    target.assert_refused_by_hub(target.ask("GET", "/homeport/telemetry/stream?deviceId=nobody", headers=owner), 404)
+    for query in ("events=everything", "replay=1000", "replay=-1", "replay=x", "since=x", "after=" + "9" * 5000):
+        target.assert_refused_by_hub(target.ask("GET", f"/homeport/monitor?{query}", headers=owner), 400)
+    target.assert_refused_by_hub(target.ask("GET", "/homeport/monitor?deviceId=nobody", headers=owner), 404)
     target.assert_refused_by_hub(target.ask("GET", "/homeport/telemetry/elsewhere", headers=owner), 404)
     target.assert_refused_by_hub(target.ask("DELETE", "/homeport/telemetry", headers=owner), 405)
 
@@ -361,10 +361,10 @@ def test_streams_beyond_their_number(target: Target) -> None:
     try:
         for _ in range(64):
             streams.append(target.connect())
-            streams[-1].sendall(f"GET /homeport/telemetry/stream HTTP/1.1\r\n{head}".encode())
+            streams[-1].sendall(f"GET /homeport/monitor HTTP/1.1\r\n{head}".encode())
             assert streams[-1].recv(64).startswith(b"HTTP/1.1 200 ")
         headers = {"Authorization": target.hub_owner_token()}
-        target.assert_refused_by_hub(target.ask("GET", "/homeport/telemetry/stream", headers=headers), 429)
+        target.assert_refused_by_hub(target.ask("GET", "/homeport/monitor", headers=headers), 429)
     finally:
         for stream in streams:
             stream.close()

@@ -198,7 +198,7 @@ def test_tokens_of_devices_do_not_administer(target: Target, device: tuple[str, 
             ("GET", f"/homeport/why/{device[0]}"),
         ):
             target.assert_refused(target.ask(method, f"{path}?api-version=2021-10-01", headers=headers), 401)
-        paths = (f"/devices/{device[0]}", f"/twins/{device[0]}", "/statistics/service", "/homeport/telemetry/stream")
+        paths = (f"/devices/{device[0]}", f"/twins/{device[0]}", "/statistics/service", "/homeport/monitor")
         for path in paths:
             target.assert_refused_by_hub(target.ask("GET", f"{path}?api-version=2021-04-12", headers=headers), 401)
 

@@ -157,12 +157,12 @@ CHANGES = {
         path="/homeport/hubs/two", body={"allocationWeight": 3}, kind="hub.updated", first=(MAKE_HUB,)
     ),
     "hubs DELETE ['hubs', name]": Change(path="/homeport/hubs/two", kind="hub.unlinked", first=(MAKE_HUB,)),
-    "hub_routing PUT [route]": Change(path=MAKE_ROUTE[1], body=MAKE_ROUTE[2], kind="hubRouting.updated"),
-    "hub_routing DELETE [route]": Change(path=MAKE_ROUTE[1], kind="hubRouting.updated", first=(MAKE_ROUTE,)),
-    "hub_routing PUT [endpoint]": Change(path=MAKE_ENDPOINT[1], body=MAKE_ENDPOINT[2], kind="hubRouting.updated"),
-    "hub_routing DELETE [endpoint]": Change(path=MAKE_ENDPOINT[1], kind="hubRouting.updated", first=(MAKE_ENDPOINT,)),
-    "hub_routing PUT [key]": Change(path=MAKE_ENRICHMENT[1], body=MAKE_ENRICHMENT[2], kind="hubRouting.updated"),
-    "hub_routing DELETE [key]": Change(path=MAKE_ENRICHMENT[1], kind="hubRouting.updated", first=(MAKE_ENRICHMENT,)),
+    "Routes PUT [member]": Change(path=MAKE_ROUTE[1], body=MAKE_ROUTE[2], kind="hubRouting.updated"),
+    "Routes DELETE [member]": Change(path=MAKE_ROUTE[1], kind="hubRouting.updated", first=(MAKE_ROUTE,)),
+    "Endpoints PUT [member]": Change(path=MAKE_ENDPOINT[1], body=MAKE_ENDPOINT[2], kind="hubRouting.updated"),
+    "Endpoints DELETE [member]": Change(path=MAKE_ENDPOINT[1], kind="hubRouting.updated", first=(MAKE_ENDPOINT,)),
+    "Enrichments PUT [member]": Change(path=MAKE_ENRICHMENT[1], body=MAKE_ENRICHMENT[2], kind="hubRouting.updated"),
+    "Enrichments DELETE [member]": Change(path=MAKE_ENRICHMENT[1], kind="hubRouting.updated", first=(MAKE_ENRICHMENT,)),
     "event_hubs PATCH [endpoint]": Change(
         path="/homeport/hubs/hub1/eventHubs/events", body={"retentionDays": 3}, kind="eventStream.updated"
     ),
@@ -279,7 +279,7 @@ CHANGES_NOTHING = {
     "allocation POST ['explain']": "answers a question",
     "allocation POST ['whatif']": "answers a question",
     "hubs POST ['hubs', name, check]": "looks at the link",
-    "hub_routing POST [_, hub, _]": "answers a question",
+    "hub_route_trials POST [_, hub, _]": "answers a question",
     "http_service POST ['enrollments', word]": "a query",
     "http_service POST ['enrollmentgroups', word]": "a query",
     "http_service POST request.method": "both of these",
@@ -303,13 +303,26 @@ def offered() -> set[str]:
         for comparison in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Compare)):
             words = {str(word.value) for word in comparison.comparators if isinstance(word, ast.Constant)}
             found |= {f"{file.stem} {method} {ast.unparse(comparison.left)}" for method in words & CHANGING}
-    tables = [FRONTENDS / "http_service.py", *(FRONTENDS / "admin").glob("*.py"), SOURCE / "app" / "hub_resources.py"]
-    for file in tables:
+    for file in (FRONTENDS / "http_service.py", *(FRONTENDS / "admin").glob("*.py"), *(SOURCE / "app").glob("*.py")):
+        # What several collections share is called once through each.
+        owners = collections() if file.stem == "hub_collections" else (file.stem,)
         for case in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.match_case)):
             for table in (node for part in case.body for node in ast.walk(part) if isinstance(node, ast.Dict)):
                 methods = {str(key.value) for key in table.keys if isinstance(key, ast.Constant)}
-                found |= {f"{file.stem} {method} {ast.unparse(case.pattern)}" for method in methods & CHANGING}
+                pattern = ast.unparse(case.pattern)
+                found |= {f"{owner} {method} {pattern}" for owner in owners for method in methods & CHANGING}
     return found
+
+
+def collections() -> set[str]:
+    """Return the classes that say what a collection of a hub is."""
+    classes = [
+        node
+        for file in (SOURCE / "app").glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ClassDef)
+    ]
+    return {each.name for each in classes if any(ast.unparse(base).startswith("HubCollection[") for base in each.bases)}
 
 
 def test_every_method_that_may_change_something_is_looked_at() -> None:

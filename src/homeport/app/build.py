@@ -41,7 +41,6 @@ from homeport.dps.policies import CurrentPolicies, seed_policies
 from homeport.dps.signing_keys import SigningKeyService
 from homeport.errors import Code, HomeportError
 from homeport.faults import FaultLab
-from homeport.hub.frontends.http_admin import TelemetryFrontEnd
 from homeport.hub.frontends.http_monitor import MonitorFrontEnd
 from homeport.hub.frontends.site import hub_site
 from homeport.hub.hubs import Hubs
@@ -168,14 +167,6 @@ async def build(
 
         def opened(served: ServedHub) -> None:
             """Serve a hub that was created or loaded, by its names, with a certificate that has them."""
-            telemetry = TelemetryFrontEnd(
-                hub=served.name,
-                audience=served.audience,
-                telemetry=served.telemetry,
-                identity=served.registry.get,
-                bus=joined.bus,
-                clock=clock,
-            )
             monitor = MonitorFrontEnd(
                 hub=served.name,
                 audience=served.audience,
@@ -185,7 +176,7 @@ async def build(
                 bus=joined.bus,
                 clock=clock,
             )
-            sites.add(hub_site(served, clock, http=(telemetry, monitor), screen=guard.screen))
+            sites.add(hub_site(served, clock, http=(monitor,), screen=guard.screen))
             if presence is not None:
                 presence.refresh()
 

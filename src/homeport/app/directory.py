@@ -6,6 +6,7 @@
 import fcntl
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -41,6 +42,26 @@ class ConnectionInfo(Struct, frozen=True, kw_only=True):
     """Like `dps_connection_string`, but by a loopback address and the port the server really listens on."""
     event_hub_connection_strings: Mapping[str, str] = field(default_factory=dict)
     """By hub name: where Event Hubs clients read a hub's telemetry."""
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Return the documented names and their values; scripts rely on the names.
+
+        The first hub has the plain name, every further one its own name behind it, in capitals.
+        """
+        values = {
+            "HOMEPORT_ID_SCOPE": self.id_scope,
+            "HOMEPORT_GLOBAL_ENDPOINT": self.global_endpoint,
+            "HOMEPORT_DPS_CONNECTION_STRING": self.dps_connection_string,
+        }
+        for position, (name, connection_string) in enumerate(self.hub_connection_strings.items()):
+            suffix = "" if position == 0 else "_" + re.sub(r"[^A-Z0-9]", "_", name.upper())
+            values[f"HOMEPORT_HUB_CONNECTION_STRING{suffix}"] = connection_string
+            if (events := self.event_hub_connection_strings.get(name)) is not None:
+                values[f"HOMEPORT_EVENTHUB_CONNECTION_STRING{suffix}"] = events
+        values["HOMEPORT_CA_FILE"] = self.ca_file
+        values["HOMEPORT_PORTAL_URL"] = self.portal_url
+        return values
 
 
 class DataDirectory:

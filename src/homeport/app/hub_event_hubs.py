@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
+from homeport.app.hub_collections import hub_named
 from homeport.errors import Code, HomeportError
 from homeport.hub.errors import HubError
 from homeport.hub.event_streams import EventStreams
@@ -54,10 +55,7 @@ class LocalEventHubs:
             await self._streams(hub).remove_group(group, name=endpoint, by=by)
 
     def _streams(self, hub: str) -> EventStreams:
-        for served in self._hubs:
-            if served.name.lower() == hub.lower():
-                return served.streams
-        raise HomeportError(Code.NOT_FOUND, "This server has no hub of that name.")
+        return hub_named(self._hubs, hub).streams
 
 
 @contextmanager

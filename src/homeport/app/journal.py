@@ -20,10 +20,7 @@ from homeport.dps.administrators import AdministratorService
 from homeport.dps.events import EventDelivery, SubscriptionService, Tools
 from homeport.dps.frontends.admin import AdministratorsResource, AdminResource, AuditResource, SubscriptionsResource
 from homeport.dps.journal import WINDOW, Journal, Refusals, pruned
-from homeport.dps.model import Attempt
-from homeport.dps.ports import AttemptStore
 from homeport.hublinks.event_webhook import HttpWebhook
-from homeport.paging import Page
 from homeport.security.callers import token_digest
 from homeport.security.policies import Random
 from homeport.store import Stores
@@ -144,24 +141,3 @@ class JournalKeeper:
             except Exception:
                 _log.exception("old entries of the audit could not be dropped")
             await asyncio.sleep(_PRUNE_EVERY)
-
-
-class JournaledAttempts:
-    """An AttemptStore that lets the journal know of refusals."""
-
-    def __init__(self, store: AttemptStore, refusals: Refusals) -> None:
-        self._store = store
-        self._refusals = refusals
-
-    def record(self, attempt: Attempt) -> None:
-        self._refusals.note(attempt)
-        self._store.record(attempt)
-
-    async def latest(self, registration_id: str, *, limit: int) -> Sequence[Attempt]:
-        return await self._store.latest(registration_id, limit=limit)
-
-    async def find(self, tracking_id: str) -> Attempt | None:
-        return await self._store.find(tracking_id)
-
-    async def page(self, *, after: str | None, limit: int) -> Page[Attempt]:
-        return await self._store.page(after=after, limit=limit)

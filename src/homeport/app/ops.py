@@ -3,7 +3,7 @@
 Both answer without credentials, so they say nothing about devices and hold no names.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from functools import cache
 
 from aiohttp import web
@@ -12,10 +12,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from homeport import __version__
 from homeport.dps.expiry import HolderKind, Scan
 from homeport.dps.model import Attempt
-from homeport.dps.ports import AttemptStore
 from homeport.net.sites import raw_path
 from homeport.net.stream import Peer
-from homeport.paging import Page
 from homeport.security.expiry import THRESHOLDS
 
 # From a cached answer on a laptop to a hub on another continent.
@@ -92,27 +90,6 @@ class Metrics:
     def render(self) -> bytes:
         """Return the text format that Prometheus reads."""
         return generate_latest(self.registry)
-
-
-class MeasuredAttempts:
-    """An AttemptStore that counts what passes through it."""
-
-    def __init__(self, store: AttemptStore, metrics: Metrics) -> None:
-        self._store = store
-        self._metrics = metrics
-
-    def record(self, attempt: Attempt) -> None:
-        self._metrics.count(attempt)
-        self._store.record(attempt)
-
-    async def latest(self, registration_id: str, *, limit: int) -> Sequence[Attempt]:
-        return await self._store.latest(registration_id, limit=limit)
-
-    async def find(self, tracking_id: str) -> Attempt | None:
-        return await self._store.find(tracking_id)
-
-    async def page(self, *, after: str | None, limit: int) -> Page[Attempt]:
-        return await self._store.page(after=after, limit=limit)
 
 
 class OperationsFrontEnd:

@@ -12,10 +12,11 @@ from homeport.app.certificates import Authorities
 from homeport.app.config import Config
 from homeport.app.identity import ServiceIdentity
 from homeport.app.issuing import Issuing
-from homeport.app.journal import JournaledAttempts, JournalParts
+from homeport.app.journal import JournalParts
 from homeport.app.openapi import OpenApiFrontEnd
-from homeport.app.ops import MeasuredAttempts, Metrics, OperationsFrontEnd
+from homeport.app.ops import Metrics, OperationsFrontEnd
 from homeport.app.protection import Protection
+from homeport.app.watched_attempts import WatchedAttempts
 from homeport.bus import Bus
 from homeport.clock import Clock
 from homeport.dps import engine as dps
@@ -95,7 +96,7 @@ def provisioning(
     random: Random,
 ) -> Provisioning:
     """Make the provisioning service's site: engine, responders and front-ends over the store."""
-    attempts = MeasuredAttempts(JournaledAttempts(stores.attempts, journal.refusals), metrics)
+    attempts = WatchedAttempts(stores.attempts, metrics.count, journal.refusals.note)
     engine = dps.Engine(
         id_scope=identity.id_scope,
         stores=dps.Stores(

@@ -4,12 +4,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from homeport.cli.console import DataOption, Output, OutputOption, admin, err, out
+from homeport.cli.listing import plain_table, print_json
 from homeport.clock import SystemClock
 
 app = typer.Typer(
@@ -82,11 +81,9 @@ def list_administrators(data: DataOption = None, output: OutputOption = Output.T
     with admin(data) as client:
         found = client.administrators()
     if output is Output.JSON:
-        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        print_json(found)
         return
-    table = Table(
-        "name", "role", "created", "by", "expires", "last used", box=None, pad_edge=False, header_style="bold"
-    )
+    table = plain_table("name", "role", "created", "by", "expires", "last used")
     for each in found:
         table.add_row(
             escape(each.name),

@@ -8,9 +8,9 @@ import msgspec
 import typer
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn
-from rich.table import Table
 
 from homeport.cli.console import DataOption, Output, OutputOption, admin, err, fail, out
+from homeport.cli.listing import plain_table, print_json
 from homeport.client import AllocationExplanation, AllocationSettings, ComparisonTotals
 from homeport.client.allocation_models import Movement
 
@@ -39,7 +39,7 @@ def explain(
     with admin(data) as client:
         told = client.explain_allocation(registration_id, group_id=group, payload=sent, remote_address=address)
     if output is Output.JSON:
-        typer.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
+        print_json(told)
     else:
         _print_explanation(told)
 
@@ -108,7 +108,7 @@ def settings(
         if default_policy is not None:
             changed = msgspec.to_builtins(current) | {"defaultPolicy": default_policy}
             current = client.put_allocation_settings(_settings(msgspec.json.encode(changed)))
-    typer.echo(msgspec.json.format(msgspec.json.encode(current)).decode())
+    print_json(current)
 
 
 @app.command("signing-key")
@@ -135,7 +135,7 @@ def _print_explanation(told: AllocationExplanation) -> None:
     out.print(f"  lives on        {escape(told.current_hub or 'no hub yet')}", soft_wrap=True)
     out.print(f"  because         {escape(told.reason)}", soft_wrap=True)
     if told.candidates:
-        table = Table("candidate", "weight", "share", "latency", "score", box=None, pad_edge=False, header_style="bold")
+        table = plain_table("candidate", "weight", "share", "latency", "score")
         for each in told.candidates:
             latency = "" if each.milliseconds is None else f"{each.milliseconds:.0f} ms {each.latency_source or ''}"
             table.add_row(
@@ -151,7 +151,7 @@ def _print_explanation(told: AllocationExplanation) -> None:
 
 
 def _print_comparison(totals: ComparisonTotals, listed: list[Movement]) -> None:
-    table = Table("hub", "devices now", "then", "change", box=None, pad_edge=False, header_style="bold")
+    table = plain_table("hub", "devices now", "then", "change")
     for host in sorted(totals.before.keys() | totals.after.keys()):
         change = totals.after[host] - totals.before[host]
         table.add_row(escape(host), str(totals.before[host]), str(totals.after[host]), f"{change:+d}" if change else "")

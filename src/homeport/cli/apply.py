@@ -21,7 +21,8 @@ from homeport.cli.console import (
     progress_bar,
     running_server,
 )
-from homeport.cli.declarations import clients, compare, documents, no_paths, print_json, read, show
+from homeport.cli.declarations import clients, compare, documents, no_paths, read, show
+from homeport.cli.listing import print_json
 from homeport.cli.plan import PathsArgument, PruneOption
 
 _SHOWN_FAILURES = 20

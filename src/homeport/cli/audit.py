@@ -14,6 +14,7 @@ import typer
 from rich.markup import escape
 
 from homeport.cli.console import DataOption, Output, OutputOption, admin, err, fail, out
+from homeport.cli.listing import print_json
 
 if TYPE_CHECKING:
     from homeport.client.journal_models import AuditHead
@@ -45,7 +46,7 @@ def list_entries(
     with admin(data) as client:
         page = client.page_audit(kind=kind, subject=subject, since=since, until=until, page_size=limit)
     if output is Output.JSON:
-        typer.echo(msgspec.json.format(msgspec.json.encode(page.items)).decode())
+        print_json(page.items)
         return
     for each in page.items:
         where = str(each.entry.get("remoteAddress", ""))

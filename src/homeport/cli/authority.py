@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from homeport.cli.authority_policies import SPAN_HELP, policy, print_json, span, table
+from homeport.cli.authority_policies import SPAN_HELP, policy, span
 from homeport.cli.console import DataOption, Output, OutputOption, admin, err, fail, out
+from homeport.cli.listing import plain_table, print_json
 from homeport.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def list_authorities(data: DataOption = None, output: OutputOption = Output.TABL
     if output is Output.JSON:
         print_json(found)
         return
-    shown = table("authority", "subject", "key", "issuer", "valid until", "version")
+    shown = plain_table("authority", "subject", "key", "issuer", "valid until", "version")
     for each in found:
         active = each.active
         shown.add_row(
@@ -242,7 +243,7 @@ def _tell(authority: "CertificateAuthority") -> None:
 
 
 def _show(found: "list[IssuedCertificate]") -> None:
-    shown = table("device", "serial number", "authority", "status", "valid until", "hub")
+    shown = plain_table("device", "serial number", "authority", "status", "valid until", "hub")
     now = SystemClock().now()
     for each in found:
         soon = each.status == "valid" and each.not_after_utc - now < timedelta(days=7)

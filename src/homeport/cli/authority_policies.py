@@ -4,12 +4,11 @@ import re
 from datetime import timedelta
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from homeport.cli.console import DataOption, Output, OutputOption, admin, fail, out
+from homeport.cli.listing import plain_table, print_json
 
 policy = typer.Typer(help="Certificate policies: what an authority issues.", no_args_is_help=True)
 
@@ -67,7 +66,7 @@ def list_policies(data: DataOption = None, output: OutputOption = Output.TABLE) 
     if output is Output.JSON:
         print_json(found)
         return
-    shown = table("policy", "authority", "validity", "renewed before", "keys")
+    shown = plain_table("policy", "authority", "validity", "renewed before", "keys")
     for each in found:
         shown.add_row(
             each.name,
@@ -85,16 +84,6 @@ def delete_policy(name: Annotated[str, typer.Argument(help="Name of the policy."
     with admin(data) as client:
         client.delete_certificate_policy(name)
     out.print(f"Policy [bold]{escape(name)}[/] is gone.")
-
-
-def table(*headings: str) -> Table:
-    """Make the plain table of these listings."""
-    return Table(*headings, box=None, pad_edge=False, header_style="bold")
-
-
-def print_json(found: object) -> None:
-    """Print documents as JSON."""
-    typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
 
 
 def span(text: str | None) -> timedelta | None:

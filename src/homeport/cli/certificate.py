@@ -4,12 +4,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from homeport.cli.console import DataOption, Output, OutputOption, admin, err, fail, out
+from homeport.cli.listing import plain_table, print_json
 from homeport.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -68,14 +67,12 @@ def list_certificates(data: DataOption = None, output: OutputOption = Output.TAB
     with admin(data) as client:
         found = client.ca_certificates()
     if output is Output.JSON:
-        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        print_json(found)
         return
     if not found:
         err.print("No CA certificate is uploaded. Groups may also hold their signing certificates themselves.")
         return
-    table = Table(
-        "name", "subject", "until", "verified", "revocation", "groups", box=None, pad_edge=False, header_style="bold"
-    )
+    table = plain_table("name", "subject", "until", "verified", "revocation", "groups")
     for one in found:
         until = f"{one.expiry:%Y-%m-%d}"
         table.add_row(
@@ -95,7 +92,7 @@ def show(name: NameArgument, data: DataOption = None, output: OutputOption = Out
     with admin(data) as client:
         one = client.get_ca_certificate(name)
     if output is Output.JSON:
-        typer.echo(msgspec.json.format(msgspec.json.encode(one)).decode())
+        print_json(one)
         return
     settings = one.revocation
     rows = {
@@ -226,11 +223,11 @@ def expiring(
     with admin(data) as client:
         report = client.expiring_certificates(days=days)
     if output is Output.JSON:
-        typer.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
+        print_json(report)
     elif not report.certificates:
         out.print(f"No certificate ends within {days} days.")
     else:
-        table = Table("ends", "of", "name", "subject", box=None, pad_edge=False, header_style="bold")
+        table = plain_table("ends", "of", "name", "subject")
         kinds = {"caCertificate": "CA certificate", "enrollmentGroup": "group", "individualEnrollment": "enrollment"}
         for one in report.certificates:
             ends = f"{one.expiry:%Y-%m-%d} {one.warning}"

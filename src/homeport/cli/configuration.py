@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from homeport.cli.console import DataOption, Output, OutputOption, fail, out
-from homeport.cli.hub_access import HubOption, compact, hub, moment, print_json
+from homeport.cli.hub_access import HubOption, compact, hub, moment
+from homeport.cli.listing import plain_table, print_json
 
 if TYPE_CHECKING:
     from homeport.client import Configuration
@@ -35,7 +35,7 @@ def list_configurations(
     if output is Output.JSON:
         print_json(found)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = plain_table()
     for head in ("configuration", "for", "target", "priority", "targeted", "applied", "changed"):
         table.add_column(head, no_wrap=head != "target")
     for each in found:
@@ -149,7 +149,7 @@ def _kind(configuration: "Configuration") -> str:
 
 
 def _tell_metrics(configuration: "Configuration") -> None:
-    table = Table("metric", box=None, pad_edge=False, header_style="bold")
+    table = plain_table("metric")
     table.add_column("devices", justify="right")
     table.add_column("query")
     for each in (configuration.system_metrics, configuration.metrics):

@@ -2,12 +2,11 @@
 
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from homeport.cli.console import DataOption, Output, OutputOption, admin, out
+from homeport.cli.listing import plain_table, print_json
 
 app = typer.Typer(
     help="Consumer groups: names under which readers share a hub's events.", no_args_is_help=True, add_completion=False
@@ -29,9 +28,9 @@ def list_groups(
     with admin(data) as client:
         groups = client.consumer_groups(hub, endpoint)
     if output is Output.JSON:
-        typer.echo(msgspec.json.format(msgspec.json.encode(groups)).decode())
+        print_json(groups)
         return
-    table = Table("consumer group", "created", box=None, pad_edge=False, header_style="bold")
+    table = plain_table("consumer group", "created")
     for group in groups:
         table.add_row(escape(group.name), f"{group.created_date_time_utc:%Y-%m-%d %H:%M}Z")
     out.print(table)

@@ -2,11 +2,8 @@
 
 from collections.abc import Mapping
 
-import msgspec
-import typer
-from rich.table import Table
-
 from homeport.cli.console import DataOption, Output, OutputOption, admin, out
+from homeport.cli.listing import plain_table, print_json
 
 
 def counts(data: DataOption = None, output: OutputOption = Output.TABLE) -> None:
@@ -14,9 +11,9 @@ def counts(data: DataOption = None, output: OutputOption = Output.TABLE) -> None
     with admin(data) as client:
         found = client.counts()
     if output is Output.JSON:
-        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        print_json(found)
         return
-    table = Table("", "total", "of which", box=None, pad_edge=False, header_style="bold")
+    table = plain_table("", "total", "of which")
     for name, enrollments in (("enrollments", found.enrollments), ("groups", found.enrollment_groups)):
         table.add_row(name, f"{enrollments.total:,}", _parts(enrollments.by_attestation, enrollments.by_status))
     registrations = found.registrations

@@ -89,10 +89,6 @@ def documents(plan: Plan) -> dict[str, Any]:
     }
 
 
-def print_json(document: Any) -> None:
-    typer.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
-
-
 def no_paths() -> typer.Exit:
     return fail("name the files or folders that declare what there should be", code=2)
 

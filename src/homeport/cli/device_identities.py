@@ -7,10 +7,10 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from homeport.cli.console import DataOption, Output, OutputOption, err, fail, out
-from homeport.cli.hub_access import HubOption, compact, hub, moment, print_json
+from homeport.cli.hub_access import HubOption, compact, hub, moment
+from homeport.cli.listing import plain_table, print_json
 from homeport.client import Device, DeviceAuthentication, Twin
 from homeport.client.hub_models import PolicyKey, X509Thumbprint
 
@@ -89,9 +89,7 @@ def list_devices(
 
 
 def _print_twins(twins: list[Twin]) -> None:
-    table = Table(
-        "device", "connection", "last active", "proof", "waiting", "tags", box=None, pad_edge=False, header_style="bold"
-    )
+    table = plain_table("device", "connection", "last active", "proof", "waiting", "tags")
     for twin in twins:
         state = "[green]connected[/]" if twin.connection_state == "Connected" else "[dim]disconnected[/]"
         table.add_row(

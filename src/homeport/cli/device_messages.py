@@ -11,7 +11,8 @@ from rich.markup import escape
 from homeport.cli.console import DataOption, Output, OutputOption, fail, out
 from homeport.cli.device_identities import DeviceArgument
 from homeport.cli.device_twin import ModuleOption
-from homeport.cli.hub_access import HubOption, hub, json_value, print_json
+from homeport.cli.hub_access import HubOption, hub, json_value
+from homeport.cli.listing import print_json
 from homeport.client.hub_message_models import Acknowledgement, CloudToDeviceMessage
 from homeport.clock import SystemClock
 

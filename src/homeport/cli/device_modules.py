@@ -5,11 +5,11 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from homeport.cli.console import DataOption, Output, OutputOption, out
 from homeport.cli.device_identities import DeviceArgument
-from homeport.cli.hub_access import HubOption, hub, moment, print_json
+from homeport.cli.hub_access import HubOption, hub, moment
+from homeport.cli.listing import plain_table, print_json
 from homeport.client import Module
 
 app = typer.Typer(help="Modules: list, create, delete.", no_args_is_help=True, add_completion=False)
@@ -27,7 +27,7 @@ def list_modules(
     if output is Output.JSON:
         print_json([_without_keys(module) for module in modules])
         return
-    table = Table("module", "connection", "last active", "managed by", box=None, pad_edge=False, header_style="bold")
+    table = plain_table("module", "connection", "last active", "managed by")
     for module in modules:
         connected = module.connection_state == "Connected"
         table.add_row(

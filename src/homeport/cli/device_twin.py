@@ -6,7 +6,8 @@ import typer
 
 from homeport.cli.console import DataOption, fail
 from homeport.cli.device_identities import DeviceArgument
-from homeport.cli.hub_access import HubOption, hub, json_object, print_json
+from homeport.cli.hub_access import HubOption, hub, json_object
+from homeport.cli.listing import print_json
 
 app = typer.Typer(help="Twins: show, patch, replace.", no_args_is_help=True, add_completion=False)
 

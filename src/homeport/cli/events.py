@@ -6,9 +6,9 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from homeport.cli.console import DataOption, Output, OutputOption, admin, err, fail, out
+from homeport.cli.listing import plain_table, print_json
 
 app = typer.Typer(
     help="Lifecycle events: watch them, and tell webhooks of them.", no_args_is_help=True, add_completion=False
@@ -93,11 +93,9 @@ def list_subscriptions(data: DataOption = None, output: OutputOption = Output.TA
     with admin(data) as client:
         found = client.event_subscriptions()
     if output is Output.JSON:
-        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        print_json(found)
         return
-    table = Table(
-        "name", "webhook", "types", "behind", "given up", "last trouble", box=None, pad_edge=False, header_style="bold"
-    )
+    table = plain_table("name", "webhook", "types", "behind", "given up", "last trouble")
     for each in found:
         table.add_row(
             escape(each.name),
@@ -134,11 +132,9 @@ def dead_letters(name: NameArgument, data: DataOption = None, output: OutputOpti
     with admin(data) as client:
         found = list(client.dead_letters(name))
     if output is Output.JSON:
-        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        print_json(found)
         return
-    table = Table(
-        "event", "type", "subject", "given up", "attempts", "why", box=None, pad_edge=False, header_style="bold"
-    )
+    table = plain_table("event", "type", "subject", "given up", "attempts", "why")
     for each in found:
         table.add_row(
             str(each.seq),

@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from homeport.cli.console import DataOption, Output, OutputOption, admin, err, fail, out
+from homeport.cli.listing import plain_table, print_json
 
 if TYPE_CHECKING:
     from homeport.client import Fault, HomeportAdminClient
@@ -200,15 +199,12 @@ def list_faults(data: DataOption = None, output: OutputOption = Output.TABLE) ->
     with admin(data) as client:
         faults = client.faults()
     if output is Output.JSON:
-        _print_json(faults)
+        print_json(faults)
         return
     if not faults:
         err.print("Nothing goes wrong, and nothing did.")
         return
-    table = Table(
-        "", "state", "what", "for whom", "seed", "until", "times",
-        box=None, pad_edge=False, header_style="bold",
-    )  # fmt: skip
+    table = plain_table("", "state", "what", "for whom", "seed", "until", "times")
     for fault in faults:
         ends = fault.ends_date_time_utc
         table.add_row(
@@ -253,12 +249,12 @@ def history(
     with admin(data) as client:
         told = client.fault_history(fault_id=fault, device_id=device, limit=limit)
     if output is Output.JSON:
-        _print_json(told)
+        print_json(told)
         return
     if not told:
         err.print("Nothing was done to anybody.")
         return
-    table = Table("when", "fault", "device", "at", "during", "what", box=None, pad_edge=False, header_style="bold")
+    table = plain_table("when", "fault", "device", "at", "during", "what")
     for each in reversed(told):
         table.add_row(
             f"{each.date_time_utc:%H:%M:%S.%f}"[:-3] + "Z",
@@ -304,7 +300,7 @@ def _begin(data: Any, output: Output, start: "Callable[[HomeportAdminClient], Fa
     with admin(data) as client:
         fault = start(client)
     if output is Output.JSON:
-        _print_json(fault)
+        print_json(fault)
         return
     what = f"Fault [bold]{fault.id}[/]: {escape(fault.description)}, for {escape(_meant(fault))}"
     if fault.state == "ended":
@@ -327,7 +323,3 @@ def _meant(fault: "Fault") -> str:
     if fault.prefix is not None:
         who = f"{fault.prefix}*" if fault.devices is None else f"{who} that begin with {fault.prefix}"
     return f"{who} {place}".strip()
-
-
-def _print_json(document: Any) -> None:
-    typer.echo(msgspec.json.format(msgspec.json.encode(document)).decode())

@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from homeport.cli import hub_certificate
 from homeport.cli.console import DataOption, Output, OutputOption, admin, fail, out
@@ -18,6 +16,7 @@ from homeport.cli.hub_query import query, statistics
 from homeport.cli.hub_queues import messages
 from homeport.cli.hub_routing import endpoints, enrichments, routes
 from homeport.cli.hub_transfers import export_devices, import_devices
+from homeport.cli.listing import plain_table, print_json
 from homeport.client import LinkedHub
 
 app = typer.Typer(
@@ -155,12 +154,9 @@ def list_hubs(data: DataOption = None, output: OutputOption = Output.TABLE) -> N
     with admin(data) as client:
         hubs = list(client.hubs())
     if output is Output.JSON:
-        typer.echo(msgspec.json.format(msgspec.json.encode(hubs)).decode())
+        print_json(hubs)
         return
-    table = Table(
-        "hub", "host name", "devices", "weight", "new devices", "region", "served by", "health",
-        box=None, pad_edge=False, header_style="bold",
-    )  # fmt: skip
+    table = plain_table("hub", "host name", "devices", "weight", "new devices", "region", "served by", "health")
     for hub in hubs:
         limit = f" of {hub.max_devices}" if hub.max_devices is not None else ""
         table.add_row(

@@ -92,11 +92,6 @@ def json_object(text: str | None, option: str) -> dict[str, Any] | None:
     return value
 
 
-def print_json(document: object) -> None:
-    """Print a document the way people and programs can both read it."""
-    typer.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
-
-
 def compact(value: object, limit: int = 120) -> str:
     """Return JSON on one line, cut to size."""
     text = msgspec.json.encode(value).decode()

@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from homeport.cli.certificate import certificate_text
 from homeport.cli.console import DataOption, Output, OutputOption, admin, err, fail, out
+from homeport.cli.listing import plain_table, print_json
 
 app = typer.Typer(
     help="CA certificates of a hub: devices set to certificateAuthority come in by them.",
@@ -58,12 +57,12 @@ def list_certificates(hub: HubArgument, data: DataOption = None, output: OutputO
     with admin(data) as client:
         found = client.hub_certificates(hub)
     if output is Output.JSON:
-        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        print_json(found)
         return
     if not found:
         err.print(f"Hub {escape(hub)} has no CA certificate.")
         return
-    table = Table("name", "subject", "until", "verified", "thumbprint", box=None, pad_edge=False, header_style="bold")
+    table = plain_table("name", "subject", "until", "verified", "thumbprint")
     for one in found:
         properties = one.properties
         table.add_row(

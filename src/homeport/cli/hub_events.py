@@ -2,12 +2,11 @@
 
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from homeport.cli.console import DataOption, Output, OutputOption, admin, out
+from homeport.cli.listing import plain_table, print_json
 
 _MEBIBYTE = 1 << 20
 
@@ -34,10 +33,9 @@ def events(
             size = None if max_megabytes is None else max_megabytes * _MEBIBYTE
             told = [client.update_event_hub(name, endpoint or "events", retention_days=retention_days, max_bytes=size)]
     if output is Output.JSON:
-        typer.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
+        print_json(told)
         return
-    table = Table("endpoint", "event hub name", "partitions", "kept for", "at most", box=None, pad_edge=False,
-                  header_style="bold")  # fmt: skip
+    table = plain_table("endpoint", "event hub name", "partitions", "kept for", "at most")
     for each in told:
         days = f"{each.retention_days} day{'' if each.retention_days == 1 else 's'}"
         size_limit = "" if each.max_bytes is None else f"{each.max_bytes / _MEBIBYTE:g} MiB"

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from homeport.cli.console import DataOption, Output, OutputOption, err, out
-from homeport.cli.hub_access import HubOption, compact, hub, hub_names, print_json
+from homeport.cli.hub_access import HubOption, compact, hub, hub_names
+from homeport.cli.listing import plain_table, print_json
 
 _TABLE_ROWS = 100
 _WIDEST = 60
@@ -64,7 +64,7 @@ def statistics(hub_name: HubOption = None, data: DataOption = None, output: Outp
             }
         )
         return
-    table = Table("hub", box=None, pad_edge=False, header_style="bold")
+    table = plain_table("hub")
     for head in ("devices", "enabled", "disabled", "connected"):
         table.add_column(head, justify="right")
     for name, (devices, service) in found.items():
@@ -86,7 +86,7 @@ def _tell(rows: Sequence[Mapping[str, Any]]) -> None:
         return
     told = [_twin(row) if _is_twin(row) else row for row in rows]
     heads = list(dict.fromkeys(name for row in told for name in row))
-    table = Table(*heads, box=None, pad_edge=False, header_style="bold")
+    table = plain_table(*heads)
     for row in told:
         table.add_row(*(escape(_cell(row.get(name))) for name in heads))
     out.print(table)

@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from homeport.cli.console import DataOption, Output, OutputOption, admin, err, fail, out
+from homeport.cli.listing import plain_table, print_json
 
 routes = typer.Typer(help="Routes: which messages go to which endpoints.", no_args_is_help=True, add_completion=False)
 endpoints = typer.Typer(
@@ -81,9 +80,9 @@ def list_routes(hub: HubArgument, data: DataOption = None, output: OutputOption 
     with admin(data) as client:
         found = client.hub_routes(hub)
     if output is Output.JSON:
-        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        print_json(found)
         return
-    table = Table("route", "source", "condition", "endpoints", box=None, pad_edge=False, header_style="bold")
+    table = plain_table("route", "source", "condition", "endpoints")
     for each in found:
         name = escape(each.name) + ("" if each.is_enabled else " [dim](off)[/]")
         table.add_row(name, each.source, escape(each.condition), escape(", ".join(each.endpoint_names)))
@@ -125,7 +124,7 @@ def try_routes(
     with admin(data) as client:
         told = client.test_hub_routes(hub, trial)
     if output is Output.JSON:
-        typer.echo(msgspec.json.format(msgspec.json.encode(told)).decode())
+        print_json(told)
         return
     colours = {"true": "green", "undefined": "yellow"}
     for each in told.routes:
@@ -244,9 +243,9 @@ def list_endpoints(hub: HubArgument, data: DataOption = None, output: OutputOpti
     with admin(data) as client:
         found = client.hub_endpoints(hub)
     if output is Output.JSON:
-        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        print_json(found)
         return
-    table = Table("endpoint", "type", "where", "waiting", "last trouble", box=None, pad_edge=False, header_style="bold")
+    table = plain_table("endpoint", "type", "where", "waiting", "last trouble")
     for each in found:
         where = each.url or each.container or each.storage or f"{each.partition_count} partitions"
         table.add_row(
@@ -294,9 +293,9 @@ def list_enrichments(hub: HubArgument, data: DataOption = None, output: OutputOp
     with admin(data) as client:
         found = client.hub_enrichments(hub)
     if output is Output.JSON:
-        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        print_json(found)
         return
-    table = Table("property", "value", "endpoints", box=None, pad_edge=False, header_style="bold")
+    table = plain_table("property", "value", "endpoints")
     for each in found:
         table.add_row(escape(each.key), escape(each.value), escape(", ".join(each.endpoint_names)))
     out.print(table)

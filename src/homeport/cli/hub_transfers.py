@@ -7,7 +7,8 @@ import typer
 from rich.markup import escape
 
 from homeport.cli.console import DataOption, Output, OutputOption, fail, out, progress_bar
-from homeport.cli.hub_access import HubOption, hub, print_json
+from homeport.cli.hub_access import HubOption, hub
+from homeport.cli.listing import print_json
 
 if TYPE_CHECKING:
     from homeport.client import HubClient, TransferJob

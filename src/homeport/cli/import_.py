@@ -10,7 +10,6 @@ import msgspec
 import typer
 from rich.markup import escape
 from rich.progress import Progress, TaskID
-from rich.table import Table
 
 from homeport.ascode.bulk import Existing, Item, Outcome, Tally, bring_in
 from homeport.ascode.checkpoint import Checkpoint, CheckpointError
@@ -19,6 +18,7 @@ from homeport.ascode.table import Line, TableError, read_table
 from homeport.ascode.transfer import PublicApiSource, read_certificates
 from homeport.cli.console import DataOption, ServerAccess, err, fail, out, progress_bar, running_server
 from homeport.cli.declarations import clients
+from homeport.cli.listing import plain_table
 from homeport.cli.moving import (
     CaFileOption,
     ConnectionStringOption,
@@ -104,7 +104,7 @@ def _preview(file: Path, checkpoint: Checkpoint, *, skip_errors: bool) -> int:
 
 
 def _show(lines: Sequence[Line]) -> None:
-    table = Table("line", "registration id", "attestation", "and", box=None, pad_edge=False, header_style="bold")
+    table = plain_table("line", "registration id", "attestation", "and")
     for line in lines:
         others = [name for name in line.document if name not in {"registrationId", "attestation"}]
         table.add_row(str(line.number), escape(line.name), line.document["attestation"]["type"], ", ".join(others))

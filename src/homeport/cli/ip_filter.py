@@ -3,12 +3,11 @@
 from enum import StrEnum
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from homeport.cli.console import DataOption, Output, OutputOption, admin, fail, out
+from homeport.cli.listing import plain_table, print_json
 
 app = typer.Typer(
     help="IP filter: ordered rules; the first that matches decides, and without a match everybody may come in.",
@@ -38,12 +37,12 @@ def list_rules(data: DataOption = None, output: OutputOption = Output.TABLE) -> 
     with admin(data) as client:
         rules = client.ip_filter().rules
     if output is Output.JSON:
-        typer.echo(msgspec.json.format(msgspec.json.encode(rules)).decode())
+        print_json(rules)
         return
     if not rules:
         out.print("There are no rules: every address may come in.")
         return
-    table = Table("", "name", "action", "network", "target", box=None, pad_edge=False, header_style="bold")
+    table = plain_table("", "name", "action", "network", "target")
     for place, rule in enumerate(rules, start=1):
         table.add_row(str(place), escape(rule.name), rule.action, rule.network, rule.target)
     out.print(table)
@@ -98,9 +97,9 @@ def judge(
     with admin(data) as client:
         decisions = client.test_ip_filter(address)
     if output is Output.JSON:
-        typer.echo(msgspec.json.format(msgspec.json.encode(decisions)).decode())
+        print_json(decisions)
         return
-    table = Table("target", "", "by", box=None, pad_edge=False, header_style="bold")
+    table = plain_table("target", "", "by")
     for decision in decisions:
         by = "no rule matches" if decision.rule is None else f"rule {escape(decision.rule)}"
         table.add_row(decision.target, "allowed" if decision.allowed else "denied", by)

@@ -8,9 +8,10 @@ import typer
 from rich.markup import escape
 
 from homeport.cli.console import DataOption, Output, OutputOption, err, fail, out
-from homeport.cli.hub_access import HubOption, hub, json_object, json_value, moment, print_json
+from homeport.cli.hub_access import HubOption, hub, json_object, json_value, moment
 from homeport.cli.job_progress import follow
 from homeport.cli.job_report import count, listing, tell
+from homeport.cli.listing import print_json
 from homeport.clock import SystemClock
 
 if TYPE_CHECKING:

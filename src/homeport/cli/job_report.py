@@ -8,7 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from homeport.cli.console import Output, err, out
-from homeport.cli.hub_access import compact, moment, print_json
+from homeport.cli.hub_access import compact, moment
+from homeport.cli.listing import plain_table, print_json
 
 if TYPE_CHECKING:
     from homeport.client import DeviceJob, HubClient, Job
@@ -45,7 +46,7 @@ def tell(client: "HubClient", job: "Job", output: Output, *, status: str | None,
     if not parts:
         return
     out.print()
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = plain_table()
     for head in ("device", "status", "ended"):
         table.add_column(head, no_wrap=True)
     table.add_column("outcome")
@@ -69,7 +70,7 @@ def outcome(part: "DeviceJob") -> str:
 
 def listing(jobs: Sequence["Job"]) -> Table:
     """Return a table of jobs; what does not fit of the last column is cut, so that each has one line."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = plain_table()
     for head in ("job", "what", "status", "done", "failed", "begins", "which"):
         table.add_column(head, no_wrap=True, justify="right" if head in {"done", "failed"} else "left")
     room = max(_NARROWEST, out.width - _TAKEN - max((len(job.job_id) for job in jobs), default=0))

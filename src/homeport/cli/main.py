@@ -4,6 +4,7 @@ import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from inspect import cleandoc
 from keyword import iskeyword
 from pathlib import Path
 
@@ -68,7 +69,21 @@ def build(arguments: Sequence[str]) -> typer.Typer:
             app.add_typer(module.app, name=name)
         else:
             app.command(name)(getattr(module, str(name)))
+    _flow(app)
     return app
+
+
+def _flow(app: typer.Typer) -> None:
+    """Let the paragraphs of help texts flow: Typer would break their lines where the source does."""
+    for command in app.registered_commands:
+        if command.callback is not None and command.callback.__doc__:
+            paragraphs = cleandoc(command.callback.__doc__).split("\n\n")
+            command.callback.__doc__ = "\n\n".join(
+                text if text.startswith((" ", "-")) else text.replace("\n", " ") for text in paragraphs
+            )
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            _flow(group.typer_instance)
 
 
 def main() -> None:

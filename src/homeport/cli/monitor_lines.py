@@ -72,8 +72,6 @@ class Happening(Struct, frozen=True, kw_only=True):
         match self.event:
             case TelemetryMessage():
                 return self.event.enqueued_time
-            case ConnectionChange():
-                return self.event.time or self.event.connection_state_updated_time
             case Missed():
                 return None
             case _:

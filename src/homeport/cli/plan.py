@@ -10,7 +10,8 @@ from homeport.ascode.files import Declarations
 from homeport.ascode.kinds import kinds_of
 from homeport.ascode.plan import Plan
 from homeport.cli.console import DataOption, Output, OutputOption, ServerAccess, fail, running_server
-from homeport.cli.declarations import clients, compare, documents, no_paths, print_json, read, show
+from homeport.cli.declarations import clients, compare, documents, no_paths, read, show
+from homeport.cli.listing import print_json
 
 CHANGES = 2
 """Exit status of `--exit-code` when there is something to do."""

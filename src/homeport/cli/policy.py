@@ -3,12 +3,11 @@
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from homeport.cli.console import DataOption, Output, OutputOption, admin, connection_info, fail, out
+from homeport.cli.listing import plain_table, print_json
 
 if TYPE_CHECKING:
     from homeport.client import AccessPolicy
@@ -47,9 +46,9 @@ def list_policies(data: DataOption = None, output: OutputOption = Output.TABLE) 
     with admin(data) as client:
         policies = client.policies()
     if output is Output.JSON:
-        _print_json(policies)
+        print_json(policies)
         return
-    table = Table("policy", "rights", "changed", box=None, pad_edge=False, header_style="bold")
+    table = plain_table("policy", "rights", "changed")
     for policy in policies:
         table.add_row(policy.name, ", ".join(policy.rights), f"{policy.last_updated_date_time_utc:%Y-%m-%d %H:%M}Z")
     out.print(table)
@@ -112,7 +111,7 @@ def delete(name: NameArgument, data: DataOption = None) -> None:
 
 def _tell(policy: "AccessPolicy", data: DataOption, output: Output) -> None:
     if output is Output.JSON:
-        _print_json(policy)
+        print_json(policy)
         return
     out.print(f"[bold]policy[/]         {policy.name}", soft_wrap=True)
     out.print(f"[bold]rights[/]         {', '.join(policy.rights)}", soft_wrap=True)
@@ -121,7 +120,3 @@ def _tell(policy: "AccessPolicy", data: DataOption, output: Output) -> None:
         out.print(f"[bold]primary key[/]    {policy.primary_key}", soft_wrap=True)
         out.print(f"[bold]secondary key[/]  {policy.secondary_key}", soft_wrap=True)
         out.print(f"[bold]connection[/]     {policy.connection_string(host)}", soft_wrap=True)
-
-
-def _print_json(document: object) -> None:
-    typer.echo(msgspec.json.format(msgspec.json.encode(document)).decode())

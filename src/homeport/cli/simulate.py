@@ -26,6 +26,7 @@ from homeport.cli.console import (
     out,
     running_server,
 )
+from homeport.cli.listing import print_json
 
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 
@@ -96,7 +97,7 @@ def simulate(
         document = report_document(
             fleet.measures, devices=len(fleet.identities), seconds=seconds, seed=seed, profile=profile
         )
-        typer.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
+        print_json(document)
     else:
         from homeport.cli.simulate_report import print_report
 

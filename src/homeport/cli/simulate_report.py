@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from homeport.cli.listing import plain_table
 from homeport.simulation.measures import Step
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def print_report(console: Console, fleet: "Fleet", *, seconds: float, seed: int,
 
 
 def _steps(fleet: "Fleet") -> Table:
-    table = Table("step", box=None, pad_edge=False, header_style="bold")
+    table = plain_table("step")
     for name in ("count", "p50", "p90", "p99", "longest"):
         table.add_column(name, justify="right")
     for step, each in fleet.measures.spreads().items():

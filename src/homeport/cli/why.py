@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-import msgspec
 import typer
 from rich.markup import escape
 
 from homeport.cli.console import DataOption, Output, OutputOption, admin, err, out
+from homeport.cli.listing import print_json
 
 
 def why(
@@ -19,7 +19,7 @@ def why(
     with admin(data) as client:
         attempts = client.why(registration_id, limit=limit)
     if output is Output.JSON:
-        typer.echo(msgspec.json.format(msgspec.json.encode(attempts)).decode())
+        print_json(attempts)
         return
     if not attempts:
         err.print(f"No attempt of [bold]{escape(registration_id)}[/] is on record: it has not reached this server.")

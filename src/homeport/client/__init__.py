@@ -138,7 +138,7 @@ from homeport.client.models import (
     RegistrationState,
     ReprovisionPolicy,
 )
-from homeport.client.monitor_models import DeviceChange, Missed, MonitorEvent, TwinChange
+from homeport.client.monitor_models import ConnectionChange, DeviceChange, Missed, MonitorEvent, TwinChange
 from homeport.client.policy_models import AccessPolicy, Counts
 from homeport.client.registration import RegistrationResult
 from homeport.client.retry import NO_RETRY, RetryPolicy
@@ -157,7 +157,7 @@ from homeport.client.security import (
     X509SecurityProvider,
     derive_device_key,
 )
-from homeport.client.telemetry import ConnectionChange, HubEvent, TelemetryMessage
+from homeport.client.telemetry import TelemetryMessage
 from homeport.client.tpm import TpmSecurityProvider
 
 __all__ = [
@@ -229,7 +229,6 @@ __all__ = [
     "HubClient",
     "HubEndpoint",
     "HubEnrichment",
-    "HubEvent",
     "HubHealth",
     "HubMonitorClient",
     "HubRegistryClient",

@@ -7,9 +7,19 @@ import msgspec
 
 from homeport.client.answers import decode
 from homeport.client.event_stream import Message
-from homeport.client.telemetry import ConnectionChange, TelemetryMessage
+from homeport.client.telemetry import TelemetryMessage
 
 MonitorKind = Literal["telemetry", "connection", "twin", "device"]
+
+
+class ConnectionChange(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
+    """A device connected or left."""
+
+    time: datetime
+    device_id: str
+    connection_state: str
+    connection_state_updated_time: datetime | None = None
+    last_activity_time: datetime | None = None
 
 
 class TwinChange(msgspec.Struct, rename="camel", kw_only=True, frozen=True):

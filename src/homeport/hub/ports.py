@@ -259,6 +259,10 @@ class EventLog(Protocol):
     @property
     def partitions(self) -> int: ...
 
+    def partition_of(self, device_id: str) -> int:
+        """Return the partition in which a device's messages are."""
+        ...
+
     async def append(self, telemetry: Telemetry) -> StoredTelemetry:
         """Store one message; it is durable when this returns.
 

@@ -4,8 +4,8 @@ Topics, packets and partitions are known elsewhere.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from types import MappingProxyType
 from typing import assert_never
@@ -22,8 +22,6 @@ from homeport.hub.partition_tail import PartitionTail
 from homeport.hub.ports import EventLog
 
 MAX_MESSAGE_BYTES = 256 * 1024
-LIVE_BACKLOG = 256
-"""Messages a live reader may be behind; further back they are passed over."""
 HINT_INTERVAL = 0.1
 """Seconds between two hints about one partition: messages per second do not become events per second."""
 
@@ -117,7 +115,7 @@ def make_message(
 
 
 class TelemetryStream:
-    """The messages of one endpoint of a hub: appended to the log, hinted at on the bus, followed live."""
+    """The messages of one endpoint of a hub: appended to the log, hinted at on the bus."""
 
     def __init__(
         self, *, hub: str, stream: str = BUILT_IN, log: EventLog, bus: Bus, clock: Clock, created_at: datetime
@@ -200,37 +198,6 @@ class TelemetryStream:
                     )
                 )
             await self._clock.sleep(HINT_INTERVAL)
-
-    @asynccontextmanager
-    async def live(self, device_id: str | None = None) -> AsyncIterator[AsyncIterator[StoredTelemetry]]:
-        """Follow the messages of a device, or of all, from now on, whichever process stores them.
-
-        Each partition comes in order. Who reads slowly misses the oldest beyond `LIVE_BACKLOG`.
-        """
-        async with self._bus.subscribe(TelemetryStored) as events:
-            behind: dict[int, int] = {}
-            for message in await self._log.latest(device_id=device_id, limit=LIVE_BACKLOG):
-                behind.setdefault(message.partition, message.offset)
-            yield self._follow(events, device_id, behind)
-
-    async def _follow(
-        self, events: AsyncIterator[object], device_id: str | None, behind: dict[int, int]
-    ) -> AsyncIterator[StoredTelemetry]:
-        """Yield what is newer than `behind`, the last offset seen in each partition."""
-        async for event in events:
-            if not isinstance(event, TelemetryStored) or (event.hub, event.stream) != (self._hub, self._stream):
-                continue
-            if event.offset <= behind.get(event.partition, -1):
-                continue
-            if device_id is not None and behind and event.partition not in behind:
-                continue  # a device has one partition, and this is another
-            for message in await self._newer(device_id, behind):
-                behind[message.partition] = message.offset
-                yield message
-
-    async def _newer(self, device_id: str | None, behind: Mapping[int, int]) -> Sequence[StoredTelemetry]:
-        newest = await self._log.latest(device_id=device_id, limit=LIVE_BACKLOG)
-        return [message for message in reversed(newest) if message.offset > behind.get(message.partition, -1)]
 
 
 def _decode(text: str) -> str:

@@ -46,11 +46,15 @@ class Place(Struct, frozen=True, kw_only=True):
         return cls(offsets=offsets)
 
 
+Begin = Place | datetime | int
+"""Where a reader begins: at a place, at a time, or now, with so many of the last messages first."""
+
+
 class Seen(Struct, frozen=True, kw_only=True):
-    """A message, and where its reader goes on after it."""
+    """A message, and where its reader goes on after it; None while the last messages are told: there it began."""
 
     message: StoredTelemetry
-    place: Place
+    place: Place | None = None
 
 
 class Missed(Struct, frozen=True, kw_only=True):
@@ -121,11 +125,12 @@ class Watch:
                         | TwinChanged(hub=self._hub, device_id=device_id)
                         | DeviceChanged(hub=self._hub, device_id=device_id)
                     ):
-                        self._note(Changed(kind=_KINDS[type(event)], device_id=device_id))
+                        self.note(Changed(kind=_KINDS[type(event)], device_id=device_id))
                     case _:
                         pass  # another hub's
 
-    def _note(self, change: Changed) -> None:
+    def note(self, change: Changed) -> None:
+        """Let `changes` tell this, if it is of interest to this reader."""
         if self._device_id not in (None, device_of(change.device_id)):
             return
         if change not in self._waiting and len(self._waiting) >= MAX_CHANGES:
@@ -147,12 +152,16 @@ class Watch:
                 del self._waiting[change]
                 yield change
 
-    async def messages(self, begin: Place | datetime | None) -> AsyncIterator[Place | Seen | Missed]:
-        """Yield where this begins, then messages: from a place or a time on, or from now.
+    async def messages(self, begin: Begin) -> AsyncIterator[Place | Seen | Missed]:
+        """Yield the last messages if `begin` asks for some; then the place where this begins, and what follows.
 
         They come by time, in each partition's order. Never ends by itself.
         """
         await self._begin(begin)
+        if isinstance(begin, int) and begin:
+            for past in reversed(await self._log.latest(device_id=self._device_id, limit=begin)):
+                if past.offset < self._offsets[past.partition]:
+                    yield Seen(message=past)
         yield Place(offsets=dict(self._offsets))
         stale = set(self._offsets)
         while True:
@@ -164,14 +173,15 @@ class Watch:
                     yield Seen(message=message, place=Place(offsets=dict(self._offsets)))
             stale = await self._wait()
 
-    async def _begin(self, begin: Place | datetime | None) -> None:
-        for partition in range(self._log.partitions):
+    async def _begin(self, begin: Begin) -> None:
+        every = range(self._log.partitions)
+        for partition in every if self._device_id is None else (self._log.partition_of(self._device_id),):
             self._held[partition] = deque()
             if isinstance(begin, datetime):
                 self._offsets[partition] = await self._log.first_enqueued(partition, begin)
                 continue
             state = await self._log.state(partition)
-            known = None if begin is None else begin.offsets.get(partition)
+            known = begin.offsets.get(partition) if isinstance(begin, Place) else None
             # A place beyond the end is one of another log, which is not to keep its reader waiting for ever.
             self._offsets[partition] = state.end if known is None else min(known, state.end)
 
@@ -209,7 +219,8 @@ class Watch:
             return set(self._offsets)
         self._stored.clear()
         hinted, self._hinted = self._hinted, set()
-        return hinted
+        # Hints also speak of partitions that are not read here: another device's, or another endpoint's.
+        return hinted & self._offsets.keys()
 
 
 def _is_number(text: str) -> bool:

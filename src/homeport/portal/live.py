@@ -4,13 +4,13 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from datetime import timedelta
 from typing import Any, cast
 
 import msgspec
 from aiohttp import web
 
-from homeport.client import ClientError, TransportError
-from homeport.client.telemetry import ConnectionChange, HubEvent, TelemetryMessage
+from homeport.client import ClientError, ConnectionChange, MonitorEvent, TelemetryMessage, TransportError
 from homeport.portal.context import PORTAL, Portal, StreamHandle, portal, session
 from homeport.portal.hub_pages import served_hub
 from homeport.portal.rendering import compact, iso, visible
@@ -24,6 +24,8 @@ MAX_BODY = 8192
 """Characters of a message that are shown."""
 MAX_PROPERTIES = 64
 MAX_STREAMS = 32
+STREAM_LIFE = timedelta(hours=1)
+"""Then the browser comes back by itself, and the service is asked again who it belongs to (docs/adr/0010)."""
 HEARTBEAT = 15.0
 GLANCE = 1.0
 """Seconds between two looks whether browser and session are still there."""
@@ -80,30 +82,33 @@ async def _relay(request: web.Request, device_id: str | None) -> web.StreamRespo
         # Told on the stream: a browser does not come back by itself for what is refused.
         events = _broken(error)
     else:
-        replay = REPLAYED if device_id is not None else 0
-        events = client.telemetry_stream(device_id, replay=replay, telemetry=device_id is not None)
+        if device_id is None:
+            events = client.monitor(kinds=["connection"])
+        else:
+            events = client.monitor(kinds=["connection", "telemetry"], device_id=device_id, replay=REPLAYED)
     if len(here.streams) >= MAX_STREAMS:
         raise web.HTTPTooManyRequests(text="Too many pages watch live. Close some.")
     stream = StreamHandle()
     here.streams.add(stream)
     try:
-        async with aclosing(cast("AsyncGenerator[HubEvent, None]", events)):
+        async with aclosing(cast("AsyncGenerator[MonitorEvent, None]", events)):
             return await _stream(request, here, signed_in, events, stream)
     finally:
         here.streams.discard(stream)
 
 
-async def _broken(error: TransportError) -> AsyncIterator[HubEvent]:
-    nothing: tuple[HubEvent, ...] = ()
+async def _broken(error: TransportError) -> AsyncIterator[MonitorEvent]:
+    nothing: tuple[MonitorEvent, ...] = ()
     for event in nothing:
         yield event
     raise error
 
 
 async def _stream(
-    request: web.Request, here: Portal, signed_in: Session, events: AsyncIterator[HubEvent], stream: StreamHandle
+    request: web.Request, here: Portal, signed_in: Session, events: AsyncIterator[MonitorEvent], stream: StreamHandle
 ) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    end = here.clock.now() + STREAM_LIFE
     queue: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUED)
     try:
         await response.prepare(request)
@@ -113,7 +118,9 @@ async def _stream(
             ending = tasks.create_task(_announce(stream, queue))
             try:
                 silence = 0.0
-                while request.transport is not None and here.sessions.is_open(signed_in, here.clock.now()):
+                while request.transport is not None and (now := here.clock.now()) < end:
+                    if not here.sessions.is_open(signed_in, now):
+                        break
                     try:
                         data = await _next(queue)
                     except TimeoutError:
@@ -133,10 +140,11 @@ async def _stream(
     return response
 
 
-async def _pump(events: AsyncIterator[HubEvent], queue: asyncio.Queue[bytes | None]) -> None:
+async def _pump(events: AsyncIterator[MonitorEvent], queue: asyncio.Queue[bytes | None]) -> None:
     try:
         async for event in events:
-            await queue.put(_event(event))
+            if (data := _event(event)) is not None:
+                await queue.put(data)
     except ClientError as error:
         # The browser learns that it sees nothing new, and comes back by itself.
         await queue.put(_data("trouble", {"message": visible(error, 200)}))
@@ -163,15 +171,20 @@ async def _write(response: web.StreamResponse, data: bytes) -> None:
         await response.write(data)
 
 
-def _event(event: HubEvent) -> bytes:
-    if isinstance(event, ConnectionChange):
-        document = {
-            "device": visible(event.device_id),
-            "state": "Connected" if event.connection_state == "Connected" else "Disconnected",
-            "active": iso(event.last_activity_time),
-        }
-        return _data("connection", document)
-    return _data("telemetry", message_document(event))
+def _event(event: MonitorEvent) -> bytes | None:
+    """Return what pages show; None for what they do not."""
+    match event:
+        case ConnectionChange():
+            document = {
+                "device": visible(event.device_id),
+                "state": "Connected" if event.connection_state == "Connected" else "Disconnected",
+                "active": iso(event.last_activity_time),
+            }
+            return _data("connection", document)
+        case TelemetryMessage():
+            return _data("telemetry", message_document(event))
+        case _:
+            return None
 
 
 def _data(name: str, document: dict[str, Any]) -> bytes:

@@ -80,6 +80,9 @@ class SqlEventLog:
     def partitions(self) -> int:
         return self._partitions
 
+    def partition_of(self, device_id: str) -> int:
+        return partition_of(device_id, self._partitions)
+
     async def append(self, telemetry: Telemetry) -> StoredTelemetry:
         outgoing = Outgoing(endpoint=self._stream, partitions=self._partitions, message=telemetry)
         (stored,) = await self.append_all((outgoing,))
@@ -101,7 +104,7 @@ class SqlEventLog:
 
     async def latest(self, *, device_id: str | None, limit: int) -> Sequence[StoredTelemetry]:
         if device_id is not None:
-            partition = self._partition(device_id)
+            partition = self.partition_of(device_id)
             where = self._where(partition, device_id=device_id, limit=limit)
             return [self._stored(partition, row) for row in await self._database.fetch_all(_LATEST_OF_DEVICE, where)]
 
@@ -121,7 +124,7 @@ class SqlEventLog:
         return list(islice(newest, limit))
 
     async def count(self, device_id: str) -> int:
-        row = await self._database.fetch_one(_COUNT, self._where(self._partition(device_id), device_id=device_id))
+        row = await self._database.fetch_one(_COUNT, self._where(self.partition_of(device_id), device_id=device_id))
         return 0 if row is None else row[0]
 
     async def state(self, partition: int) -> PartitionState:
@@ -199,9 +202,6 @@ class SqlEventLog:
 
     def _where(self, partition: int, **more: str | int) -> Parameters:
         return {"hub": self._hub, "stream": self._stream, "part": partition, **more}
-
-    def _partition(self, device_id: str) -> int:
-        return partition_of(device_id, self._partitions)
 
 
 def _answer(batch: Sequence[_Append], written: asyncio.Future[Sequence[StoredTelemetry]]) -> None:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from homeport.app.directory import DataDirectory
-from homeport.cli.connection import variables
-from homeport.cli.demo.server import DemoServer
+from homeport.app.server_process import ServerProcess
 from homeport.testing.connection import Connection
 from homeport.testing.ports import AMQP, HTTPS, MQTT, free_place, redirected
 
@@ -36,7 +35,7 @@ class HomeportServer:
         self.data = data
         self._options = tuple(options)
         self._place = free_place()
-        self._running: DemoServer | None = None
+        self._running: ServerProcess | None = None
         self._stack = ExitStack()
         self._clients = ExitStack()
         self._ports = {HTTPS: self._place.https, MQTT: self._place.mqtt, AMQP: self._place.amqp}
@@ -69,7 +68,7 @@ class HomeportServer:
         if self.running:
             return
         https, mqtt, amqp = (str(self._ports[port]) for port in (HTTPS, MQTT, AMQP))
-        server = DemoServer(
+        server = ServerProcess(
             self.data,
             (self.address,),
             [
@@ -107,7 +106,6 @@ class HomeportServer:
     def connection(self) -> Connection:
         """Return what clients must be told now."""
         info = DataDirectory(self.data).read_connection()
-        told = variables(info)
         return Connection(
             id_scope=info.id_scope,
             global_endpoint=info.global_endpoint,
@@ -119,7 +117,7 @@ class HomeportServer:
             https_port=self._ports[HTTPS],
             mqtt_port=self._ports[MQTT],
             amqp_port=self._ports[AMQP],
-            variables=told,
+            variables=info.variables,
         )
 
     # --- clients of its services ------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ E = TypeVar("E")
 
 
 class EventCodec(Generic[E]):
-    """Writes and reads dataclasses of these kinds; a kind goes by its name."""
+    """Writes and reads values of these kinds; a kind goes by its name."""
 
     def __init__(self, kinds: Sequence[type[E]]) -> None:
         self._encoder = Encoder()

@@ -24,7 +24,7 @@ TELEMETRY = TelemetryMessage(
 )
 EVENTS: dict[str, Event] = {
     "telemetry": TELEMETRY,
-    "connection": ConnectionChange(device_id="d", connection_state="Connected", connection_state_updated_time=AT),
+    "connection": ConnectionChange(time=AT, device_id="d", connection_state="Connected"),
     "twin": TwinChange(
         time=AT, device_id="d", module_id="m", version=3, desired_version=2, reported_version=9, reported={"a": 1}
     ),

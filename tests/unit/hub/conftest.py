@@ -1,6 +1,7 @@
 """A hub over the embedded store, in memory, with a clock that moves when told."""
 
 import asyncio
+import inspect
 import os
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -75,7 +76,7 @@ class Recorded:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
-        if not callable(method):
+        if not inspect.iscoroutinefunction(method):
             return method
 
         async def call(*arguments: Any, **named: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from homeport.hub.jobs.runner import LEASE
+from homeport.hub.leased_work import LEASE
 from homeport.hub.methods import MethodAnswer, MethodCall, MethodListener
 from homeport.hub.model import DeviceStatus
 from homeport.hub.registry import IdentityWrite

@@ -1,4 +1,4 @@
-"""`/homeport/monitor` over the real store and server, followed by our own client."""
+"""`/homeport/monitor` and `/homeport/telemetry…` over the real store and server, asked by our own client."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from homeport.bus import ConnectionChanged, LocalBus
+from homeport.bus import LocalBus
 from homeport.client import (
     NO_RETRY,
     ConnectionChange,
@@ -23,11 +23,12 @@ from homeport.client import (
     TwinChange,
     UnauthorizedError,
 )
-from homeport.client.aio import HubMonitorClient
+from homeport.client.aio import HubClient
 from homeport.client.retry import RetryPolicy
 from homeport.hub import watching
 from homeport.hub.frontends import http_monitor
-from homeport.hub.frontends.http_monitor import STREAM_LIFE, MonitorFrontEnd
+from homeport.hub.frontends.http_monitor import MonitorFrontEnd
+from homeport.hub.frontends.monitor_stream import STREAM_LIFE
 from homeport.hub.frontends.site import hub_site
 from homeport.hub.model import Telemetry
 from homeport.hub.registry import IdentityWrite
@@ -55,9 +56,9 @@ class Post:
     ca_file: Path
     front_end: MonitorFrontEnd
 
-    def client(self, policy: str = "service", *, retry: RetryPolicy = NO_RETRY) -> HubMonitorClient:
+    def client(self, policy: str = "service", *, retry: RetryPolicy = NO_RETRY) -> HubClient:
         key = next(each.primary_key for each in self.hub.hub.policies if each.name == policy)
-        return HubMonitorClient.create_from_connection_string(
+        return HubClient.create_from_connection_string(
             f"HostName={HOST};SharedAccessKeyName={policy};SharedAccessKey={encode_key(key)}",
             endpoint=f"localhost:{self.port}",
             ca_file=self.ca_file,
@@ -111,7 +112,7 @@ class Watcher:
 
 
 @asynccontextmanager
-async def watching_hub(post: Post, client: HubMonitorClient, **narrow: Any) -> AsyncIterator[Watcher]:
+async def watching_hub(post: Post, client: HubClient, **narrow: Any) -> AsyncIterator[Watcher]:
     """Watch; the stream is open and listening when the block begins."""
     streams = post.front_end._streams
     queue: asyncio.Queue[MonitorEvent] = asyncio.Queue()
@@ -205,6 +206,33 @@ async def test_the_past_comes_by_time(post: Post) -> None:
         assert (await watcher.heard(TelemetryMessage)).body == "new"
 
 
+async def test_how_it_was_comes_first_if_asked_for(post: Post) -> None:
+    for number in range(3):
+        await post.send("sensor-1", b"%d" % number)
+    await post.send("sensor-2", b"another's")
+    asked: dict[str, Any] = {"kinds": ["telemetry", "connection"], "device_id": "sensor-1", "replay": 2}
+    async with post.client() as client, watching_hub(post, client, **asked) as watcher:
+        first = [await watcher.heard(object) for _ in range(3)]
+        (connection,) = [event for event in first if isinstance(event, ConnectionChange)]
+        assert (connection.device_id, connection.connection_state) == ("sensor-1", "Disconnected")
+        assert [event.body for event in first if isinstance(event, TelemetryMessage)] == ["1", "2"]
+        await post.send("sensor-2", b"another's")
+        await post.send("sensor-1", b"3")
+        assert (await watcher.heard(TelemetryMessage)).body == "3"
+
+
+async def test_the_newest_of_one_device_or_of_all(post: Post) -> None:
+    for number in range(3):
+        await post.send("sensor-1", b'{"n": %d}' % number)
+    await post.send("sensor-2", b"2")
+    async with post.client() as client:
+        assert [message.body for message in await client.telemetry("sensor-1", limit=2)] == [{"n": 2}, {"n": 1}]
+        assert len(await client.telemetry()) == 4
+        assert await client.telemetry("nobody") == []
+        assert await client.telemetry_count("sensor-1") == 3
+        assert await client.telemetry_count("nobody") == 0
+
+
 async def test_nothing_is_lost_when_the_stream_ends(post: Post) -> None:
     retry = RetryPolicy(attempts=50, base=0.01, longest=0.02)
     async with post.client(retry=retry) as client, watching_hub(post, client, kinds=["telemetry"]) as watcher:
@@ -218,79 +246,42 @@ async def test_nothing_is_lost_when_the_stream_ends(post: Post) -> None:
         assert [(await watcher.heard(TelemetryMessage)).body for _ in range(2)] == ["2", "3"]
 
 
-async def test_what_retention_took_is_counted(post: Post) -> None:
-    for number in range(5):
-        await post.send("sensor-1", b"%d" % number)
-    log, cut = post.hub.telemetry.log, post.clock.now()
-    stored = await log.latest(device_id="sensor-1", limit=1)
-    partition = stored[0].partition
-    await post.send("sensor-1", b"kept")
-    await log.retain(enqueued_after=cut, limit=100)
-    watch = watching.Watch(hub=post.hub.name, log=log, bus=post.bus, kinds=frozenset(), telemetry=True, device_id=None)
-    told = []
-    async with aclosing(_messages(watch, watching.Place(offsets={partition: 2}))) as messages:
-        async for each in messages:
-            told.append(each)
-            if len(told) == 3:
-                break
-    assert told[1] == watching.Missed(count=3)
-    assert told[2].message.telemetry.body == b"kept"
-
-
-def _messages(watch: watching.Watch, begin: watching.Place) -> Any:
-    return watch.messages(begin)
-
-
-async def test_changes_beyond_measure_are_counted(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "MAX_CHANGES", 3)
-    watch = watching.Watch(
-        hub=post.hub.name,
-        log=post.hub.telemetry.log,
-        bus=post.bus,
-        kinds=frozenset({watching.Kind.CONNECTION}),
-        telemetry=False,
-        device_id=None,
-    )
-    listening = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        gathering = tasks.create_task(watch.gather(listening))
-        await listening.wait()
-        for name in ("a", "b", "a", "c", "d", "a", "e"):
-            await post.bus.publish(ConnectionChanged(hub=post.hub.name, device_id=name))
-        await post.bus.publish(ConnectionChanged(hub="another", device_id="x"))
-        await asyncio.sleep(0.01)
-        changes: Any = watch.changes()
-        told = [await anext(changes) for _ in range(4)]
-        gathering.cancel()
-    assert told[0] == watching.Missed(count=2)
-    assert [each.device_id for each in told[1:]] == ["a", "b", "c"]
-
-
 @pytest.mark.parametrize("policy", ["device", "registryRead", "registryReadWrite"])
 async def test_other_rights_are_not_enough(post: Post, policy: str) -> None:
     async with post.client(policy) as client:
         with pytest.raises(UnauthorizedError):
             await anext(client.monitor())
+        with pytest.raises(UnauthorizedError):
+            await client.telemetry()
 
 
 @pytest.mark.parametrize(
-    ("method", "query", "status"),
+    ("method", "asked", "status"),
     [
-        ("GET", "?events=everything", 400),
-        ("GET", "?since=yesterday", 400),
-        ("GET", "?after=here", 400),
-        ("GET", "?after=0:-1", 400),
-        ("GET", "?after=99999999:1", 400),
-        ("GET", "?deviceId=nobody", 404),
-        ("GET", f"?deviceId={'x' * 129}", 400),
-        ("POST", "", 405),
+        ("GET", "monitor?events=everything", 400),
+        ("GET", "monitor?since=yesterday", 400),
+        ("GET", "monitor?after=here", 400),
+        ("GET", "monitor?after=0:-1", 400),
+        ("GET", "monitor?after=99999999:1", 400),
+        ("GET", "monitor?replay=257", 400),
+        ("GET", "monitor?deviceId=nobody", 404),
+        ("GET", f"monitor?deviceId={'x' * 129}", 400),
+        ("POST", "monitor", 405),
+        ("GET", "telemetry?limit=0", 400),
+        ("GET", "telemetry?limit=1001", 400),
+        ("GET", "telemetry?limit=%C2%B2", 400),
+        ("GET", f"telemetry?deviceId={'x' * 129}", 400),
+        ("GET", "telemetry/count", 400),
+        ("GET", "telemetry/nothing", 404),
+        ("POST", "telemetry", 405),
+        ("DELETE", "telemetry/count", 405),
     ],
 )
 async def test_what_cannot_be_asked(
-    post: Post, server_identity: Identity, method: str, query: str, status: int
+    post: Post, server_identity: Identity, method: str, asked: str, status: int
 ) -> None:
     async with httpx.AsyncClient(verify=_trusting(server_identity)) as client:
-        address = f"https://localhost:{post.port}/homeport/monitor{query}"
+        address = f"https://localhost:{post.port}/homeport/{asked}"
         answer = await client.request(method, address, headers={"Authorization": service_token(post.hub)})
         assert answer.status_code == status
         assert answer.headers["iothub-errorcode"] in answer.json()["Message"]
@@ -306,15 +297,6 @@ async def test_streams_are_counted_and_forgotten(post: Post, monkeypatch: pytest
         await until(lambda: post.front_end._streams == 0)
         with pytest.raises(NotFoundError):
             await anext(client.monitor(device_id="nobody"))
-
-
-def test_places_are_written_and_read() -> None:
-    place = watching.Place(offsets={3: 7, 0: 1})
-    assert str(place) == "0:1,3:7"
-    assert watching.Place.parse(str(place)) == place
-    for text in ("", "1", "1:", ":1", "a:1", "1:1,", "²:1"):
-        with pytest.raises(ValueError, match="partition:offset"):
-            watching.Place.parse(text)
 
 
 async def test_a_time_that_has_not_come_begins_then(post: Post) -> None:

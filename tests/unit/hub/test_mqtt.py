@@ -1,6 +1,5 @@
 """Devices over MQTT, with the real server between them and the hub (contract hub.md 13)."""
 
-import asyncio
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from homeport.hub.model import (
 )
 from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
-from homeport.hub.telemetry import LIVE_BACKLOG
 from homeport.proto.mqtt import PubAck, Publish, Will
 from homeport.security.x509 import parse_der
 from tests.certificates import make_certificate
@@ -339,28 +337,3 @@ async def test_a_recreated_device_inherits_nothing(device: Device, hub: ServedHu
     await hub.registry.create(IdentityWrite(device_id="d1", authentication=KEYS))
     async with dialled_again(device) as second:
         assert not (await second.connect("d1", TOKEN, clean_session=False)).session_present
-
-
-# ---------------------------------------------------------------- live
-
-
-async def test_live_telemetry(device: Device, hub: ServedHub, clock: ManualClock) -> None:
-    await device.connect("d1", TOKEN)
-    await device.publish(EVENTS, b"before")
-    async with asyncio.timeout(5), hub.telemetry.live("d1") as one, hub.telemetry.live() as everything:
-        for number in range(3):
-            await device.publish(EVENTS, str(number).encode())
-            clock.pass_seconds(1)  # hints are at least an interval apart
-            assert (await anext(one)).telemetry.body == str(number).encode()
-            assert (await anext(everything)).telemetry.body == str(number).encode()
-
-
-async def test_a_slow_reader_loses_the_oldest(device: Device, hub: ServedHub, clock: ManualClock) -> None:
-    await device.connect("d1", TOKEN)
-    async with asyncio.timeout(5), hub.telemetry.live("d1") as live:
-        for number in range(LIVE_BACKLOG + 10):
-            await device.publish(EVENTS, str(number).encode())
-        clock.pass_seconds(1)
-        clock.pass_seconds(1)
-        seen = [int((await anext(live)).telemetry.body) for _ in range(LIVE_BACKLOG)]
-    assert seen == list(range(10, LIVE_BACKLOG + 10))

@@ -216,6 +216,8 @@ class Standin:
         match request.method, parts:
             case _, ["homeport", "telemetry", *rest]:
                 return await self._telemetry(request, self._hub(host), rest)
+            case _, ["homeport", "monitor"]:
+                return await self._monitor(request, self._hub(host))
             case _, ["homeport", *rest]:
                 return self._homeport(request, rest)
             case _, ["enrollments", *rest]:
@@ -423,15 +425,20 @@ class Standin:
             return _json({"deviceId": device_id, "count": len(kept)})
         if not rest:
             return _json(kept[::-1][: int(request.url.params["limit"])])
+        return _refuse(404000, "There is no such address.")
+
+    async def _monitor(self, request: httpx.Request, hub: str) -> httpx.Response:
+        wanted, device_id = request.url.params["events"].split(","), request.url.params.get("deviceId")
+        replay = int(request.url.params.get("replay", 0))
         queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue()
         if device_id is not None:
             device = self.devices[hub].get(device_id)
             if device is None:
                 return _no_device(device_id)
-            queue.put_nowait(
-                ("connection", {k: device[k] for k in ("deviceId", "connectionState", "lastActivityTime")})
-            )
-        for message in kept[-int(request.url.params["replay"]) or len(kept) :]:
+            if replay:
+                queue.put_nowait(("connection", _connection(device)))
+        kept = [m for m in self.messages.get(hub, []) if device_id in (None, m["deviceId"])]
+        for message in kept[-replay or len(kept) :]:
             queue.put_nowait(("telemetry", message))
         self.listeners.append(queue)
 
@@ -439,7 +446,7 @@ class Standin:
             try:
                 while True:
                     name, document = await queue.get()
-                    if document.get("deviceId") == (device_id or document.get("deviceId")):
+                    if name in wanted and device_id in (None, document["deviceId"]):
                         yield f"event: {name}\ndata: {json.dumps(document)}\n\n".encode()
             finally:
                 self.listeners.remove(queue)
@@ -450,9 +457,13 @@ class Standin:
         device = self.devices[hub][device_id]
         device["connectionState"] = "Connected" if connected else "Disconnected"
         device["lastActivityTime"] = stamp(NOW)
-        event = {key: device[key] for key in ("deviceId", "connectionState", "lastActivityTime")}
         for listener in self.listeners:
-            listener.put_nowait(("connection", event))
+            listener.put_nowait(("connection", _connection(device)))
+
+
+def _connection(device: dict[str, Any]) -> dict[str, Any]:
+    told = {key: device[key] for key in ("deviceId", "connectionState", "lastActivityTime")}
+    return {"time": stamp(NOW), **told}
 
 
 def _without_secrets(enrollment: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from aiohttp import ClientResponse
 
 from homeport.portal import live
 from homeport.portal.context import PORTAL
-from tests.unit.portal.conftest import Visitor
+from tests.unit.portal.conftest import Clock, Visitor
 from tests.unit.portal.standin import Standin
 
 LIMIT = 5.0
@@ -68,6 +68,7 @@ async def test_a_hub_tells_connections_and_no_telemetry(admin: Visitor, hub: Sta
     async with admin.client.get("/live/hub1") as answer:
         stream = Stream(answer)
         await _until(lambda: hub.listeners)
+        hub.add_message("hub1", "sensor-1", {"n": 1})
         hub.connect("hub1", "sensor-2")
         name, document = await stream.next()
         assert (name, document["device"], document["state"]) == ("connection", "sensor-2", "Connected")
@@ -132,6 +133,27 @@ async def test_signing_out_ends_the_stream(admin: Visitor, hub: Standin, monkeyp
         await admin.send("/logout")
         with pytest.raises(EOFError):
             await Stream(answer).next()
+
+
+async def test_a_reader_may_watch_and_is_asked_for_again_after_an_hour(
+    stranger: Visitor, hub: Standin, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "GLANCE", 0.05)
+    hub.administrators["hpt_reader"] = {"name": "anna", "role": "reader"}
+    await stranger.sign_in("hpt_reader")
+    async with stranger.client.get("/live/hub1/sensor-1") as answer:
+        stream = Stream(answer)
+        assert (await stream.next())[0] == "connection"
+        hub.administrators.clear()
+        hub.add_message("hub1", "sensor-1", {"n": 1})
+        assert (await stream.next())[0] == "telemetry"
+        clock.pass_time(live.STREAM_LIFE)
+        with pytest.raises(EOFError):
+            await stream.next()
+    await _until(lambda: not hub.listeners)
+    async with stranger.client.get("/live/hub1/sensor-1") as answer:
+        assert answer.content_type != "text/event-stream"
+    assert not hub.listeners
 
 
 async def test_a_browser_that_left_is_noticed(admin: Visitor, hub: Standin, monkeypatch: pytest.MonkeyPatch) -> None:

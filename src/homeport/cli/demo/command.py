@@ -15,12 +15,12 @@ from typing import Annotated, Any
 import typer
 
 from homeport.app.directory import ConnectionInfo, DataDirectory
+from homeport.app.server_process import ServerFailedError, ServerProcess
 from homeport.cli.console import fail, out
 from homeport.cli.demo import report
 from homeport.cli.demo.devices import Address, Fleet
 from homeport.cli.demo.factory import Certified
 from homeport.cli.demo.journey import Attestation, Journey, Stage
-from homeport.cli.demo.server import DemoServer, ServerFailedError
 from homeport.cli.demo.software_tpm import SoftwareTpm
 from homeport.client import (
     AttestationMechanism,
@@ -98,7 +98,7 @@ def _installed(module: str) -> bool:
 def _tell(folder: Path, stack: ExitStack, *, devices: int, portal_port: int, leave: bool) -> int:
     began = time.monotonic()
     report.headline("1  The service")
-    server = stack.enter_context(DemoServer(folder, HUB_ADDRESSES, ["--portal-port", str(portal_port)]))
+    server = stack.enter_context(ServerProcess(folder, HUB_ADDRESSES, ["--portal-port", str(portal_port)]))
     report.step(server.ready)
     info = DataDirectory(folder).read_connection()
     with HomeportAdminClient.create_from_connection_string(info.admin_connection_string, ca_file=info.ca_file) as admin:
@@ -232,7 +232,7 @@ def _verify(info: ConnectionInfo, plan: Plan) -> None:
                     journey.received = hub.telemetry_count(journey.device)
 
 
-def _stay(info: ConnectionInfo, folder: Path, server: DemoServer) -> None:
+def _stay(info: ConnectionInfo, folder: Path, server: ServerProcess) -> None:
     token = (folder / "portal-token").read_text().strip()
     out.print(f"\nThe portal: [bold]{info.portal_url}[/]   sign in with [bold]{token}[/]", soft_wrap=True)
     out.print(f"Other commands work beside it, for example: homeport why sensor-01 --data {folder}", soft_wrap=True)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from statistics import median
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
-from rich.table import Table
 
 from homeport.cli.console import out
 from homeport.cli.demo.journey import Attestation, Journey, Stage
+from homeport.cli.listing import plain_table
 
 BAR_WIDTH = 30
 
@@ -37,7 +37,7 @@ def missing(text: str) -> None:
 
 def table(journeys: Sequence[Journey]) -> None:
     """Print every device with its home, its time from power-on to connected, and its messages at the hub."""
-    grid = Table("device", "attestation", "hub", box=None, pad_edge=False, header_style="bold")
+    grid = plain_table("device", "attestation", "hub")
     grid.add_column("connected after", justify="right")
     grid.add_column("messages", justify="right")
     for journey in journeys:

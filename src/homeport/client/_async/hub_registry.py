@@ -27,7 +27,7 @@ from homeport.client.hub_models import (
 )
 from homeport.client.hub_registry_requests import device_document, if_match, is_result, module_document
 from homeport.client.models import Page
-from homeport.client.telemetry import HEARTBEATS_MISSED, EventReader, HubEvent, TelemetryCount, TelemetryMessage
+from homeport.client.telemetry import TelemetryCount, TelemetryMessage
 
 T = TypeVar("T")
 
@@ -203,23 +203,6 @@ class HubRegistryClient(ServiceClient):
             "GET", f"{_TELEMETRY}/count", query={"deviceId": device_id}, repeatable=True
         )
         return decode(response.content, TelemetryCount).count
-
-    async def telemetry_stream(
-        self, device_id: str | None = None, *, replay: int = 0, telemetry: bool = True, connections: bool = True
-    ) -> AsyncIterator[HubEvent]:
-        """Yield messages and connection changes of a device, or of all, as they happen.
-
-        Up to `replay` (at most 256) past messages come first, oldest first, without a gap to what follows. The
-        stream ends when the hub ends it, after an hour at the latest; ask again. NotFoundError for an unknown
-        device.
-        """
-        events = ",".join(kind for kind, wanted in (("telemetry", telemetry), ("connection", connections)) if wanted)
-        query = only({"deviceId": device_id, "replay": str(replay), "events": events})
-        reader = EventReader()
-        async for line in self._session.lines(f"{_TELEMETRY}/stream", query=query, silence=HEARTBEATS_MISSED):
-            event = reader.feed(line)
-            if event is not None:
-                yield event
 
     async def _put_identity(
         self, path: str, document: Mapping[str, Any], headers: Mapping[str, str], kind: type[T]

@@ -23,17 +23,19 @@ class HubMonitorClient(ServiceClient):
         kinds: Sequence[MonitorKind] = (),
         device_id: str | None = None,
         since: datetime | None = None,
+        replay: int = 0,
     ) -> Iterator[MonitorEvent]:
         """Yield what happens, without an end; no message is lost when the connection is.
 
         `kinds` narrows to some of `telemetry`, `connection`, `twin` and `device`; `device_id` to a device with its
-        modules. Messages begin at `since`, or now. Changes are told from now on, and not those of a time without a
+        modules. Messages begin at `since`, or with the last `replay` (at most 256), or now; `replay` also tells how a
+        device is connected at the beginning. Changes are told from now on, and not those of a time without a
         connection; while one waits for a slow reader, further ones of its kind and device are told with it.
         Raises NotFoundError for an unknown device, ProvisioningServiceError, and TransportError when the hub stays
         away longer than the retry policy allows.
         """
         narrow = only({"events": ",".join(kinds) or None, "deviceId": device_id})
-        place = only({"since": None if since is None else since.isoformat()})
+        place = only({"since": None if since is None else since.isoformat(), "replay": str(replay) if replay else None})
         failures = 0
         while True:
             reader = StreamReader(place.get("after", ""))

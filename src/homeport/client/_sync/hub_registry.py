@@ -28,7 +28,7 @@ from homeport.client.hub_models import (
 )
 from homeport.client.hub_registry_requests import device_document, if_match, is_result, module_document
 from homeport.client.models import Page
-from homeport.client.telemetry import HEARTBEATS_MISSED, EventReader, HubEvent, TelemetryCount, TelemetryMessage
+from homeport.client.telemetry import TelemetryCount, TelemetryMessage
 
 T = TypeVar("T")
 
@@ -198,23 +198,6 @@ class HubRegistryClient(ServiceClient):
         """Count the messages of a device in the hub's log."""
         response = self._session.send("GET", f"{_TELEMETRY}/count", query={"deviceId": device_id}, repeatable=True)
         return decode(response.content, TelemetryCount).count
-
-    def telemetry_stream(
-        self, device_id: str | None = None, *, replay: int = 0, telemetry: bool = True, connections: bool = True
-    ) -> Iterator[HubEvent]:
-        """Yield messages and connection changes of a device, or of all, as they happen.
-
-        Up to `replay` (at most 256) past messages come first, oldest first, without a gap to what follows. The
-        stream ends when the hub ends it, after an hour at the latest; ask again. NotFoundError for an unknown
-        device.
-        """
-        events = ",".join(kind for kind, wanted in (("telemetry", telemetry), ("connection", connections)) if wanted)
-        query = only({"deviceId": device_id, "replay": str(replay), "events": events})
-        reader = EventReader()
-        for line in self._session.lines(f"{_TELEMETRY}/stream", query=query, silence=HEARTBEATS_MISSED):
-            event = reader.feed(line)
-            if event is not None:
-                yield event
 
     def _put_identity(self, path: str, document: Mapping[str, Any], headers: Mapping[str, str], kind: type[T]) -> T:
         response = self._session.send(

@@ -13,12 +13,6 @@ from homeport.dps.administration.counts import CountsResponder
 from homeport.dps.administration.event_hubs import EventHubAdministration, EventHubsResponder
 from homeport.dps.administration.export import ExportResponder
 from homeport.dps.administration.faults import FaultHubs, FaultsResponder
-from homeport.dps.administration.hub_routing import (
-    EndpointsResponder,
-    EnrichmentsResponder,
-    RoutesResponder,
-    RoutingAdministration,
-)
 from homeport.dps.administration.hubs import HubsResponder
 from homeport.dps.administration.ip_filter import IpFilterResponder, IpFilterStore
 from homeport.dps.administration.issued_certificates import IssuedCertificatesResponder
@@ -35,8 +29,6 @@ __all__ = [
     "CertificatePoliciesResponder",
     "CertificatesResponder",
     "CountsResponder",
-    "EndpointsResponder",
-    "EnrichmentsResponder",
     "EventHubAdministration",
     "EventHubsResponder",
     "ExportResponder",
@@ -48,7 +40,5 @@ __all__ = [
     "IssuedCertificatesResponder",
     "PoliciesResponder",
     "RegistrationsResponder",
-    "RoutesResponder",
-    "RoutingAdministration",
     "SubscriptionsResponder",
 ]

@@ -15,6 +15,7 @@ from homeport.hub.errors import HubCode, HubError
 from homeport.hub.invocation import invoke
 from homeport.hub.jobs.part_document import device_job_document
 from homeport.hub.jobs.ports import JobStore
+from homeport.hub.leased_work import LeasedWork, LeaseLostError
 from homeport.hub.messages import Messages
 from homeport.hub.methods import MethodCalls
 from homeport.hub.model import (
@@ -41,11 +42,7 @@ JOBS_AT_ONCE = 10
 """Jobs that one process runs at a time; others wait (contract hub.md 23)."""
 DEVICES_AT_ONCE = 20
 """Devices of one job that are worked for at a time."""
-LEASE = timedelta(seconds=30)
-HISTORY = timedelta(days=30)
-
 POLL_SECONDS = 1.0
-_EXPIRE_SECONDS = 3600.0
 _ADDED_AT_ONCE = 500
 
 INTERRUPTED = JobFault(
@@ -82,60 +79,25 @@ class JobRunner:
         self._telling = telling
         self._clock = clock
         self._owner = random(16).hex()
-        self._wake = asyncio.Event()
-        self._running = 0
+        self._work = LeasedWork(
+            hub=hub,
+            noun="jobs",
+            leases=store,
+            owner=self._owner,
+            carry=self._carry,
+            expire=lambda before: store.expire(ended_before=before),
+            at_once=JOBS_AT_ONCE,
+            poll_seconds=POLL_SECONDS,
+            clock=clock,
+        )
 
     def wake(self) -> None:
-        """Look for work now: a job was created, or one has ended."""
-        self._wake.set()
+        """Look for work now: a job was created."""
+        self._work.wake()
 
     async def run(self) -> None:
         """Run what is due until cancelled; what is under way then is left to whoever takes the lease next."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._expire())
-            while True:
-                self._wake.clear()
-                if self._running < JOBS_AT_ONCE and (job := await self._claim()) is not None:
-                    self._running += 1
-                    tasks.create_task(self._work(job))
-                    continue
-                try:
-                    async with asyncio.timeout(POLL_SECONDS):
-                        await self._wake.wait()
-                except TimeoutError:
-                    continue
-
-    async def _claim(self) -> Job | None:
-        now = self._clock.now()
-        try:
-            return await self._store.claim(now=now, owner=self._owner, until=now + LEASE)
-        except Exception:
-            _log.exception("hub %s: could not look for jobs; trying again", self._hub)
-            return None
-
-    async def _work(self, job: Job) -> None:
-        """Work a job off under its lease. After a fault of ours the lease runs out, and then it goes on."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                lease = tasks.create_task(self._keep_lease(job.job_id))
-                try:
-                    await self._carry(job)
-                finally:
-                    lease.cancel()
-        except* _LeaseLostError:
-            _log.info("hub %s: job %s was ended or is another's", self._hub, job.job_id)
-        except* Exception:
-            _log.exception("hub %s: job %s stopped; trying again", self._hub, job.job_id)
-        finally:
-            self._running -= 1
-            self.wake()
-
-    async def _keep_lease(self, job_id: str) -> None:
-        """Renew the lease in time. Raises _LeaseLostError when a job that is ours no more must be let go."""
-        while True:
-            await self._clock.sleep(LEASE.total_seconds() / 3)
-            if not await self._store.renew(job_id, owner=self._owner, until=self._clock.now() + LEASE):
-                raise _LeaseLostError
+        await self._work.run()
 
     async def _carry(self, job: Job) -> None:
         if job.deadline is None:
@@ -249,22 +211,10 @@ class JobRunner:
 
     async def _save(self, job: Job) -> None:
         if not await self._store.save(job, owner=self._owner):
-            raise _LeaseLostError
+            raise LeaseLostError
 
     async def _finish(self, job: Job, status: JobStatus, failure: str | None) -> None:
         ended = replace(job, status=status, failure=failure, ended_at=self._clock.now())
         rest = OUT_OF_TIME if status is JobStatus.FAILED else None
         if not await self._store.finish(ended, owner=self._owner, rest=rest):
-            raise _LeaseLostError
-
-    async def _expire(self) -> None:
-        while True:
-            try:
-                await self._store.expire(ended_before=self._clock.now() - HISTORY)
-            except Exception:
-                _log.exception("hub %s: old jobs could not be removed; trying again", self._hub)
-            await self._clock.sleep(_EXPIRE_SECONDS)
-
-
-class _LeaseLostError(Exception):
-    """The job was ended, or another runner has it."""
+            raise LeaseLostError

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 from homeport.clock import Clock
 from homeport.hub.model import Routing
-from homeport.hub.routing.ports import RoutingStore
+from homeport.hub.routing.ports import RoutingChange, RoutingStore
 from homeport.hub.routing.router import Router
+from homeport.security.callers import Caller
 
 LOOK_AGAIN = 1.0
 """Seconds after which a change by another process is noticed; looking is one small read."""
@@ -32,6 +33,16 @@ class CurrentRouting:
     def watch(self, watcher: Callable[[], None]) -> None:
         """Call this after every change; it must not wait."""
         self._watchers.append(watcher)
+
+    async def stored(self) -> Routing:
+        """Return what is stored, whether it is in force here yet or not."""
+        return await self._store.get()
+
+    async def change(self, decide: Callable[[Routing], RoutingChange], by: Caller) -> Routing:
+        """Store what `decide` says (see RoutingStore), take it over, and return it."""
+        stored = await self._store.change(decide, now=self._clock.now(), by=by)
+        await self.refresh()
+        return stored
 
     async def refresh(self) -> None:
         """Take over what is stored."""

@@ -14,7 +14,7 @@ from homeport.hub.routing.delivery import Carrier, Tools
 from homeport.hub.routing.device_messages import DeviceMessages
 from homeport.hub.routing.happenings import Happenings
 from homeport.hub.routing.ports import DeliveryStore, RoutingStore, Standing
-from homeport.hub.routing.settings import RoutingSettings
+from homeport.hub.routing.settings import Endpoints, Enrichments, Routes
 from homeport.security.policies import Random
 
 
@@ -60,13 +60,10 @@ class HubRouting:
         self.device_messages = DeviceMessages(
             router=lambda: self.current.router, log=streams, devices=devices, clock=clock
         )
-        self.settings = RoutingSettings(
-            hub=hub,
-            event_hub_name=lambda: streams.event_hub_name,
-            store=parts.store,
-            current=self.current,
-            check_storage=parts.couriers.check,
-            clock=clock,
+        self.routes = Routes(self.current)
+        self.enrichments = Enrichments(self.current)
+        self.endpoints = Endpoints(
+            self.current, event_hub_name=lambda: streams.event_hub_name, check_storage=parts.couriers.check
         )
 
     async def refresh(self) -> None:

@@ -4,14 +4,13 @@ It is leased, so that one of several processes runs it, and how far it is is not
 goes on where a dead one stopped.
 """
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 
 from homeport.clock import Clock
 from homeport.hub.configurations import ConfigurationStore
 from homeport.hub.importing import Importer
+from homeport.hub.leased_work import LeasedWork, LeaseLostError
 from homeport.hub.model import Transfer, TransferKind, TransferStatus
 from homeport.hub.registry import Registry
 from homeport.hub.transfer_ports import ConfigurationWriter, StorageFault, TransferContainer, TransferStore
@@ -20,10 +19,7 @@ from homeport.hub.transfers.writing import ExportRun
 from homeport.security.policies import Random
 from homeport.values import replace
 
-LEASE = timedelta(seconds=30)
-HISTORY = timedelta(days=30)
 POLL_SECONDS = 2.0
-_EXPIRE_SECONDS = 3600.0
 
 _log = logging.getLogger(__name__)
 
@@ -56,56 +52,25 @@ class TransferRunner:
         self._configuration_writer = configuration_writer
         self._clock = clock
         self._owner = random(16).hex()
-        self._wake = asyncio.Event()
+        self._work = LeasedWork(
+            hub=hub,
+            noun="imports and exports",
+            leases=store,
+            owner=self._owner,
+            carry=self._carry,
+            expire=lambda before: store.expire(created_before=before),
+            at_once=1,
+            poll_seconds=POLL_SECONDS,
+            clock=clock,
+        )
 
     def wake(self) -> None:
         """Look for work now."""
-        self._wake.set()
+        self._work.wake()
 
     async def run(self) -> None:
         """Run what is due until cancelled; what is under way then is left to whoever takes the lease next."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._expire())
-            while True:
-                self._wake.clear()
-                transfer = await self._claim()
-                if transfer is not None:
-                    await self._work(transfer)
-                    continue
-                try:
-                    async with asyncio.timeout(POLL_SECONDS):
-                        await self._wake.wait()
-                except TimeoutError:
-                    continue
-
-    async def _claim(self) -> Transfer | None:
-        now = self._clock.now()
-        try:
-            return await self._store.claim(now=now, owner=self._owner, until=now + LEASE)
-        except Exception:
-            _log.exception("hub %s: could not look for imports and exports; trying again", self._hub)
-            return None
-
-    async def _work(self, transfer: Transfer) -> None:
-        """Work one off under its lease. After a fault of ours the lease runs out, and then it goes on."""
-        job_id = transfer.job_id
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                lease = tasks.create_task(self._keep_lease(job_id))
-                try:
-                    await self._carry(transfer)
-                finally:
-                    lease.cancel()
-        except* _LeaseLostError:
-            _log.info("hub %s: job %s was ended or is another's", self._hub, job_id)
-        except* Exception:
-            _log.exception("hub %s: job %s stopped; trying again", self._hub, job_id)
-
-    async def _keep_lease(self, job_id: str) -> None:
-        while True:
-            await self._clock.sleep(LEASE.total_seconds() / 3)
-            if not await self._store.renew(job_id, owner=self._owner, until=self._clock.now() + LEASE):
-                raise _LeaseLostError
+        await self._work.run()
 
     async def _carry(self, transfer: Transfer) -> None:
         again = transfer.status is TransferStatus.RUNNING
@@ -141,21 +106,9 @@ class TransferRunner:
 
     async def _save(self, transfer: Transfer) -> None:
         if not await self._store.save(transfer, owner=self._owner):
-            raise _LeaseLostError
+            raise LeaseLostError
 
     async def _finish(self, transfer: Transfer) -> None:
         ended = replace(transfer, ended_at=self._clock.now(), input_container=None, output_container=None)
         await self._save(ended)
         _log.info("hub %s: %s %s has %s", self._hub, transfer.kind, transfer.job_id, transfer.status)
-
-    async def _expire(self) -> None:
-        while True:
-            try:
-                await self._store.expire(created_before=self._clock.now() - HISTORY)
-            except Exception:
-                _log.exception("hub %s: old imports and exports could not be removed; trying again", self._hub)
-            await self._clock.sleep(_EXPIRE_SECONDS)
-
-
-class _LeaseLostError(Exception):
-    """The job was ended, or another runner has it."""

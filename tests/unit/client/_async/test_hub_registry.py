@@ -1,4 +1,4 @@
-"""The client of a hub: documents of the contract, pages, etags, errors, and the live stream of ours."""
+"""The client of a hub: documents of the contract, pages, etags, errors."""
 
 import ssl
 from pathlib import Path
@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from homeport.client import NotFoundError, UnauthorizedError
+from homeport.client import NotFoundError
 from homeport.client._async.hub_registry import HubRegistryClient
 from homeport.client.hub_models import FileUploadChanges
-from homeport.client.telemetry import ConnectionChange, TelemetryMessage
 from tests.unit.client.scripted import ScriptedService, Step
 
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -133,36 +132,6 @@ async def test_telemetry(server_context: ssl.SSLContext, ca_file: Path) -> None:
             (message,) = await hub.telemetry("d1", limit=9)
             assert await hub.telemetry_count("d1") == 12
     assert message.offset == 7
-
-
-async def test_the_live_stream(server_context: ssl.SSLContext, ca_file: Path) -> None:
-    change = '{"deviceId":"d1","connectionState":"Connected"}'
-    text = (
-        ": open\n\n"
-        f"event: connection\ndata: {change}\n\n"
-        ": alive\n\n"
-        'event: telemetry\nid: 0:7\ndata: {"deviceId":"d1","partition":0,"offset":7,"size":0,"bodyEncoding":"text",\n'
-        'data: "body":"ä","enqueuedTime":"2026-01-01T00:00:00Z"}\n\n'
-        "event: tomorrow\ndata: {}\n\n"
-    )
-    path = f"/homeport/telemetry/stream{VERSION}&deviceId=d1&replay=1&events=telemetry%2Cconnection"
-    service = ScriptedService([Step(method="GET", path=path, text=text)], server_context)
-    with service:
-        async with client(service, ca_file) as hub:
-            first, second = [event async for event in hub.telemetry_stream("d1", replay=1)]
-    assert isinstance(first, ConnectionChange)
-    assert first.connection_state == "Connected"
-    assert isinstance(second, TelemetryMessage)
-    assert second.body == "ä"
-
-
-async def test_a_refused_stream(server_context: ssl.SSLContext, ca_file: Path) -> None:
-    path = f"/homeport/telemetry/stream{VERSION}&replay=0&events=connection"
-    body = {"Message": "ErrorCode:IotHubUnauthorizedAccess;Unauthorized", "ExceptionMessage": ""}
-    service = ScriptedService([Step(method="GET", path=path, status=401, body=body)], server_context)
-    with service, pytest.raises(UnauthorizedError, match="HubUnauthorized"):
-        async with client(service, ca_file) as hub:
-            assert [event async for event in hub.telemetry_stream(telemetry=False)] == []
 
 
 async def test_where_files_go(server_context: ssl.SSLContext, ca_file: Path) -> None:

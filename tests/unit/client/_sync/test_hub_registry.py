@@ -1,5 +1,5 @@
 # Made by scripts/unasync.py: change its twin in _async instead.
-"""The client of a hub: documents of the contract, pages, etags, errors, and the live stream of ours."""
+"""The client of a hub: documents of the contract, pages, etags, errors."""
 
 import ssl
 from pathlib import Path
@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from homeport.client import NotFoundError, UnauthorizedError
+from homeport.client import NotFoundError
 from homeport.client._sync.hub_registry import HubRegistryClient
 from homeport.client.hub_models import FileUploadChanges
-from homeport.client.telemetry import ConnectionChange, TelemetryMessage
 from tests.unit.client.scripted import ScriptedService, Step
 
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -132,34 +131,6 @@ def test_telemetry(server_context: ssl.SSLContext, ca_file: Path) -> None:
         (message,) = hub.telemetry("d1", limit=9)
         assert hub.telemetry_count("d1") == 12
     assert message.offset == 7
-
-
-def test_the_live_stream(server_context: ssl.SSLContext, ca_file: Path) -> None:
-    change = '{"deviceId":"d1","connectionState":"Connected"}'
-    text = (
-        ": open\n\n"
-        f"event: connection\ndata: {change}\n\n"
-        ": alive\n\n"
-        'event: telemetry\nid: 0:7\ndata: {"deviceId":"d1","partition":0,"offset":7,"size":0,"bodyEncoding":"text",\n'
-        'data: "body":"ä","enqueuedTime":"2026-01-01T00:00:00Z"}\n\n'
-        "event: tomorrow\ndata: {}\n\n"
-    )
-    path = f"/homeport/telemetry/stream{VERSION}&deviceId=d1&replay=1&events=telemetry%2Cconnection"
-    service = ScriptedService([Step(method="GET", path=path, text=text)], server_context)
-    with service, client(service, ca_file) as hub:
-        first, second = list(hub.telemetry_stream("d1", replay=1))
-    assert isinstance(first, ConnectionChange)
-    assert first.connection_state == "Connected"
-    assert isinstance(second, TelemetryMessage)
-    assert second.body == "ä"
-
-
-def test_a_refused_stream(server_context: ssl.SSLContext, ca_file: Path) -> None:
-    path = f"/homeport/telemetry/stream{VERSION}&replay=0&events=connection"
-    body = {"Message": "ErrorCode:IotHubUnauthorizedAccess;Unauthorized", "ExceptionMessage": ""}
-    service = ScriptedService([Step(method="GET", path=path, status=401, body=body)], server_context)
-    with service, pytest.raises(UnauthorizedError, match="HubUnauthorized"), client(service, ca_file) as hub:
-        assert list(hub.telemetry_stream(telemetry=False)) == []
 
 
 def test_where_files_go(server_context: ssl.SSLContext, ca_file: Path) -> None:

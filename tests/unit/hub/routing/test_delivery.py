@@ -61,10 +61,10 @@ async def hook() -> AsyncIterator[Hook]:
 
 
 async def route_to(hub: ServedHub, endpoint: Endpoint) -> None:
-    settings = hub.routing.settings
-    await settings.put_endpoint(endpoint.name, lambda _: endpoint, by=SYSTEM)
+    routing = hub.routing
+    await routing.endpoints.put(endpoint.name, lambda _: endpoint, by=SYSTEM)
     route = Route(name="all", source=MessageSource.DEVICE_MESSAGES, endpoints=(endpoint.name,))
-    await settings.put_route(route, by=SYSTEM)
+    await routing.routes.put(route.name, lambda _: route, by=SYSTEM)
 
 
 async def send(hub: ServedHub, clock: ManualClock, *bodies: bytes, device_id: str = "d1", **properties: str) -> None:
@@ -210,7 +210,7 @@ async def test_a_changed_address_counts_from_the_next_message(hub: ServedHub, ho
     async with running(hub):
         await send(hub, clock, b"1")
         await asyncio.sleep(0.1)
-        await hub.routing.settings.put_endpoint("hook", lambda _: replace(nowhere, url=hook.url), by=SYSTEM)
+        await hub.routing.endpoints.put("hook", lambda _: replace(nowhere, url=hook.url), by=SYSTEM)
         await eventually(lambda: hook.taken == [1], clock, 0.1)
 
 
@@ -220,8 +220,8 @@ async def test_an_endpoint_that_is_removed_is_sent_nothing_more(hub: ServedHub, 
     async with running(hub):
         await send(hub, clock, b"1")
         await eventually(lambda: hook.calls)
-        await hub.routing.settings.delete_route("all", by=SYSTEM)
-        await hub.routing.settings.delete_endpoint("hook", by=SYSTEM)
+        await hub.routing.routes.delete("all", by=SYSTEM)
+        await hub.routing.endpoints.delete("hook", by=SYSTEM)
         await asyncio.sleep(0.4)
         calls = len(hook.calls)
         clock.pass_seconds(100)

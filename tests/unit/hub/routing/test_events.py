@@ -17,6 +17,7 @@ from homeport.hub.model import (
     StoredTelemetry,
 )
 from homeport.hub.registry import IdentityWrite
+from homeport.hub.routing.settings import fallback_route
 from homeport.hub.served_hub import ServedHub
 from homeport.hub.sessions import STATE_DELAY
 from homeport.security.callers import SYSTEM
@@ -31,7 +32,15 @@ MODEL = "dtmi:com:example:Thermostat;1"
 async def tell(hub: ServedHub, *sources: MessageSource) -> None:
     """Send these sources to the built-in endpoint; what devices say goes there as well, by the fallback route."""
     for source in sources:
-        await hub.routing.settings.put_route(Route(name=source.value, source=source, endpoints=(BUILT_IN,)), by=SYSTEM)
+        await put_route(hub, Route(name=source.value, source=source, endpoints=(BUILT_IN,)))
+
+
+async def put_route(hub: ServedHub, route: Route) -> None:
+    await hub.routing.routes.put(route.name, lambda _: route, by=SYSTEM)
+
+
+async def put_enrichment(hub: ServedHub, enrichment: Enrichment) -> None:
+    await hub.routing.enrichments.put(enrichment.key, lambda _: enrichment, by=SYSTEM)
 
 
 async def told(hub: ServedHub, device_id: str = "d1") -> list[StoredTelemetry]:
@@ -270,11 +279,11 @@ async def test_https_makes_no_connection(hub: ServedHub, rest: RestClient, clock
 
 
 async def test_what_devices_say_goes_where_routes_want_it(hub: ServedHub, mqtt: Line) -> None:
-    settings = hub.routing.settings
+    endpoints = hub.routing.endpoints
     await hub.registry.create(IdentityWrite(device_id="d1", authentication=KEYS))
     await hub.twins.patch("d1", tags={"site": "A"}, desired=None, expected_version=None)
-    await settings.put_endpoint("hot", lambda _: EventStreamEndpoint(name="hot"), by=SYSTEM)
-    await settings.put_endpoint("cold", lambda _: EventStreamEndpoint(name="cold"), by=SYSTEM)
+    await endpoints.put("hot", lambda _: EventStreamEndpoint(name="hot"), by=SYSTEM)
+    await endpoints.put("cold", lambda _: EventStreamEndpoint(name="cold"), by=SYSTEM)
     source = MessageSource.DEVICE_MESSAGES
     routes = (
         Route(name="hot", source=source, condition="level = 'hot'", endpoints=("hot",)),
@@ -282,8 +291,8 @@ async def test_what_devices_say_goes_where_routes_want_it(hub: ServedHub, mqtt: 
         Route(name="site", source=source, condition="$twin.tags.site = 'B'", endpoints=("cold",)),
     )
     for route in routes:
-        await settings.put_route(route, by=SYSTEM)
-    await settings.put_enrichment(Enrichment(key="site", value="$twin.tags.site", endpoints=("hot",)), by=SYSTEM)
+        await put_route(hub, route)
+    await put_enrichment(hub, Enrichment(key="site", value="$twin.tags.site", endpoints=("hot",)))
     async with dialled(mqtt.port, mqtt.context) as device:
         await device.connect("d1", device_token("d1", KEY))
         topic = "devices/d1/messages/events/"
@@ -305,11 +314,11 @@ async def test_what_devices_say_goes_where_routes_want_it(hub: ServedHub, mqtt: 
 
 async def test_without_the_fallback_a_message_is_taken_and_dropped(hub: ServedHub, mqtt: Line) -> None:
     await hub.registry.create(IdentityWrite(device_id="d1", authentication=KEYS))
-    await hub.routing.settings.put_fallback(enabled=False, by=SYSTEM)
+    await put_route(hub, fallback_route(enabled=False))
     async with dialled(mqtt.port, mqtt.context) as device:
         await device.connect("d1", device_token("d1", KEY))
         await device.publish("devices/d1/messages/events/", b"lost")
-        await hub.routing.settings.put_fallback(enabled=True, by=SYSTEM)
+        await put_route(hub, fallback_route(enabled=True))
         await device.publish("devices/d1/messages/events/", b"kept")
         await device.leave()
     assert [each.telemetry.body for each in await told(hub)] == [b"kept"]
@@ -317,8 +326,7 @@ async def test_without_the_fallback_a_message_is_taken_and_dropped(hub: ServedHu
 
 async def test_many_messages_keep_their_order_while_the_twin_is_read(hub: ServedHub, mqtt: Line) -> None:
     await hub.registry.create(IdentityWrite(device_id="d1", authentication=KEYS))
-    enrichment = Enrichment(key="site", value="$twin.tags.site", endpoints=(BUILT_IN,))
-    await hub.routing.settings.put_enrichment(enrichment, by=SYSTEM)
+    await put_enrichment(hub, Enrichment(key="site", value="$twin.tags.site", endpoints=(BUILT_IN,)))
     async with dialled(mqtt.port, mqtt.context) as device:
         await device.connect("d1", device_token("d1", KEY))
         for number in range(50):

@@ -11,12 +11,6 @@ from homeport.dps.frontends.admin.event_hubs import EventHubsResource
 from homeport.dps.frontends.admin.export import ExportResource
 from homeport.dps.frontends.admin.faults import FaultsResource
 from homeport.dps.frontends.admin.frontend import AdminFrontEnd
-from homeport.dps.frontends.admin.hub_routing import (
-    EndpointsResource,
-    EnrichmentsResource,
-    RoutesResource,
-    RouteTestResource,
-)
 from homeport.dps.frontends.admin.hubs import HubPart, HubsResource
 from homeport.dps.frontends.admin.ip_filter import IpFilterResource
 from homeport.dps.frontends.admin.issued_certificates import IssuedCertificatesResource
@@ -38,8 +32,6 @@ __all__ = [
     "CertificatePoliciesResource",
     "CertificatesResource",
     "CountsResource",
-    "EndpointsResource",
-    "EnrichmentsResource",
     "EventHubsResource",
     "ExportResource",
     "FaultsResource",
@@ -49,7 +41,5 @@ __all__ = [
     "IssuedCertificatesResource",
     "PoliciesResource",
     "RegistrationsResource",
-    "RouteTestResource",
-    "RoutesResource",
     "SubscriptionsResource",
 ]

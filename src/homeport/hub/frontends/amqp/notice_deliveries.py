@@ -2,17 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, Generic, TypeVar
 
 from homeport.clock import Clock
 from homeport.hub.errors import HubError
-from homeport.hub.frontends.amqp.errors import link_error
 from homeport.hub.frontends.amqp.service_messages import write_notices
+from homeport.hub.frontends.amqp.unsettled import UnsettledDeliveries
 from homeport.hub.message_lock import Settlement
 from homeport.hub.notices import Batch, Notices
 from homeport.net.amqp_handlers import AmqpSender
-from homeport.proto.amqp import ACCEPTED, Accepted, DeliveryState, Rejected, SenderSettleMode
 
 N = TypeVar("N")
 
@@ -43,8 +42,7 @@ class NoticeDeliveries(Generic[N]):
         self._start = run
         self._clock = clock
         self._wake = asyncio.Event()
-        self._held: dict[str, Awaitable[DeliveryState | None] | None] = {}
-        """Batches without an outcome, by token, with what yields it once they are sent."""
+        self._unsettled = UnsettledDeliveries(link, notices.settle, run=run, settled=self._wake.set, lost=self._lost)
         self._over = False
 
     def start(self) -> None:
@@ -59,13 +57,11 @@ class NoticeDeliveries(Generic[N]):
         """Deliver nothing more; settle what has an outcome, and give back the rest. May be called again."""
         self._over = True
         self._wake.set()
-        for token, sent in tuple(self._held.items()):
-            told = sent.result() if isinstance(sent, asyncio.Future) and sent.done() and not sent.cancelled() else None
-            await self._settle(token, _settlement(told))
+        await self._unsettled.close()
 
     async def _run(self) -> None:
         while not self._over:
-            if self._link.credit <= 0 or len(self._held) >= MAX_UNSETTLED:
+            if self._link.credit <= 0 or len(self._unsettled) >= MAX_UNSETTLED:
                 self._wake.clear()
                 await self._wake.wait()
             elif not await self._deliver():
@@ -81,49 +77,19 @@ class NoticeDeliveries(Generic[N]):
         if batch is None:
             return False
         token = str(batch.token)
-        self._held[token] = None
+        self._unsettled.hold(token)
         if self._over:
-            await self._settle(token, Settlement.ABANDON)
+            await self._unsettled.settle(token, Settlement.ABANDON)
             return False
         tag = batch.token.bytes_le
         message = write_notices(self._write(batch), self._content_type, hub=self._notices.hub, at=batch.taken_at)
         try:
-            sent = self._link.send(message, tag=tag, deferred=True)
+            self._unsettled.send(token, tag, message)
         except ValueError as fault:
             _log.warning("hub %s: a receiver cannot take what it is told: %s", self._notices.hub, fault)
-            await self._settle(token, Settlement.ABANDON)
+            await self._unsettled.settle(token, Settlement.ABANDON)
             return False
-        self._held[token] = sent
-        self._start(self._finish(token, tag, sent))
         return True
 
-    async def _finish(self, token: str, tag: bytes, sent: Awaitable[DeliveryState | None]) -> None:
-        state = await sent
-        if state is None and self._link.attached.snd_settle_mode is SenderSettleMode.SETTLED:
-            state = ACCEPTED  # the client wants no part in it
-        elif self._over:
-            return  # `close` settles it, or gives it back
-        lost = await self._settle(token, _settlement(state))
-        self._link.settle(tag, state or ACCEPTED if lost is None else Rejected(error=link_error(lost)))
-        self._wake.set()
-
-    async def _settle(self, token: str, settlement: Settlement) -> HubError | None:
-        lost: HubError | None = None
-        try:
-            await self._notices.settle(token, settlement)
-        except HubError as error:
-            _log.info("hub %s: a batch was not settled: %s", self._notices.hub, error.message)
-            lost = error
-        self._held.pop(token, None)  # not when it was interrupted: `close` sees to it then
-        return lost
-
-
-def _settlement(state: DeliveryState | None) -> Settlement:
-    """Released and modified give a batch back, and so does settling without a word."""
-    match state:
-        case Accepted():
-            return Settlement.COMPLETE
-        case Rejected():
-            return Settlement.REJECT
-        case _:
-            return Settlement.ABANDON
+    def _lost(self, error: HubError) -> None:
+        _log.info("hub %s: a batch was not settled: %s", self._notices.hub, error.message)

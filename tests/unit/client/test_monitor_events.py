@@ -1,9 +1,12 @@
-"""How lines of a hub's live stream become events."""
+"""How lines of a hub's stream become events."""
+
+from datetime import UTC, datetime
 
 import pytest
 
-from homeport.client import UnexpectedAnswerError
-from homeport.client.telemetry import ConnectionChange, EventReader, HubEvent, TelemetryMessage
+from homeport.client import ConnectionChange, MonitorEvent, TelemetryMessage, UnexpectedAnswerError
+from homeport.client.event_stream import StreamReader
+from homeport.client.monitor_models import monitor_event
 
 MESSAGE = (
     '{"deviceId":"d","partition":1,"offset":2,"enqueuedTime":"2026-01-01T00:00:00.0000000Z","size":2,'
@@ -11,23 +14,29 @@ MESSAGE = (
 )
 
 
-def read(*lines: str) -> list[HubEvent]:
-    reader = EventReader()
-    return [event for line in lines if (event := reader.feed(line)) is not None]
+CHANGE = '{"time":"2026-01-01T00:00:00Z","deviceId":"d","connectionState":"Connected"}'
+
+
+def read(*lines: str) -> list[MonitorEvent]:
+    reader = StreamReader()
+    messages = [message for line in lines if (message := reader.feed(line)) is not None]
+    return [event for message in messages if (event := monitor_event(message)) is not None]
 
 
 def test_a_message_and_a_connection_change() -> None:
     message, change = read(
         "event: telemetry", "id: 1:2", f"data: {MESSAGE}", "",
-        "event: connection", 'data: {"deviceId":"d","connectionState":"Connected"}', "",
+        "event: connection", f"data: {CHANGE}", "",
     )  # fmt: skip
     assert isinstance(message, TelemetryMessage)
     assert (message.partition, message.offset, message.body) == (1, 2, {})
-    assert change == ConnectionChange(device_id="d", connection_state="Connected")
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    assert change == ConnectionChange(time=at, device_id="d", connection_state="Connected")
 
 
 def test_data_over_several_lines_and_without_a_space() -> None:
-    (change,) = read("event:connection", 'data:{"deviceId":"d",', 'data:"connectionState":"Connected"}', "")
+    first, comma, second = CHANGE.partition(",")
+    (change,) = read("event:connection", f"data:{first}{comma}", f"data:{second}", "")
     assert isinstance(change, ConnectionChange)
 
 

@@ -1,4 +1,4 @@
-"""The demo's server: `homeport serve` in a process of its own, started as anybody would."""
+"""`homeport serve` in a process of its own, started as anybody would: for the demo, and for tests of device code."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ class ServerFailedError(Exception):
     """The server did not become ready; the text is what it said."""
 
 
-class DemoServer:
+class ServerProcess:
     """Runs the server on these loopback addresses until the context ends."""
 
     def __init__(
@@ -46,7 +46,7 @@ class DemoServer:
                 stderr=log,
                 text=True,
                 env={**self._environ, "PYTHONUNBUFFERED": "1"},
-                # Ctrl-C is the demo's to handle: devices leave first, then the server.
+                # Ctrl-C is ours to handle: devices leave first, then the server.
                 start_new_session=True,
             )
         assert self._process.stdout is not None
