@@ -1,6 +1,7 @@
 """A server that is stopped in order and started again: stock clients come back by themselves, and nothing is lost."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,14 +11,22 @@ from typing import Any
 import pytest
 
 from homeport.client import HubClient
+from homeport.client.connection_string import parse_connection_string
+from homeport.security import sas
 from tests.conformance.conftest import Service
-from tests.conformance.processes import Process, at_home
+from tests.conformance.processes import HERE, Process, at_home, running
+from tests.conformance.test_amqp_peers import AVAILABLE, SYSTEM_PYTHON
 from tests.conformance.test_event_hubs import reading
 from tests.server import HomeportServer
 
 pytestmark = [pytest.mark.conformance, pytest.mark.node]
 
 ADDRESS = "127.0.53.4"
+FOREVER = 4102444800
+READERS = {
+    "Qpid Proton": [str(SYSTEM_PYTHON), str(HERE / "amqp" / "proton_reader.py")],
+    "rhea": ["node", str(HERE / "node" / "rhea_reader.cjs")],
+}
 
 transports = pytest.mark.parametrize("transport", ["amqp", "amqp-ws"])
 
@@ -111,3 +120,27 @@ async def test_node_services_come_back(home: Home, transport: str) -> None:
         service.tell(to="d1", text="two", messageId="after", ack="none")
         assert (await service.expect("sent"))["messageId"] == "after"
         await service.leave()
+
+
+@pytest.mark.parametrize("peer", READERS)
+@pytest.mark.matrix(
+    sdk="AMQP 1.0 libraries", feature="{peer}: the server restarts: its links come back", transport="amqp"
+)
+async def test_links_of_plain_libraries_come_back(home: Home, peer: str) -> None:
+    if not AVAILABLE[peer]():
+        pytest.skip(f"{peer} is not installed")
+    values = home.service.values
+    owner = parse_connection_string(values["HOMEPORT_HUB_CONNECTION_STRING"])
+    assert owner.key is not None
+    assert owner.policy is not None
+    wanted = {
+        "host": ADDRESS,
+        "user": f"{owner.policy}@sas.root.{ADDRESS}",
+        "token": sas.sign(ADDRESS, owner.key, FOREVER, owner.policy),
+        "ca": values["HOMEPORT_CA_FILE"],
+    }
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    async with running(READERS[peer], environment, wanted) as reader:
+        await reader.expect("attached")
+        await home.restart()
+        await reader.expect("attached")
