@@ -217,6 +217,7 @@ async def test_python_without_asyncio(
     service: Service, endpoint: str, registry: IoTHubRegistryManager, transport: str, library: str
 ) -> None:
     async with device(service, registry, websockets=False) as (device_id, client):
+        began = datetime.now(UTC)
         await send(client, *map(str, range(20)))
         found: list[str] = []
         past, all_of_them = threading.Event(), threading.Event()
@@ -238,8 +239,13 @@ async def test_python_without_asyncio(
         )
         assert (await asyncio.to_thread(consumer.get_eventhub_properties))["eventhub_name"] == "hub1"
         assert await asyncio.to_thread(consumer.get_partition_ids) == ["0", "1", "2", "3"]
-        options: dict[str, Any] = {"starting_position": "-1", "max_batch_size": 7, "max_wait_time": 0.2}
-        thread = threading.Thread(target=lambda: consumer.receive_batch(on_event_batch=batch, **options))
+        told = [await asyncio.to_thread(consumer.get_partition_properties, each) for each in map(str, range(4))]
+        # One partition: over WebSocket the client waits for a second at each in turn.
+        (partition,) = (each["id"] for each in told if not each["is_empty"] and each["last_enqueued_time_utc"] >= began)
+        options: dict[str, Any] = {"partition_id": partition, "starting_position": "-1", "max_batch_size": 7}
+        thread = threading.Thread(
+            target=lambda: consumer.receive_batch(on_event_batch=batch, max_wait_time=1, **options)
+        )
         thread.start()
         try:
             assert await asyncio.to_thread(past.wait, PATIENCE_SECONDS)
