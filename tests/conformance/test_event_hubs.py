@@ -35,6 +35,8 @@ transports = pytest.mark.parametrize(
         pytest.param("amqp-ws", marks=pytest.mark.matrix(transport="amqp-ws")),
     ],
 )
+libraries = pytest.mark.parametrize("library", ["its own AMQP", "uamqp"])
+TYPES = {"amqp": TransportType.Amqp, "amqp-ws": TransportType.AmqpOverWebsocket}
 
 
 @pytest.fixture
@@ -114,7 +116,7 @@ async def reading(
         endpoint,
         group,
         connection_verify=service.values["HOMEPORT_CA_FILE"],
-        transport_type=TransportType.Amqp if transport == "amqp" else TransportType.AmqpOverWebsocket,
+        transport_type=TYPES[transport],
         checkpoint_store=store,
         load_balancing_interval=1,
         retry_total=1,
@@ -207,38 +209,53 @@ def partition_of(service: Service, endpoint: str, event: Any) -> str:
     raise LookupError("the event is in no partition")
 
 
-@pytest.mark.matrix(sdk=PYTHON, feature="properties, past events in batches (sync)", transport="amqp")
-async def test_python_without_asyncio(service: Service, endpoint: str, registry: IoTHubRegistryManager) -> None:
+@transports
+@libraries
+@pytest.mark.filterwarnings("ignore:uAMQP legacy support")
+@pytest.mark.matrix(sdk=PYTHON, feature="properties, past and live events in batches (sync, {library})")
+async def test_python_without_asyncio(
+    service: Service, endpoint: str, registry: IoTHubRegistryManager, transport: str, library: str
+) -> None:
     async with device(service, registry, websockets=False) as (device_id, client):
+        began = datetime.now(UTC)
         await send(client, *map(str, range(20)))
+        found: list[str] = []
+        past, all_of_them = threading.Event(), threading.Event()
 
-        def read() -> list[str]:
-            consumer = EventHubConsumerClient.from_connection_string(
-                endpoint, "$Default", connection_verify=service.values["HOMEPORT_CA_FILE"]
-            )
-            found: list[str] = []
-            enough = threading.Event()
+        def batch(context: Any, events: list[Any]) -> None:
+            del context
+            found.extend(text_of(event) for event in events if device_of(event) == device_id)
+            if len(found) >= 20:
+                past.set()
+            if len(found) >= 22:
+                all_of_them.set()
 
-            def batch(context: Any, events: list[Any]) -> None:
-                del context
-                found.extend(text_of(event) for event in events if device_of(event) == device_id)
-                if len(found) == 20:
-                    enough.set()
-
-            assert consumer.get_eventhub_properties()["eventhub_name"] == "hub1"
-            assert consumer.get_partition_ids() == ["0", "1", "2", "3"]
-            thread = threading.Thread(
-                target=lambda: consumer.receive_batch(
-                    on_event_batch=batch, starting_position="-1", max_batch_size=7, max_wait_time=1
-                )
-            )
-            thread.start()
-            assert enough.wait(PATIENCE_SECONDS)
-            consumer.close()
-            thread.join(PATIENCE_SECONDS)
-            return found
-
-        assert await asyncio.to_thread(read) == [str(number) for number in range(20)]
+        consumer = EventHubConsumerClient.from_connection_string(
+            endpoint,
+            "$Default",
+            connection_verify=service.values["HOMEPORT_CA_FILE"],
+            transport_type=TYPES[transport],
+            uamqp_transport=library == "uamqp",
+        )
+        assert (await asyncio.to_thread(consumer.get_eventhub_properties))["eventhub_name"] == "hub1"
+        assert await asyncio.to_thread(consumer.get_partition_ids) == ["0", "1", "2", "3"]
+        told = [await asyncio.to_thread(consumer.get_partition_properties, each) for each in map(str, range(4))]
+        # One partition: over WebSocket the client waits for a second at each in turn.
+        (partition,) = (each["id"] for each in told if not each["is_empty"] and each["last_enqueued_time_utc"] >= began)
+        options: dict[str, Any] = {"partition_id": partition, "starting_position": "-1", "max_batch_size": 7}
+        thread = threading.Thread(
+            target=lambda: consumer.receive_batch(on_event_batch=batch, max_wait_time=1, **options)
+        )
+        thread.start()
+        try:
+            assert await asyncio.to_thread(past.wait, PATIENCE_SECONDS)
+            await send(client, "20", "21")
+            assert await asyncio.to_thread(all_of_them.wait, PATIENCE_SECONDS)
+        finally:
+            await asyncio.to_thread(consumer.close)
+            await asyncio.to_thread(thread.join, PATIENCE_SECONDS)
+        assert not thread.is_alive()
+        assert found == [str(number) for number in range(22)]
 
 
 @pytest.mark.matrix(sdk=PYTHON, feature="a higher owner level takes a partition over (aio)", transport="amqp")

@@ -1,11 +1,16 @@
 """Cloud-to-device messages to Microsoft's Node SDK, and what ends its connections; the hub is in this process."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
-from homeport.hub.model import Acknowledgement, DeviceStatus
-from tests.conformance.hub_at_home import Home
+from homeport.hub.model import Acknowledgement, DeviceStatus, SelfSignedAuthentication
+from homeport.hub.registry import IdentityWrite
+from homeport.security.x509 import parse_der
+from tests.certificates import make_certificate
+from tests.conformance.hub_at_home import CLOCK, Home
+from tests.conformance.processes import at_home
 
 pytestmark = [pytest.mark.conformance, pytest.mark.node]
 
@@ -70,6 +75,26 @@ async def test_what_ends_a_connection(home: Home, transport: str) -> None:
         await home.hub.registry.update(disabled, expected_etag=None)
         await device.expect("disconnect")
         assert len(home.hub.sessions) == 0
+
+
+@pytest.mark.parametrize("transport", ["mqtt", "mqtt-ws", "amqp", "amqp-ws"])
+@pytest.mark.matrix(sdk=SDK, feature="X.509: cut off when the certificate runs out")
+async def test_a_certificate_runs_out(home: Home, transport: str) -> None:
+    certified = make_certificate("short", not_after=CLOCK.now() + timedelta(seconds=5))
+    thumbprint = parse_der(certified.der).info.sha256_thumbprint
+    named = SelfSignedAuthentication(primary_thumbprint=thumbprint, secondary_thumbprint=None)
+    await home.hub.registry.create(IdentityWrite(device_id="short", authentication=named))
+    text = "HostName=localhost;DeviceId=short;x509=true"
+    proof = {"cert": certified.pem, "certKey": certified.key_pem}
+    async with at_home(home.ca_file, connectionString=text, transport=transport, messages=True, **proof) as device:
+        await device.expect("ready")
+        await home.send("short", "complete: it listens")
+        await device.expect("settled")
+        if transport.startswith("amqp"):  # over MQTT the SDK goes on trying, and says nothing
+            await device.expect("disconnect")
+        async with asyncio.timeout(20):
+            while len(home.hub.sessions) > 0:  # noqa: ASYNC110 - told by the SDK only after a while
+                await asyncio.sleep(0.05)
 
 
 @transports

@@ -41,6 +41,7 @@ from homeport.proto.amqp import (
     SaslOutcome,
     SaslResponse,
     SenderSettleMode,
+    Symbol,
     Target,
     encode_message,
 )
@@ -651,6 +652,61 @@ async def test_shutdown_answers_what_has_come_and_closes(
     assert closed.error is not None
     assert closed.error.condition == "amqp:connection:forced"
     assert front_end.handlers[0].ends == [False]
+
+
+NODE = {Symbol("com.microsoft:client-version"): "azure-iot-device/1.18.4 (node v20.0.0; Debian; x64)"}
+
+
+async def test_sessions_of_node_clients_end_before_their_connection(
+    certificates: ServerCertificates, client_context: ClientContext
+) -> None:
+    front_end = EchoFrontEnd()
+    async with listening(amqp_server(front_end, close_seconds=0.2), certificates, grace=5) as address:
+        client = await joined(address, client_context())
+        node = client.session
+        client.sender("one", properties=NODE)
+        await client.attached()
+        empty = await client.begin()
+        await client.begin()
+        client.sender("two", properties={Symbol("com.microsoft:client-version"): "azure-iot-hub/2.7"})
+        await client.attached()
+        hearing = asyncio.ensure_future(client.until(Ended))
+    first, second = await hearing, await client.next(Ended)
+    assert first.session is node
+    assert first.error is not None
+    assert (first.error.condition, first.error.description) == ("amqp:link:detach-forced", "The server is going down.")
+    assert (second.session, second.error) == (empty, None)
+    closed = await client.next(Closed)
+    assert closed.error is not None
+    assert closed.error.condition == "amqp:connection:forced"
+    assert front_end.handlers[0].ends == [False]
+    assert front_end.handlers[0].ended_links == []
+
+
+@pytest.mark.parametrize("error", [Error(condition="amqp:unauthorized-access", description="expired"), None])
+async def test_the_sessions_end_with_the_error_of_the_connection(
+    certificates: ServerCertificates, client_context: ClientContext, error: Error | None
+) -> None:
+    front_end = EchoFrontEnd()
+    async with listening(amqp_server(front_end), certificates) as address:
+        client = await joined(address, client_context())
+        client.sender("one", properties=NODE)
+        await client.attached()
+        front_end.handlers[0].connection.close(error)
+        assert (await client.until(Ended)).error == error
+        assert (await client.next(Closed)).error == error
+
+
+async def test_an_error_that_is_too_long_for_the_client_is_left_out(
+    certificates: ServerCertificates, client_context: ClientContext
+) -> None:
+    front_end = EchoFrontEnd()
+    async with listening(amqp_server(front_end), certificates) as address:
+        client = await joined(address, client_context(), limits=Limits(max_frame_size=512))
+        client.sender("one", properties=NODE)
+        await client.attached()
+        front_end.handlers[0].connection.close(Error(condition="x:y", description="z" * 1000))
+        assert (await client.until(Closed)).error is None
 
 
 async def test_wrong_messages_are_refused_to_the_handler(

@@ -1,7 +1,7 @@
 """Whether a client certificate proves a device: by its thumbprint, or by its chain (contract hub.md 2.5). Pure."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
@@ -25,6 +25,7 @@ _REASONS = {
     PathFault.EXPIRED: Reason.EXPIRED,
     PathFault.NOT_YET_VALID: Reason.NOT_YET_VALID,
 }
+_NEVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # what certificates without an end say (RFC 5280, 4.1.2.5)
 
 
 class HubTrust(Struct, frozen=True):
@@ -66,7 +67,11 @@ NO_TRUST = HubTrust.of(())
 def judge_certificates(
     identity: DeviceIdentity, chain: Sequence[Certificate], trust: HubTrust, now: datetime
 ) -> Accepted | Refused:
-    """Judge a TLS client's certificates, leaf first, by what the identity is set to."""
+    """Judge a TLS client's certificates, leaf first, by what the identity is set to.
+
+    Accepted until they would be refused: a certificate known by its thumbprint ends with its own date, a chain five
+    minutes after the first date in it.
+    """
     match identity.authentication:
         case NoAuthentication() | SasAuthentication():
             return Refused(
@@ -108,7 +113,7 @@ def _judge_thumbprint(
             explanation=f"the certificate {certificate.label} is valid from "
             f"{server_time(certificate.info.not_before)} on",
         )
-    return Accepted(proof=ClientCertificate(certificate=certificate), expires_at=None)
+    return Accepted(proof=ClientCertificate(certificate=certificate), expires_at=_end([certificate], timedelta()))
 
 
 def _judge_chain(
@@ -129,11 +134,17 @@ def _judge_chain(
             reason=Reason.WRONG_COMMON_NAME,
             explanation=f"the device connects as {quoted(identity.device_id)}, and its certificate {shown}",
         )
-    result = find_anchor(chain, trust.anchors, known=trust.known, words=_WORDS, now=now)
+    result = find_anchor(chain, trust.anchors, known=trust.known, words=_WORDS, now=now, tolerance=CLOCK_SKEW)
     if isinstance(result, PathProblem):
         hint = _hint(chain, trust) if result.fault is PathFault.NO_ANCHOR else ""
         return Refused(reason=_REASONS.get(result.fault, Reason.BAD_CHAIN), explanation=result.explanation + hint)
-    return Accepted(proof=CertificatePath(path=result), expires_at=None)
+    return Accepted(proof=CertificatePath(path=result), expires_at=_end(result.certificates, CLOCK_SKEW))
+
+
+def _end(certificates: Iterable[Certificate], tolerance: timedelta) -> datetime | None:
+    """Return when the first of them has run out for good; None for never."""
+    first = min(certificate.info.not_after for certificate in certificates)
+    return None if first >= _NEVER - tolerance else first + tolerance
 
 
 def _hint(chain: Sequence[Certificate], trust: HubTrust) -> str:

@@ -71,7 +71,10 @@ Proof = DeviceKey | PolicyKey | ClientCertificate | CertificatePath
 
 
 class Accepted(Struct, frozen=True, kw_only=True):
-    """The device is who it says it is, until `expires_at` (None: no end; tokens end with the clock tolerance)."""
+    """The device is who it says it is, until `expires_at` (None: no end).
+
+    That is when the token or the first of the certificates would be refused, the clock tolerance included.
+    """
 
     proof: Proof
     expires_at: datetime | None

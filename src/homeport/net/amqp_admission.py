@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, NoReturn
 
 from homeport.net.amqp_handlers import AmqpConnection, AmqpFrontEnd, AmqpHandler, AmqpOpening, SaslRefusal
-from homeport.net.amqp_links import Outlet
+from homeport.net.amqp_outlet import Outlet
 from homeport.net.sites import Site, Sites
 from homeport.net.stream import ConnectionClosedError, Peer
 from homeport.proto.amqp import (

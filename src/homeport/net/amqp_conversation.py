@@ -10,12 +10,13 @@ from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Final, assert_never
 
-from msgspec import Struct, field
-
 from homeport.clock import Clock
 from homeport.net.amqp_admission import INTERNAL, Admission, RefusedClientError
+from homeport.net.amqp_farewell import last_ends
 from homeport.net.amqp_handlers import AmqpHandler
-from homeport.net.amqp_links import Incoming, Links, Outlet, Receiver, Sender
+from homeport.net.amqp_limits import AmqpLimits
+from homeport.net.amqp_links import Incoming, Links, Receiver, Sender
+from homeport.net.amqp_outlet import Outlet
 from homeport.net.patience import Patience
 from homeport.net.sites import Sites
 from homeport.net.stream import ByteStream, ConnectionClosedError, Peer
@@ -36,7 +37,6 @@ from homeport.proto.amqp import (
     Error,
     Event,
     Flowed,
-    Limits,
     Link,
     Opened,
     Rejected,
@@ -50,30 +50,13 @@ from homeport.proto.amqp import (
     Session,
 )
 
-__all__ = ["AmqpLimits", "Conversation"]
+__all__ = ["Conversation"]
 
 _log = logging.getLogger(__name__)
 
 _CONTAINER: Final = "homeport"
 _STALLED: Final = 0.01
 """Seconds between two looks at a client whose window is closed."""
-
-
-class AmqpLimits(Struct, frozen=True, kw_only=True):
-    """What one client may ask of us; times in seconds, sizes in bytes."""
-
-    connect_seconds: float = 30.0
-    """From the open stream until a front-end has accepted the client; a TPM takes its time to answer."""
-    close_seconds: float = 2.0
-    """How long the client may take to answer our CLOSE."""
-    handled_at_once: int = 64
-    """Messages of one client being handled; while so many are, its stream is not read."""
-    waiting_bytes: int = 4 * 1024 * 1024
-    """What may wait for a client that gives no credit or does not read."""
-    finish_seconds: float = 10.0
-    """How long messages already received may still be handled after the end of the connection."""
-    protocol: Limits = field(default_factory=lambda: Limits(channel_max=1023, handle_max=8191, max_links=8192))
-    """Room for a thousand devices on one connection, each with a session, or all on one (contract hub.md 16.7)."""
 
 
 class Conversation:
@@ -357,8 +340,9 @@ class Conversation:
     def _end(self) -> None:
         self._closing = self._ended = True
         self._patience.close()
+        sessions = last_ends([(each, self._links.attached(each)) for each in self._engine.sessions], self._error)
         self._links.end()
-        self._outlet.end(self._error)
+        self._outlet.end(self._error, sessions)
         for task in self._work:
             task.cancel()
 

@@ -9,13 +9,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from homeport.net.amqp_handlers import LinkTerms
-from homeport.net.stream import ByteStream
+from homeport.net.amqp_outlet import Outlet
 from homeport.proto.amqp import (
     Attach,
     Attached,
-    Close,
-    Command,
-    Connection,
     Delivery,
     DeliveryState,
     Detach,
@@ -34,61 +31,13 @@ from homeport.proto.amqp import (
     SenderSettleMode,
     Session,
     Source,
-    State,
     Target,
     Transfer,
     decode_message,
     encode_message,
 )
 
-__all__ = ["Incoming", "Links", "Outlet", "Receiver", "Sender"]
-
-
-class Outlet:
-    """What goes out to one client. Frames of one turn of the event loop leave in one write."""
-
-    __slots__ = ("_ended", "_engine", "_flush_due", "_loop", "_stream")
-
-    def __init__(self, stream: ByteStream, engine: Connection) -> None:
-        self._stream = stream
-        self._engine = engine
-        self._loop = asyncio.get_running_loop()
-        self._flush_due = False
-        self._ended = False
-
-    @property
-    def waiting(self) -> int:
-        """Bytes that wait for the client's window or for the network."""
-        return self._engine.pending_bytes + self._stream.unsent
-
-    def send(self, command: Command) -> int | None:
-        """Queue a frame; what is about something that has ended is dropped. Raises LocalProtocolError."""
-        if self._ended or self._engine.state is State.CLOSED:
-            return None
-        delivery_id = self._engine.send(command)
-        self.flush_soon()
-        return delivery_id
-
-    def flush_soon(self) -> None:
-        """Flush when this turn of the event loop is over."""
-        if not self._flush_due:
-            self._flush_due = True
-            self._loop.call_soon(self.flush)
-
-    def flush(self) -> None:
-        """Hand what is queued to the stream."""
-        self._flush_due = False
-        if data := self._engine.outgoing():
-            self._stream.write(data)
-
-    def end(self, error: Error | None) -> None:
-        """Say CLOSE where AMQP has that word, and hand it over; nothing leaves afterwards."""
-        try:
-            self._engine.send(Close(error=error))
-        except LocalProtocolError:  # SASL is not over, or we have not said OPEN
-            self._engine.close(error)
-        self.flush()
-        self._ended = True
+__all__ = ["Incoming", "Links", "Receiver", "Sender"]
 
 
 class Receiver:
@@ -353,6 +302,10 @@ class Links:
     def of_session(self, session: Session) -> list[Link]:
         """Return the links of one session."""
         return [link for link in self._links if link.session is session]
+
+    def attached(self, session: Session) -> list[Attached]:
+        """Return what the client said of the links of one session."""
+        return [made.attached for made in self._links.values() if made.session is session]
 
     def end(self) -> None:
         """Learn that the connection is over."""

@@ -4,7 +4,8 @@ Never here: what is said in it.
 """
 
 from homeport.clock import Clock
-from homeport.net.amqp_conversation import AmqpLimits, Conversation
+from homeport.net.amqp_conversation import Conversation
+from homeport.net.amqp_limits import AmqpLimits
 from homeport.net.conversations import ConversationServer
 from homeport.net.sites import Sites
 

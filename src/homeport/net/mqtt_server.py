@@ -153,7 +153,7 @@ class _Conversation:
         if self._session is not None and (expiry := self._session.expires_at) is not None:
             left = (expiry - self._clock.now()).total_seconds()
             if left <= 0:
-                _log.info("MQTT client %s closed: its token has expired", self._stream.peer.remote.host)
+                _log.info("MQTT client %s closed: its time is over", self._stream.peer.remote.host)
                 self._closing = True
             due = _earlier(due, now + left)
         return now if self._closing else due

@@ -151,7 +151,8 @@ def test_certificates_by_either_thumbprint() -> None:
     for thumbprint in (certificate.info.sha256_thumbprint.lower(), certificate.info.sha1_thumbprint):
         named = SelfSignedAuthentication(primary_thumbprint=None, secondary_thumbprint=thumbprint)
         verdict = judge(device(named), chain=(certified.der,))
-        assert verdict == Accepted(proof=ClientCertificate(certificate=certificate), expires_at=None)
+        end = certificate.info.not_after
+        assert verdict == Accepted(proof=ClientCertificate(certificate=certificate), expires_at=end)
     assert reason(judge(device(named), chain=(certified.der,), now=NOW + timedelta(days=2))) is Reason.EXPIRED
     assert reason(judge(device(named), chain=(certified.der,), now=NOW - timedelta(days=1))) is Reason.NOT_YET_VALID
 

@@ -112,6 +112,11 @@ class Connection:
         return self._wanted == 0 and bool(self._buffer) and not self._our_turn()
 
     @property
+    def sessions(self) -> tuple[Session, ...]:
+        """The sessions that are not over, whoever began them, the oldest first."""
+        return self._sessions.all
+
+    @property
     def pending_bytes(self) -> int:
         """Bytes of transfers that wait for the peer to open a session window."""
         return self._usage.pending_bytes

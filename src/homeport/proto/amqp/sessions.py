@@ -31,6 +31,11 @@ class Sessions:
         self.invited: Session | None = None
         """A session of the peer that awaits our BEGIN; nothing more is read before."""
 
+    @property
+    def all(self) -> tuple[Session, ...]:
+        """Those that are not over, in the order of their beginning."""
+        return tuple(self._channels)
+
     # --- listening ----------------------------------------------------------------------------------------------
 
     def hear(

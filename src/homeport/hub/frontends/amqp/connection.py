@@ -60,7 +60,7 @@ class LinkHandler(Protocol):
     async def review(self) -> None:
         """Learn that tokens have come, were renewed or have expired: end the links that nothing allows any more.
 
-        Called often, so be quick when nothing has changed.
+        Called often, so be quick when nothing has changed; also at the time that HubConnection.review_at was told.
         """
         ...
 
@@ -116,7 +116,9 @@ class HubConnection:
         self._links: dict[AmqpReceiver | AmqpSender, LinkHandler] = {}
         self._patience = UNJUDGED if peer.chain else UNPROVEN
         self._unproven_until = clock.now() + self._patience
-        self._tokens_changed = asyncio.Event()
+        self._review_at: datetime | None = None
+        """When the first right ends that rests on no token."""
+        self._ends_changed = asyncio.Event()
         self._watching = False
 
     # ------------------------------------------------------------ for the handlers of links
@@ -136,15 +138,6 @@ class HubConnection:
     def abort(self) -> None:
         """End the connection as if the network had failed; see AmqpConnection.abort."""
         self._connection.abort()
-
-    def shut_down(self, error: Error | None = None, sessions_error: Error | None = None) -> None:
-        """End the sessions, and then the connection.
-
-        To CLOSE alone Node reacts after 45 seconds, when its links have not ended; to the end of their session at once.
-        """
-        for session in dict.fromkeys(link.session for link in self._links):
-            _ = self._connection.end_session(session, sessions_error)
-        self.close(error)
 
     @property
     def links(self) -> Sequence[AmqpReceiver | AmqpSender]:
@@ -179,12 +172,15 @@ class HubConnection:
         """Take in a token that has been judged."""
         if not self.proofs.hold(held):
             return Refused(reason=Reason.TOO_MANY, explanation=f"At most {MAX_TOKENS} tokens on one connection.")
-        self._tokens_changed.set()
-        if not self._watching:
-            self._watching = True
-            self.run(self._watch())
+        self._look_out()
         await self._review()
         return None
+
+    def review_at(self, at: datetime) -> None:
+        """Have the links reviewed at this time, too: what allows one then ends, and it is no token (X.509)."""
+        if self._review_at is None or at < self._review_at:
+            self._review_at = at
+            self._look_out()
 
     def turn_out(self) -> None:
         """End the connection if it has used a door of the IP filter that is closed to it now."""
@@ -279,20 +275,32 @@ class HubConnection:
         for handler in tuple(self._joined.values()):
             await handler.review()
 
+    def _look_out(self) -> None:
+        """Learn that something ends sooner than was known, or later."""
+        self._ends_changed.set()
+        if not self._watching:
+            self._watching = True
+            self.run(self._watch())
+
     async def _watch(self) -> None:
-        """Let tokens go as they expire, and what they held open with them (contract hub.md 2.7)."""
+        """Let tokens and certificates go as they expire, and what they held open with them (contract hub.md 2.7)."""
         while True:
-            self._tokens_changed.clear()
+            self._ends_changed.clear()
+            ends = [each for each in (self.proofs.next_end, self._review_at) if each is not None]
             async with asyncio.TaskGroup() as tasks:
-                alarm = tasks.create_task(self._alarm(self.proofs.next_end))
-                await self._tokens_changed.wait()
+                alarm = tasks.create_task(self._alarm(min(ends, default=None)))
+                await self._ends_changed.wait()
                 alarm.cancel()
-            if self.proofs.drop_expired():
+            expired = self.proofs.drop_expired()
+            due = self._review_at is not None and self._review_at <= self._clock.now()
+            if due:
+                self._review_at = None
+            if expired or due:
                 await self._review()
                 if not self._in_use:
-                    self.close(unauthorized("The token has expired."))
+                    self.close(unauthorized(f"The {'token' if expired else 'certificate'} has expired."))
 
     async def _alarm(self, at: datetime | None) -> None:
         if at is not None:
             await self._clock.sleep((at - self._clock.now()).total_seconds())
-            self._tokens_changed.set()
+            self._ends_changed.set()

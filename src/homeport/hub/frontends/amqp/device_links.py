@@ -5,6 +5,7 @@ one, a newer connection of the same device for example, leaves the others alone.
 """
 
 import asyncio
+from datetime import datetime
 from typing import Final
 
 from homeport.hub.authentication import Refused
@@ -95,10 +96,17 @@ class DeviceLinks:
             self._look_after(device)
 
     async def review(self) -> None:
-        """Let devices go on with renewed tokens, and end those whose tokens are over."""
+        """Let devices go on with renewed tokens, and end those whose tokens or certificates are over."""
+        now = self._side.clock.now()
         for device in tuple(self._devices.values()):
             held = self._connection.proofs.for_device(device.identity)
-            if held is device.held or device.ended:
+            if device.ended:
+                continue
+            if held is device.held:
+                ends = _certificate_end(device)
+                if ends is not None and ends <= now:
+                    self._end(device, unauthorized("The certificate has expired."))
+                self._watch(device)
                 continue
             if held is None:
                 self._end(device, unauthorized("The token has expired."))
@@ -147,6 +155,7 @@ class DeviceLinks:
             await self._side.responder.leave(connected)
             return None
         self._devices[identity] = device
+        self._watch(device)
         return device
 
     async def _renew(self, device: DeviceSession, *, model_id: str | None) -> bool:
@@ -157,7 +166,14 @@ class DeviceLinks:
         if isinstance(renewed, Refused):
             return False
         device.connected, device.held, device.model_id = renewed, held, model_id
+        self._watch(device)
         return True
+
+    def _watch(self, device: DeviceSession) -> None:
+        """Have a device reviewed when its certificate runs out."""
+        ends = _certificate_end(device)
+        if ends is not None and not device.ended:
+            self._connection.review_at(ends)
 
     def _ended(self, device: DeviceSession) -> None:
         """Learn that the hub has ended a session: displaced, disabled, deleted, other keys."""
@@ -202,6 +218,11 @@ class DeviceLinks:
     async def _leave(self, device: DeviceSession) -> None:
         await device.close()
         self._leaving.discard(device)
+
+
+def _certificate_end(device: DeviceSession) -> datetime | None:
+    """Tell when the certificate runs out by which a device came in; None for those with a token."""
+    return device.connected.session.expires_at if device.held is None else None
 
 
 def _model_id(link: AmqpReceiver | AmqpSender) -> str | None:

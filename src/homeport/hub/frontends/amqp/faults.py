@@ -86,10 +86,9 @@ class ConnectionFaults:
             case FaultType.KILL_TCP:
                 self._connection.abort()
             case FaultType.SHUT_DOWN_AMQP:
-                self._connection.shut_down()
+                self._connection.close()
             case FaultType.KILL_CONNECTION:
-                # Node gives up on the first condition, and takes the second from the sessions for one to come back on.
-                self._connection.shut_down(forced(fault.reason, Condition.CONNECTION_FORCED), forced(fault.reason))
+                self._connection.close(forced(fault.reason, Condition.CONNECTION_FORCED))
             case FaultType.KILL_SESSION:
                 await self._connection.break_session(link.session, forced(fault.reason))
             case kind if kind in REFUSALS:
