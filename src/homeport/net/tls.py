@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any, Final, Protocol, cast
 
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 
 from homeport.net.stream import Address, Peer
 from homeport.net.tls_limits import TlsLimits
-from homeport.net.tls_reading import RECORD, Records, is_hello, reason, server_name
+from homeport.net.tls_reading import RECORD, Records, client_certificates, is_hello, reason, server_name
 
 __all__ = ["Owner", "TlsConnection", "TlsLimits"]
 
@@ -206,7 +206,7 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
             self._give_up(f"the handshake failed: {reason(fault)}")
             return
         self._flush()
-        chain = self._export_chain()
+        chain = client_certificates(tls, self._owner.limits)
         if chain is None:
             self._give_up("the certificate chain is too large")
             return
@@ -227,20 +227,6 @@ class TlsConnection(asyncio.Protocol, asyncio.Transport):
             upper.pause_writing()
         if self._stage is _Stage.OPEN:
             self._decrypt()  # what came in the same flight as the client's Finished
-
-    def _export_chain(self) -> tuple[bytes, ...] | None:
-        """Return the client's certificates in DER, or None if they exceed the limits."""
-        assert self._tls is not None
-        leaf = self._tls.get_peer_certificate()
-        if leaf is None:
-            return ()
-        # On the server's side OpenSSL keeps the leaf apart from the rest of the chain.
-        certificates = [leaf, *(self._tls.get_peer_cert_chain() or ())]
-        limits = self._owner.limits
-        if len(certificates) > limits.chain_certificates:
-            return None
-        chain = tuple(crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in certificates)
-        return chain if sum(map(len, chain)) <= limits.chain_bytes else None
 
     def _decrypt(self, records: int = -1, largest: int = RECORD) -> None:
         """Hand on the content of so many records of at most so many bytes; below 0: of all there are."""

@@ -1,10 +1,12 @@
-"""What TLS's bytes and OpenSSL's answers mean. Pure; never here: a connection."""
+"""What TLS's bytes and OpenSSL's answers mean. Never here: who reads and writes."""
 
 from typing import Final
 
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
-__all__ = ["RECORD", "Records", "is_hello", "reason", "server_name"]
+from homeport.net.tls_limits import TlsLimits
+
+__all__ = ["RECORD", "Records", "client_certificates", "is_hello", "reason", "server_name"]
 
 RECORD: Final = 16 * 1024
 """The largest record's content, in bytes (RFC 8446 section 5.1)."""
@@ -47,6 +49,19 @@ class Records:
             complete += end <= size
         self._missing = end - size
         return complete
+
+
+def client_certificates(tls: SSL.Connection, limits: TlsLimits) -> tuple[bytes, ...] | None:
+    """Return what the client has sent, leaf first, in DER; None if it exceeds the limits."""
+    leaf = tls.get_peer_certificate()
+    if leaf is None:
+        return ()
+    # On the server's side OpenSSL keeps the leaf apart from the rest of the chain.
+    certificates = [leaf, *(tls.get_peer_cert_chain() or ())]
+    if len(certificates) > limits.chain_certificates:
+        return None
+    chain = tuple(crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in certificates)
+    return chain if sum(map(len, chain)) <= limits.chain_bytes else None
 
 
 def server_name(name: bytes | None) -> str | None:
