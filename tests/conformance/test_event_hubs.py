@@ -339,6 +339,26 @@ async def message(node: Any, device_id: str) -> dict[str, Any]:
 
 
 @pytest.mark.node
+@pytest.mark.matrix(sdk=NODE, feature="leaves while events are on their way to it", transport="amqp")
+async def test_node_leaves_in_the_midst(service: Service, endpoint: str, registry: IoTHubRegistryManager) -> None:
+    """Its AMQP library settles what comes after it has ended the session; a connection that ends then hangs it."""
+    times = 20
+    wanted = {"connectionString": endpoint, "group": "$Default", "times": times}
+    over = asyncio.Event()
+    async with device(service, registry, websockets=False) as (_, client), asyncio.TaskGroup() as tasks:
+
+        async def sending() -> None:
+            while not over.is_set():
+                await asyncio.gather(*(send(client, "on the way") for _ in range(10)))
+
+        tasks.create_task(sending())
+        async with at_home(service.values["HOMEPORT_CA_FILE"], script="leaving.cjs", **wanted) as node:
+            for _ in range(times):
+                assert (await node.expect("left"))["read"] > 0
+        over.set()
+
+
+@pytest.mark.node
 @pytest.mark.matrix(sdk=NODE, feature="a higher owner level takes a partition over", transport="amqp")
 async def test_node_owner_levels(service: Service, endpoint: str) -> None:
     wanted = {"connectionString": endpoint, "group": "$Default", "start": "latest", "partition": "2"}

@@ -116,6 +116,9 @@ CONNECTION_FAULTS: dict[str, tuple[list[bytes], str]] = {
     "answer to a session that was not begun": ([begin(0, remote=0)], Condition.NOT_ALLOWED),
     "attach on a channel without session": ([attach(channel=2)], Condition.NOT_ALLOWED),
     "transfer on a channel without session": ([begin(1), transfer()], Condition.NOT_ALLOWED),
+    "disposition on a channel that never had a session": ([disposition(0)], Condition.NOT_ALLOWED),
+    "attach after end": ([begin(), frame(p.END, NONE), attach()], Condition.NOT_ALLOWED),
+    "transfer after end": ([begin(), attach(), frame(p.END, NONE), transfer()], Condition.NOT_ALLOWED),
     "end of a session that is over": ([begin(), frame(p.END, NONE), frame(p.END, NONE)], Condition.NOT_ALLOWED),
     "handle above the highest": ([begin(), attach(handle=8)], Condition.FRAMING_ERROR),
     "deep nesting": (
@@ -477,3 +480,15 @@ def test_a_session_ends_while_its_links_are_attached() -> None:
     server.engine.send(End(session=session))
     assert not server.links[0].open
     assert server.hear(transfer(), frame(p.END, NONE)) == [Ended(session=session)]
+
+
+def test_afterthoughts_of_a_session_that_the_peer_has_ended() -> None:
+    """Rhea, and with it Microsoft's Node clients, settles after its END what was on its way to it then."""
+    server = Server()
+    server.hear(begin(), attach(receives=True))
+    end = frame(p.END, NONE)
+    assert [type(event) for event in server.hear(end)] == [Ended]
+    late = disposition(0, 2, by_receiver=True), flow(handle=0, count=0, credit=1), frame(p.DETACH, 0, True, NONE)
+    assert server.hear(*late) == []
+    # The channel is as good as any other for the next session, and what ends with that is passed over, too.
+    assert [type(event) for event in server.hear(begin(), attach(), end, *late)] == [Begun, Attached, Ended]

@@ -1,6 +1,6 @@
 """The sessions of one connection: channels, BEGIN and END from either side (2.5), and the way to each session."""
 
-from typing import Any
+from typing import Any, Final
 
 from homeport.proto import LocalProtocolError
 from homeport.proto.amqp.channel import Channel
@@ -11,9 +11,12 @@ from homeport.proto.amqp.frames import Outbox
 from homeport.proto.amqp.kinds import Composite
 from homeport.proto.amqp.limits import Limits, Usage
 from homeport.proto.amqp.numbers import Numbers
-from homeport.proto.amqp.performatives import BEGIN, END
+from homeport.proto.amqp.performatives import BEGIN, DETACH, DISPOSITION, END, FLOW
 from homeport.proto.amqp.session import Session
 from homeport.proto.amqp.state import ENDED, Standing
+
+_AFTERTHOUGHTS: Final = frozenset({FLOW, DISPOSITION, DETACH})
+"""What a peer may say of a session that it has ended: nothing is lost by not hearing it."""
 
 
 class Sessions:
@@ -27,6 +30,8 @@ class Sessions:
         self._channels: dict[Session, Channel] = {}
         self._by_number: dict[int, Channel] = {}
         self._by_peer_number: dict[int, Channel] = {}
+        self._left: set[int] = set()
+        """The peer's channels whose sessions it has ended, until it begins others there."""
         self.peer_channel_max = 0xFFFF
         self.invited: Session | None = None
         """A session of the peer that awaits our BEGIN; nothing more is read before."""
@@ -47,6 +52,8 @@ class Sessions:
             return
         channel = self._by_peer_number.get(number)
         if channel is None:
+            if number in self._left and performative in _AFTERTHOUGHTS:
+                return  # rhea: it settles what was on its way to it when it said END
             raise AmqpProtocolError("a frame comes on a channel without session", Condition.NOT_ALLOWED)
         if performative is END:
             self._hear_end(channel, values[0], events)
@@ -76,6 +83,7 @@ class Sessions:
                 raise AmqpProtocolError("a session is answered that was not begun", Condition.NOT_ALLOWED)
             channel = known
         self._by_peer_number[number] = channel
+        self._left.discard(number)
         event = channel.begun(number, values)
         if event is not None:
             events.append(event)
@@ -84,6 +92,7 @@ class Sessions:
         event = channel.ended(error)
         if channel.peer_number is not None:
             del self._by_peer_number[channel.peer_number]
+            self._left.add(channel.peer_number)
         del self._by_number[channel.number]
         del self._channels[channel.session]
         self._numbers.give(channel.number)
