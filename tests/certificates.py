@@ -1,6 +1,7 @@
 """Certificate authorities and device certificates made on the spot."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,12 +60,14 @@ def make_certificate(
     ca: bool = False,
     not_before: dt.datetime | None = None,
     not_after: dt.datetime | None = None,
+    extensions: Sequence[x509.ExtensionType] = (),
 ) -> Certified:
-    """Make a P-256 certificate, self-signed without an issuer."""
+    """Make a P-256 certificate, self-signed without an issuer; complete enough for OpenSSL's strict checks."""
     key = ec.generate_private_key(ec.SECP256R1())
     now = dt.datetime.now(dt.UTC)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    certificate = (
+    signer = issuer.key if issuer else key
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer.certificate.subject if issuer else subject)
@@ -73,6 +76,25 @@ def make_certificate(
         .not_valid_before(not_before or now - DAY)
         .not_valid_after(not_after or now + 30 * DAY)
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        .sign(issuer.key if issuer else key, hashes.SHA256())
+        .add_extension(_key_usage(ca=ca), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    certificate = builder.sign(signer, hashes.SHA256())
     return Certified(certificate=certificate, key=key, issuers=(issuer, *issuer.issuers) if issuer else ())
+
+
+def _key_usage(*, ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not ca,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=ca,
+        crl_sign=ca,
+        encipher_only=False,
+        decipher_only=False,
+    )

@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "faults": {"msgspec"},
     "limits": {"msgspec"},
     "values": {"msgspec"},
+    "nesting": set(),
     "paging": {"msgspec"},
     "security": {"cryptography", "msgspec"},
     "proto": {"msgspec"},
@@ -57,7 +58,7 @@ IMPURE = {
 
 # Pure with all that they import, in whatever room.
 PURE = (
-    "errors", "faults.decisions", "faults.model", "paging", "proto", "security", "wire",
+    "errors", "faults.decisions", "faults.model", "nesting", "paging", "proto", "security", "wire",
     "custody.envelope", "dps.model", "dps.attestation", "dps.allocation", "dps.query", "dps.reprovisioning",
     "hub.identifiers", "hub.message_lock", "hub.model", "hub.twin_patch", "hub.query", "hub.thumbprints",
 )  # fmt: skip

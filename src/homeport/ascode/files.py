@@ -16,6 +16,7 @@ from typing import Any
 from msgspec import Struct
 
 from homeport.ascode.plain_yaml import read_plain
+from homeport.nesting import nests_beyond
 from homeport.values import hiding
 
 JsonObject = dict[str, Any]
@@ -115,7 +116,7 @@ def _parse(path: Path) -> JsonObject:
     if path.suffix == ".toml":
         document = tomllib.loads(text)
     elif path.suffix == ".json":
-        document = json.loads(text, object_pairs_hook=_no_duplicates)
+        document = _read_json(text)
     else:
         document = read_plain(text)
     if document is None:
@@ -125,12 +126,18 @@ def _parse(path: Path) -> JsonObject:
     return document
 
 
+def _read_json(text: str) -> Any:
+    if nests_beyond(text.encode()):
+        raise ValueError("nested too deeply")
+    return json.loads(text, object_pairs_hook=_no_duplicates)
+
+
 def _sections_of_lines(text: str) -> JsonObject:
     sections: JsonObject = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
-        item = json.loads(line, object_pairs_hook=_no_duplicates)
+        item = _read_json(line)
         if not isinstance(item, dict) or not {"section", "name", "document"} <= item.keys():
             raise ValueError(f"line {number} is not an object with section, name and document")
         members = sections.setdefault(str(item["section"]), {})

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from homeport.ascode.documents import JsonObject
+from homeport.nesting import nests_beyond
 from homeport.values import hiding
 
 MAX_CERTIFICATE_BYTES = 64 * 1024
@@ -188,9 +189,12 @@ def _twin(cells: dict[str, str]) -> JsonObject:
 
 def _json(text: str) -> Any:
     """Read numbers, truth values, lists and objects as JSON; everything else is text."""
+    data = text.encode()
+    if nests_beyond(data):
+        return text
     try:
-        return msgspec.json.decode(text.encode())
-    except (msgspec.DecodeError, RecursionError):
+        return msgspec.json.decode(data)
+    except msgspec.DecodeError:
         return text
 
 

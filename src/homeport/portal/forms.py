@@ -25,6 +25,7 @@ from homeport.client.models import (
     ProvisioningStatus,
     ReprovisionPolicy,
 )
+from homeport.nesting import nests_beyond
 from homeport.portal import group_attestation
 
 _REGISTRATION_ID = re.compile(r"[A-Za-z0-9\-._:]{0,127}[A-Za-z0-9\-]")
@@ -221,12 +222,13 @@ class _Reader:
         text = self.text(name)
         if not text:
             return None
+        if nests_beyond(text.encode()):
+            self.fail(name, "This is nested too deeply.")
+            return None
         try:
             value = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
         except json.JSONDecodeError as error:
             self.fail(name, f"Line {error.lineno}, column {error.colno}: {error.msg}.")
-        except RecursionError:
-            self.fail(name, "This is nested too deeply.")
         except ValueError as error:
             self.fail(name, f"{error}.")
         else:

@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from homeport.client.aio import HubClient
+from homeport.nesting import nests_beyond
 from homeport.portal.context import page, portal, see
 from homeport.portal.rendering import segment
 
@@ -51,9 +52,12 @@ def json_field(values: dict[str, str], name: str, errors: dict[str, str]) -> Any
     text = values.get(name, "").strip()
     if not text:
         return None
+    if nests_beyond(text.encode()):
+        errors[name] = "This is nested too deeply."
+        return None
     try:
         return json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         errors[name] = f"This is not JSON: {error}."
         return None
 

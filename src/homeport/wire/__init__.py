@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from homeport.nesting import nests_beyond
+
 T = TypeVar("T")
 
 MAX_DOCUMENT_BYTES = 96 * 1024
@@ -37,6 +39,8 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, *, limit: int = MAX_DO
     """Read a document. Raises TooLargeError, or WireError for anything that is not what the decoder expects."""
     if len(body) > limit:
         raise TooLargeError(f"The body is {len(body)} bytes long; at most {limit} are read.")
+    if nests_beyond(body):
+        raise WireError("The body is nested too deeply.")
     try:
         # Members kept as Raw are skipped without a look at their encoding, so the whole is looked at here.
         body.decode()
@@ -45,8 +49,6 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, *, limit: int = MAX_DO
         raise WireError(f"{error}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise WireError("The body is not valid JSON in UTF-8.") from None
-    except RecursionError:
-        raise WireError("The body is nested too deeply.") from None
 
 
 def encode(document: Any) -> bytes:

@@ -1,6 +1,5 @@
 """Certificates, contexts and recorded exchanges for the client's tests."""
 
-import datetime as dt
 import ipaddress
 import json
 import ssl
@@ -10,9 +9,6 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from homeport.client import TpmSecurityProvider
 from tests.certificates import Certified, make_certificate
@@ -38,27 +34,8 @@ def ca_file(authority: Certified, tmp_path_factory: pytest.TempPathFactory) -> P
 def server_context(authority: Certified, ca_file: Path, tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     """TLS of a server named `localhost` that asks for client certificates of the CA."""
     folder = tmp_path_factory.mktemp("server")
-    key = ec.generate_private_key(ec.SECP256R1())
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]))
-        .issuer_name(authority.certificate.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=30))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-            critical=False,
-        )
-        .sign(authority.key, hashes.SHA256())
-    )
-    chain, private = folder / "server.pem", folder / "server.key"
-    chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    chain, private = make_certificate("localhost", issuer=authority, extensions=(names,)).write(folder)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=ca_file)
     context.verify_mode = ssl.CERT_OPTIONAL
     context.load_cert_chain(chain, private)
