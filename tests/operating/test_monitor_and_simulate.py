@@ -20,7 +20,9 @@ LIMIT = 60.0
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HomeportServer]:
-    with HomeportServer(tmp_path_factory.mktemp("simulate") / "data", (ADDRESS,)) as running:
+    """A server on ports of its own, which the commands are to find out."""
+    ports = ("--https-port", "20443", "--mqtt-port", "28883", "--amqp-port", "25671")
+    with HomeportServer(tmp_path_factory.mktemp("simulate") / "data", (ADDRESS,), *ports) as running:
         yield running
 
 

@@ -42,6 +42,9 @@ class ConnectionInfo(Struct, frozen=True, kw_only=True):
     """Like `dps_connection_string`, but by a loopback address and the port the server really listens on."""
     event_hub_connection_strings: Mapping[str, str] = field(default_factory=dict)
     """By hub name: where Event Hubs clients read a hub's telemetry."""
+    https_port: int = 443
+    mqtt_port: int = 8883
+    amqp_port: int = 5671
 
     @property
     def variables(self) -> dict[str, str]:

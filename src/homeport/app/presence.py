@@ -8,6 +8,8 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
+from msgspec import Struct
+
 from homeport.app.directory import ConnectionInfo, DataDirectory
 from homeport.app.identity import (
     HUB_OWNER_POLICY,
@@ -25,11 +27,20 @@ from homeport.net.certificates import ServerCertificates
 from homeport.security.policies import DpsRight, SharedAccessPolicy
 
 RENEWAL_CHECK = 3600.0
-AMQP_PORT = 5671
+HTTPS_PORT, AMQP_PORT = 443, 5671
 READER_POLICY = "service"
 """The policy with which events are read, where a hub has it: it may not change the registry."""
 
 _log = logging.getLogger(__name__)
+
+
+class Ports(Struct, frozen=True, kw_only=True):
+    """Where the server listens."""
+
+    https: int
+    mqtt: int
+    amqp: int
+    portal_url: str
 
 
 class Presence:
@@ -55,14 +66,14 @@ class Presence:
         self._hubs = hubs
         self._policies = policies
         self._lock = threading.Lock()
-        self._ports: tuple[int, int, str] | None = None
+        self._ports: Ports | None = None
         directory.write("ca.pem", identity.root_ca.certificate)
         pair = self._load()
         self.certificates = ServerCertificates(pair.certificate, pair.key)
 
-    def announce(self, *, https_port: int, amqp_port: int, portal_url: str) -> None:
+    def announce(self, ports: Ports) -> None:
         """Write `connection.json`; from now on it is rewritten when hubs change."""
-        self._ports = (https_port, amqp_port, portal_url)
+        self._ports = ports
         self.refresh()
 
     def refresh(self) -> None:
@@ -74,7 +85,7 @@ class Presence:
                 self.certificates.replace(pair.certificate, pair.key)
                 _log.info("the server certificate was renewed for %s", ", ".join(self._names()))
             if self._ports is not None:
-                self._directory.write_connection(self._connection(*self._ports))
+                self._directory.write_connection(self._connection(self._ports))
 
     def policies_changed(self) -> None:
         """Tell clients the new keys; what cannot be written now is written with the next change, or in an hour."""
@@ -113,9 +124,9 @@ class Presence:
         self._directory.write("server.pem", pair.certificate + pair.key)
         return pair
 
-    def _connection(self, https_port: int, amqp_port: int, portal_url: str) -> ConnectionInfo:
-        port = "" if https_port == 443 else f":{https_port}"
-        of_amqp = "" if amqp_port == AMQP_PORT else f":{amqp_port}"
+    def _connection(self, ports: Ports) -> ConnectionInfo:
+        port = "" if ports.https == HTTPS_PORT else f":{ports.https}"
+        of_amqp = "" if ports.amqp == AMQP_PORT else f":{ports.amqp}"
         hubs, event_hubs = {}, {}
         for hub in self._hubs():
             owner = next(policy for policy in hub.policies if policy.name == HUB_OWNER_POLICY)
@@ -133,7 +144,10 @@ class Presence:
             hub_connection_strings=hubs,
             event_hub_connection_strings=event_hubs,
             ca_file=os.fspath(self._directory.ca_file),
-            portal_url=portal_url,
+            portal_url=ports.portal_url,
+            https_port=ports.https,
+            mqtt_port=ports.mqtt,
+            amqp_port=ports.amqp,
             admin_connection_string=service_connection_string(
                 f"{self._admin_host}{port}", admin.name, admin.primary_key
             ),

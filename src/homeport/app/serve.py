@@ -20,6 +20,7 @@ from homeport.app.config import Config
 from homeport.app.custom_allocators import CustomAllocationError
 from homeport.app.directory import DataDirectory, DirectoryError
 from homeport.app.notify import notify
+from homeport.app.presence import Ports
 from homeport.bus import BusError
 from homeport.net.amqp_server import AmqpServer
 from homeport.net.http_server import HttpServer
@@ -108,7 +109,7 @@ async def _serve(config: Config, announce: Callable[[Ready], None]) -> None:
         portal_socket = stack.enter_context(_portal_socket(config))
         portal_url = f"http://{config.portal_bind}:{portal_socket.getsockname()[1]}"
         # The portal's clients find the server by what is announced here, like everybody's.
-        parts.presence.announce(https_port=https_port, amqp_port=amqp_port, portal_url=portal_url)
+        parts.presence.announce(Ports(https=https_port, mqtt=mqtt_port, amqp=amqp_port, portal_url=portal_url))
         portal_token = directory.portal_token()
         announce(
             Ready(

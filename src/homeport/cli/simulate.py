@@ -60,8 +60,8 @@ def simulate(
     https_port: Annotated[
         int | None, typer.Option("--https-port", min=1, max=65535, show_default="the server's")
     ] = None,
-    mqtt_port: Annotated[int, typer.Option("--mqtt-port", min=1, max=65535)] = 8883,
-    amqp_port: Annotated[int, typer.Option("--amqp-port", min=1, max=65535)] = 5671,
+    mqtt_port: Annotated[int | None, typer.Option("--mqtt-port", min=1, max=65535, show_default="the server's")] = None,
+    amqp_port: Annotated[int | None, typer.Option("--amqp-port", min=1, max=65535, show_default="the server's")] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Let a fleet of simulated devices enroll, register, connect, send, report and answer; say how long it took.
@@ -127,27 +127,29 @@ def _place(
     endpoint: str | None,
     id_scope: str | None,
     https_port: int | None,
-    mqtt_port: int,
-    amqp_port: int,
+    mqtt_port: int | None,
+    amqp_port: int | None,
 ) -> "Place":
     from homeport.simulation.device import Place
 
     access = running_server(data)
     authority = access.admin_connection_string.partition(";")[0].partition("=")[2]
     host, colon, port = authority.rpartition(":")
-    host, known_port = (host, int(port)) if colon and port.isdigit() else (authority, 443)
+    host, known_https = (host, int(port)) if colon and port.isdigit() else (authority, 443)
+    known_mqtt, known_amqp = 8883, 5671
     if named_server.get() is None:
         info = connection_info(data)
         host, id_scope = info.global_endpoint, id_scope or info.id_scope
+        known_mqtt, known_amqp = info.mqtt_port, info.amqp_port
     elif id_scope is None:
         raise fail("a server that is named with --server does not tell its id scope: give --id-scope", code=2)
     return Place(
         endpoint=endpoint or host,
         id_scope=id_scope,
         ca_file=None if access.ca_file is None else str(access.ca_file),
-        https_port=https_port or known_port,
-        mqtt_port=mqtt_port,
-        amqp_port=amqp_port,
+        https_port=https_port or known_https,
+        mqtt_port=mqtt_port or known_mqtt,
+        amqp_port=amqp_port or known_amqp,
     )
 
 
