@@ -17,8 +17,8 @@ from homeport.clock import SystemClock
 from homeport.faults import FaultLab
 from homeport.hub.frontends.site import hub_site
 from homeport.hub.hubs import Hubs
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.model import CloudMessage, DeviceStatus, SasAuthentication
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from homeport.net.amqp_server import AmqpServer
 from homeport.net.certificates import ServerCertificates

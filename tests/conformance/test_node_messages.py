@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.model import Acknowledgement, DeviceStatus, SelfSignedAuthentication
-from homeport.hub.registry import IdentityWrite
 from homeport.security.x509 import parse_der
 from tests.certificates import make_certificate
 from tests.conformance.hub_at_home import CLOCK, Home

@@ -12,8 +12,8 @@ from homeport.app.build import Parts, build
 from homeport.app.config import Config
 from homeport.app.directory import DataDirectory
 from homeport.hub.authentication import Reason, Refused
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.model import CaAuthentication
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.responder import DeviceClaim
 from homeport.security.callers import SYSTEM
 from tests.transports.serving import Server, serving

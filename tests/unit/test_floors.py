@@ -60,7 +60,8 @@ IMPURE = {
 PURE = (
     "errors", "faults.decisions", "faults.model", "nesting", "paging", "proto", "security", "wire",
     "custody.envelope", "dps.model", "dps.attestation", "dps.allocation", "dps.query", "dps.reprovisioning",
-    "hub.identifiers", "hub.message_lock", "hub.model", "hub.twin_patch", "hub.query", "hub.thumbprints",
+    "hub.identifiers", "hub.identities", "hub.message_lock", "hub.model", "hub.twin_patch", "hub.query",
+    "hub.thumbprints",
 )  # fmt: skip
 
 

@@ -21,9 +21,10 @@ from homeport.dps.model import (
 from homeport.dps.ports import HubLink, HubRefusedError, HubUnavailableError
 from homeport.errors import Code, HomeportError
 from homeport.hub.errors import HubCode, HubError
+from homeport.hub.identities import InitialTwin
 from homeport.hub.joining import Joining
 from homeport.hub.model import Authentication, SasAuthentication, SelfSignedAuthentication
-from homeport.hub.registry import InitialTwin, Registry
+from homeport.hub.registry import Registry
 from homeport.hub.twin_patch import TwinContentError
 from homeport.hublinks.registry_rest import HubConnection, RegistryLink
 from homeport.net.http_client import HttpClient

@@ -5,7 +5,8 @@ from typing import assert_never
 from homeport.hub import translate
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.etags import twin_version
-from homeport.hub.registry import InitialTwin, Registry
+from homeport.hub.identities import InitialTwin
+from homeport.hub.registry import Registry
 from homeport.hub.translate import ImportMode
 from homeport.hub.twins import Twins
 from homeport.wire import hub_service as wire

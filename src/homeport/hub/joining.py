@@ -10,9 +10,10 @@ from typing import Any
 from msgspec import Struct
 
 from homeport.bus import Bus, DeviceChanged
+from homeport.hub.identities import IdentityWrite, InitialTwin
 from homeport.hub.model import Authentication, DeviceIdentity, StoredTelemetry
 from homeport.hub.ports import DeviceStore
-from homeport.hub.registry import IdentityWrite, InitialTwin, Registry
+from homeport.hub.registry import Registry
 from homeport.hub.telling import Telling
 
 __all__ = ["JoinedDevice", "Joining"]

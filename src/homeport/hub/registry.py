@@ -4,71 +4,45 @@ JSON, headers and rights are not known here. All refusals are HubError.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-
-from msgspec import Struct
 
 from homeport.bus import Bus, DeviceChanged
 from homeport.clock import Clock
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.identifiers import identity_id, not_found
+from homeport.hub.identities import (
+    KEY_BYTES,
+    SYSTEM_MODULES,
+    IdentityWrite,
+    InitialTwin,
+    new_etag,
+    new_identity,
+    replaced_identity,
+    reset_twin,
+    scopes,
+)
 from homeport.hub.model import (
-    NEVER,
     Authentication,
     Device,
     DeviceIdentity,
-    DeviceStatus,
     JsonObject,
     MessageSource,
     NoAuthentication,
     RegistryStatistics,
     SasAuthentication,
     Sought,
-    Twin,
 )
 from homeport.hub.ports import DeviceStore
 from homeport.hub.sessions import Sessions
 from homeport.hub.telling import Telling
 from homeport.hub.thumbprints import without_thumbprint
-from homeport.hub.twin_patch import new_twin, replace_section, replace_twin
+from homeport.hub.twin_patch import new_twin
 from homeport.paging import Page
 from homeport.security.policies import Random
-from homeport.security.sas import encode_key
 from homeport.values import replace
 
 MAX_LISTED = 1000
-KEY_BYTES = 32
 ROUNDS = 8
 """How often a write that expects nothing is tried again when others write at the same time."""
-
-SYSTEM_MODULES = ("$edgeAgent", "$edgeHub")
-
-_SCOPE_PREFIX = "ms-azure-iot-edge://"
-_TICK = timedelta(microseconds=1)
-_ETAG_BASE = 100_000_000
-_ETAG_SPAN = 900_000_000
-
-
-class IdentityWrite(Struct, frozen=True, kw_only=True):
-    """What a client sets on an identity, completely: what it left out is a default here (contract hub.md 4.4)."""
-
-    device_id: str
-    authentication: Authentication | None = None
-    """None asks for fresh keys."""
-    status: DeviceStatus = DeviceStatus.ENABLED
-    status_reason: str | None = None
-    iot_edge: bool = False
-    device_scope: str | None = None
-    parent_scopes: tuple[str, ...] = ()
-    managed_by: str | None = None
-
-
-class InitialTwin(Struct, frozen=True, kw_only=True):
-    """The content a new device's twin starts with; None is empty."""
-
-    tags: JsonObject | None = None
-    desired: JsonObject | None = None
-    reported: JsonObject | None = None
 
 
 class Registry:
@@ -150,7 +124,7 @@ class Registry:
         now = self._clock.now()
         start = twin or InitialTwin()
         return Device(
-            identity=self._new_identity(write, now),
+            identity=new_identity(write, now, self._random),
             twin=new_twin(write.device_id, now, tags=start.tags, desired=start.desired, reported=start.reported),
         )
 
@@ -162,20 +136,7 @@ class Registry:
                 raise not_found(write.device_id)
             if expected_etag not in (None, stored.etag):
                 raise stale(write.device_id)
-            now = self._clock.now()
-            scope, parents = self._scopes(write, now, stored)
-            identity = replace(
-                stored,
-                etag=self._new_etag(),
-                authentication=write.authentication or self._new_keys(),
-                status=write.status,
-                status_reason=write.status_reason,
-                status_updated_at=now if write.status is not stored.status else stored.status_updated_at,
-                iot_edge=write.iot_edge,
-                device_scope=scope,
-                parent_scopes=parents,
-                managed_by=write.managed_by,
-            )
+            identity = replaced_identity(write, stored, self._clock.now(), self._random)
             try:
                 await self._store.replace_identity(identity, expected_etag=stored.etag)
             except HubError as error:
@@ -203,7 +164,7 @@ class Registry:
             )
             try:
                 await self._store.replace_identity(
-                    replace(stored, etag=self._new_etag(), authentication=keys), expected_etag=stored.etag
+                    replace(stored, etag=new_etag(self._random), authentication=keys), expected_etag=stored.etag
                 )
             except HubError as error:
                 if error.code is not HubCode.PRECONDITION_FAILED:
@@ -284,7 +245,7 @@ class Registry:
             remaining = without_thumbprint(stored.authentication, thumbprint)
             if remaining is stored.authentication:
                 return
-            changed = replace(stored, authentication=remaining, etag=self._new_etag())
+            changed = replace(stored, authentication=remaining, etag=new_etag(self._random))
             try:
                 await self._store.replace_identity(changed, expected_etag=stored.etag)
             except HubError as error:
@@ -305,13 +266,13 @@ class Registry:
         if write.authentication is not None and write.authentication != stored.authentication:
             changed = replace(changed, authentication=write.authentication)
         if iot_edge is not None and iot_edge is not stored.iot_edge:
-            scope, parents = self._scopes(write, now, stored)
+            scope, parents = scopes(write, now, stored)
             changed = replace(changed, iot_edge=iot_edge, device_scope=scope, parent_scopes=parents)
-        new = device.twin if twin is None else _reset(device.twin, twin, now)
+        new = device.twin if twin is None else reset_twin(device.twin, twin, now)
         if changed is stored and new is device.twin:
             return True
         if changed is not stored:
-            changed = replace(changed, etag=self._new_etag())
+            changed = replace(changed, etag=new_etag(self._random))
         if new is device.twin:
             await self._store.replace_identity(changed, expected_etag=stored.etag)
         else:
@@ -320,21 +281,6 @@ class Registry:
             self._telling.stored(await self._store.replace(after, expected_etag=stored.etag, told=told))
         await self._changed(write.device_id)
         return True
-
-    def _new_identity(self, write: IdentityWrite, now: datetime) -> DeviceIdentity:
-        scope, parents = self._scopes(write, now, None)
-        return DeviceIdentity(
-            device_id=write.device_id,
-            generation_id=ticks(now),
-            etag=self._new_etag(),
-            authentication=write.authentication or self._new_keys(),
-            status=write.status,
-            status_reason=write.status_reason,
-            iot_edge=write.iot_edge,
-            device_scope=scope,
-            parent_scopes=parents,
-            managed_by=write.managed_by,
-        )
 
     async def _add_system_modules(self, device_id: str) -> None:
         """Make the modules every Edge device has; those that are there stay (contract hub.md 4.2)."""
@@ -348,31 +294,6 @@ class Registry:
                 if error.code is not HubCode.MODULE_ALREADY_EXISTS:
                     raise
 
-    def _new_keys(self) -> SasAuthentication:
-        return SasAuthentication(primary_key=self._random(KEY_BYTES), secondary_key=self._random(KEY_BYTES))
-
-    def _new_etag(self) -> str:
-        """Make an etag as the hosted registry writes it: the Base64 of a nine-digit number (contract hub.md 3.4)."""
-        number = int.from_bytes(self._random(6)) % _ETAG_SPAN + _ETAG_BASE
-        return encode_key(str(number).encode())
-
-    def _scopes(
-        self, write: IdentityWrite, now: datetime, stored: DeviceIdentity | None
-    ) -> tuple[str | None, tuple[str, ...]]:
-        """Return device scope and parent scopes by the rules of the Edge hierarchy (contract hub.md 4.7)."""
-        for scope in (*write.parent_scopes, *((write.device_scope,) if write.device_scope else ())):
-            if not scope.startswith(_SCOPE_PREFIX):
-                raise HubError(HubCode.INVALID_DEVICE_SCOPE, f"A scope begins with {_SCOPE_PREFIX}")
-        if len(write.parent_scopes) > 1:
-            raise HubError(HubCode.INVALID_DEVICE_SCOPE, "A device has at most one parent.")
-        if not write.iot_edge:
-            return write.device_scope, (write.device_scope,) if write.device_scope else ()
-        if stored is None:
-            return f"{_SCOPE_PREFIX}{write.device_id}-{ticks(now)}", write.parent_scopes
-        if stored.iot_edge:
-            return stored.device_scope, write.parent_scopes
-        return f"{_SCOPE_PREFIX}{write.device_id}", write.parent_scopes
-
     async def _changed(self, device_id: str) -> None:
         await self._bus.publish(DeviceChanged(hub=self._hub, device_id=device_id))
 
@@ -380,18 +301,3 @@ class Registry:
 def stale(device_id: str) -> HubError:
     """Return the refusal of a write that expected another version."""
     return HubError(HubCode.PRECONDITION_FAILED, f"The etag given for {device_id} is not the current one.")
-
-
-def _reset(twin: Twin, wished: InitialTwin, now: datetime) -> Twin:
-    """Return the twin with the wished content; the very same twin if it has it already."""
-    tags, desired, reported = wished.tags or {}, wished.desired or {}, wished.reported
-    if twin.tags != tags or twin.desired.content != desired:
-        twin = replace_twin(twin, now, tags=tags, desired=desired)
-    if reported is not None and twin.reported.content != reported:
-        twin = replace(twin, reported=replace_section(twin.reported, reported, now, versioned=False))
-    return twin
-
-
-def ticks(now: datetime) -> str:
-    """Count 100-nanosecond steps since the year 1, as .NET does: 18 digits until the year 3169."""
-    return str((now - NEVER) // _TICK * 10)

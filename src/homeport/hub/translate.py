@@ -9,6 +9,7 @@ from msgspec import UNSET, Struct
 
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.identifiers import device_of, identity_id, is_part, module_of
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.model import (
     Authentication,
     CaAuthentication,
@@ -22,7 +23,6 @@ from homeport.hub.model import (
     TwinSection,
     format_time,
 )
-from homeport.hub.registry import IdentityWrite
 from homeport.security.explain import quoted
 from homeport.security.sas import SasError, decode_key, encode_key
 from homeport.wire import hub_service as wire

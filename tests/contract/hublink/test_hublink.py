@@ -17,8 +17,8 @@ from homeport.dps.model import DeviceSpec, SasCredential, ThumbprintCredential, 
 from homeport.dps.ports import HubLink, HubRefusedError, HubUnavailableError
 from homeport.hub.frontends.site import hub_site
 from homeport.hub.hubs import Hubs
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.model import ConnectionState, DeviceStatus, SasAuthentication, SelfSignedAuthentication
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from homeport.hublinks.registry_rest import HubConnection, RegistryLink
 from homeport.net.certificates import ServerCertificates

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.model import DeviceStatus, SasAuthentication
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from homeport.proto.amqp import (
     PLAIN,

@@ -9,10 +9,10 @@ from uuid import UUID
 
 import pytest
 
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.message_lock import Settlement
 from homeport.hub.messages import Delivery as Taken
 from homeport.hub.model import BlobProperties, DeviceStatus, SasAuthentication
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from homeport.proto.amqp import (
     ACCEPTED,

@@ -19,8 +19,8 @@ from homeport.hub.authentication import (
     judge_device,
 )
 from homeport.hub.certificate_proof import NO_TRUST, HubTrust
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.model import CaAuthentication, DeviceIdentity, DeviceStatus, HubCaCertificate
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from homeport.proto.amqp import Accepted as Taken
 from homeport.proto.amqp import Condition

@@ -14,8 +14,8 @@ import pytest
 
 from homeport.hub.authentication import Accepted, CertificateEvidence, Refused, judge_device
 from homeport.hub.frontends.site import hub_site
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.model import Authentication, CaAuthentication, SelfSignedAuthentication
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from homeport.net.amqp_server import AmqpServer
 from homeport.net.http_server import HttpServer

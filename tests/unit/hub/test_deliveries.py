@@ -8,9 +8,9 @@ import pytest
 
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.hubs import Hubs
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.messages import MAX_BYTES, MAX_QUEUED
 from homeport.hub.model import CloudMessage, DeviceStatus, QueueSettings, SasAuthentication
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from homeport.proto.mqtt import Disconnect, PubAck, Publish, Unsubscribe
 from tests.unit.hub.clients import Device, RestClient, device_token, dialled

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.model import Acknowledgement, CloudMessage, ConnectionState, SasAuthentication, StoredTelemetry
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from tests.unit.hub.clients import RestClient, device_token
 from tests.unit.hub.conftest import ManualClock

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.methods import MethodAnswer, MethodCall, MethodListener
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from tests.unit.hub.clients import RestClient
 

@@ -13,10 +13,10 @@ from homeport.bus import DesiredChanged, HintsLost, LocalBus, MessageQueued, Nod
 from homeport.hub.desired import OVERTAKEN_SECONDS
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.event_streams import Receiver
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.methods import MethodAnswer, MethodCall, MethodListener
 from homeport.hub.model import Acknowledgement, CloudMessage, ConnectionState, JsonObject
 from homeport.hub.nodes import BEAT_SECONDS, LEASE, Nodes
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from homeport.hub.sessions import STATE_DELAY
 from homeport.hub.sessions_elsewhere import LOOK_DELAY

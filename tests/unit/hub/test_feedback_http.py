@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.model import Acknowledgement, CloudMessage, SasAuthentication, Waiting
 from homeport.hub.notices import FEEDBACK, is_due
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from tests.unit.hub.clients import RestClient
 from tests.unit.hub.conftest import ManualClock

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from homeport.hub.frontends.device_http.front_end import called_by
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.model import SasAuthentication
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from tests.unit.hub.clients import RestClient, device_token
 from tests.unit.hub.conftest import ManualClock

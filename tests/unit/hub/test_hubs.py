@@ -4,8 +4,8 @@ import pytest
 
 from homeport.bus import HubsChanged, LocalBus
 from homeport.hub.hubs import RELOAD_SECONDS, Hubs
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.model import ConnectionState
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from homeport.store import Stores
 from homeport.values import replace

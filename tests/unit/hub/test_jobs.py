@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.leased_work import LEASE
 from homeport.hub.methods import MethodAnswer, MethodCall, MethodListener
 from homeport.hub.model import DeviceStatus
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from tests.unit.hub.clients import RestClient
 from tests.unit.hub.conftest import MakeHubs, ManualClock, running, until

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.model import SasAuthentication, SelfSignedAuthentication
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from homeport.security.sas import decode_key
 from tests.unit.hub.clients import RestClient

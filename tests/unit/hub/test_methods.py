@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from homeport.hub.errors import HubCode, HubError
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.methods import MAX_AT_ONCE, MethodAnswer, MethodCall, Methods
 from homeport.hub.model import DeviceStatus, SasAuthentication
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from homeport.proto.mqtt import Publish
 from tests.unit.hub.clients import Device, RestClient, device_token, dialled

@@ -30,8 +30,8 @@ from homeport.hub.frontends import http_monitor
 from homeport.hub.frontends.http_monitor import MonitorFrontEnd
 from homeport.hub.frontends.monitor_stream import STREAM_LIFE
 from homeport.hub.frontends.site import hub_site
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.model import Telemetry
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from homeport.hub.telemetry import HINT_INTERVAL
 from homeport.net.http_server import HttpServer

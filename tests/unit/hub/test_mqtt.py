@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from homeport.hub.frontends.mqtt import UserName
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.model import (
     CaAuthentication,
     ConnectionState,
@@ -15,7 +16,6 @@ from homeport.hub.model import (
     SasAuthentication,
     SelfSignedAuthentication,
 )
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from homeport.proto.mqtt import PubAck, Publish, Will
 from homeport.security.x509 import parse_der

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from homeport.errors import Code, HomeportError
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.message_lock import Settlement
 from homeport.hub.model import (
     Acknowledgement,
@@ -14,7 +15,6 @@ from homeport.hub.model import (
     QueueSettings,
     SasAuthentication,
 )
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from homeport.proto.amqp import Accepted, Data, Message, Properties
 from homeport.security.callers import SYSTEM

@@ -4,6 +4,7 @@ import pytest
 
 from homeport.bus import DeviceChanged, LocalBus
 from homeport.hub.errors import HubCode, HubError
+from homeport.hub.identities import IdentityWrite, InitialTwin
 from homeport.hub.model import (
     CaAuthentication,
     ConnectionState,
@@ -11,7 +12,7 @@ from homeport.hub.model import (
     SasAuthentication,
     SelfSignedAuthentication,
 )
-from homeport.hub.registry import IdentityWrite, InitialTwin, Registry
+from homeport.hub.registry import Registry
 from homeport.hub.served_hub import ServedHub
 from tests.unit.hub.conftest import Calls, ManualClock
 

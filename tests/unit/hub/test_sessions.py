@@ -4,8 +4,8 @@ import pytest
 
 from homeport.bus import ConnectionChanged, LocalBus
 from homeport.hub.authentication import Accepted, DeviceKey
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.model import ConnectionState, DeviceIdentity, DeviceStatus, SasAuthentication
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from homeport.hub.sessions import ACTIVITY_DELAY, RETRY_DELAY, STATE_DELAY, Session
 from tests.unit.hub.conftest import Calls, ManualClock, running, settle, until

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from homeport.hub.errors import HubError
+from homeport.hub.identities import IdentityWrite, InitialTwin
 from homeport.hub.model import (
     CaAuthentication,
     SasAuthentication,
@@ -18,7 +19,6 @@ from homeport.hub.model import (
     TransferPlace,
     TransferStatus,
 )
-from homeport.hub.registry import IdentityWrite, InitialTwin
 from homeport.hub.served_hub import ServedHub
 from homeport.hub.transfers import reading, writing
 from homeport.hub.transfers.lines import NO_KEYS, cut, is_remark

@@ -9,6 +9,7 @@ import pytest
 
 from homeport.hub import translate
 from homeport.hub.errors import HubCode, HubError
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.model import (
     CaAuthentication,
     Device,
@@ -17,7 +18,6 @@ from homeport.hub.model import (
     SasAuthentication,
     SelfSignedAuthentication,
 )
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.translate import ImportMode
 from homeport.hub.twin_patch import new_twin
 from homeport.wire import decode, encode

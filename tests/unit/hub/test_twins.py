@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from homeport.hub.errors import HubCode, HubError
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.model import JsonObject
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 
 

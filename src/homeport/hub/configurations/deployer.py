@@ -29,6 +29,7 @@ from homeport.hub.configurations.ports import ConfigurationStore
 from homeport.hub.configurations.targets import Targets, targets_of
 from homeport.hub.errors import HubCode, HubError
 from homeport.hub.identifiers import identity_id, module_of
+from homeport.hub.identities import SYSTEM_MODULES, IdentityWrite
 from homeport.hub.model import (
     Configuration,
     Device,
@@ -37,7 +38,7 @@ from homeport.hub.model import (
     Settings,
 )
 from homeport.hub.query import Source
-from homeport.hub.registry import SYSTEM_MODULES, IdentityWrite, Registry
+from homeport.hub.registry import Registry
 from homeport.hub.twin_patch import difference
 from homeport.hub.twins import Twins
 

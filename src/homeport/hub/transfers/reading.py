@@ -7,9 +7,10 @@ from msgspec import Struct
 
 from homeport.hub import translate
 from homeport.hub.errors import HubCode, HubError
+from homeport.hub.identities import ticks
 from homeport.hub.importing import Importer
 from homeport.hub.model import Transfer, TransferPhase, TransferPlace
-from homeport.hub.registry import Registry, ticks
+from homeport.hub.registry import Registry
 from homeport.hub.transfer_ports import (
     BlobVersion,
     ConfigurationWriter,

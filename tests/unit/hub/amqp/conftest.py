@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from homeport.hub.registry import IdentityWrite
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from tests.unit.hub.amqp_client import KEYS, TOKEN, HubClient, connected
 from tests.unit.hub.conftest import Line

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from homeport.hub.frontends.site import hub_site
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.model import ConnectionState, DeviceStatus, SasAuthentication, SelfSignedAuthentication
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from homeport.net.amqp_server import AmqpServer
 from homeport.net.screening import Screen

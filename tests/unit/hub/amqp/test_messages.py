@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from homeport.hub.registry import IdentityWrite
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from homeport.proto.amqp import (
     ACCEPTED,

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from homeport.hub.registry import IdentityWrite
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from homeport.proto.amqp import (
     BATCH_FORMAT,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from homeport.hub.registry import IdentityWrite, InitialTwin
+from homeport.hub.identities import IdentityWrite, InitialTwin
 from homeport.hub.served_hub import ServedHub
 from tests.unit.hub.clients import RestClient
 from tests.unit.hub.conftest import ManualClock, settle

@@ -6,7 +6,7 @@ import pytest
 
 from homeport.faults import FaultLab
 from homeport.hub.hubs import Hubs
-from homeport.hub.registry import IdentityWrite
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.served_hub import ServedHub
 from tests.unit.hub.amqp_client import KEYS
 from tests.unit.hub.conftest import HOST, NAME, MakeHubs, ManualClock

@@ -2,7 +2,7 @@
 
 from homeport.hub.frontends.site import hub_site
 from homeport.hub.hubs import Hubs
-from homeport.hub.registry import IdentityWrite
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.responder import DeviceResponder
 from homeport.net.mqtt_server import MqttServer
 from homeport.net.sites import Sites

@@ -7,6 +7,7 @@ import pytest
 
 from homeport.hub.authentication import Accepted, DeviceKey
 from homeport.hub.errors import HubError
+from homeport.hub.identities import IdentityWrite
 from homeport.hub.model import (
     BUILT_IN,
     Enrichment,
@@ -16,7 +17,6 @@ from homeport.hub.model import (
     SasAuthentication,
     StoredTelemetry,
 )
-from homeport.hub.registry import IdentityWrite
 from homeport.hub.routing.settings import fallback_route
 from homeport.hub.served_hub import ServedHub
 from homeport.hub.sessions import STATE_DELAY
