@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -179,6 +180,9 @@ def _schemas(operations: Iterable[Operation]) -> dict[str, Any]:
         [*kinds, dps_device.ErrorBody, dps_device.Challenge, IndividualEnrollment, EnrollmentGroup],
         ref_template=_REFERENCE,
     )
+    for schema in schemas.values():
+        if "description" in schema:
+            schema["description"] = cleandoc(schema["description"])  # as Python has docstrings from 3.13 on
     for (name, member), words in _WORDS.items():
         schemas[name]["properties"][member]["examples"] = list(words)
     for (name, member), item in _ITEMS.items():
