@@ -1,7 +1,8 @@
 """A monitor of a hub's events with uamqp, as the Azure CLI extension does it: redirect, partitions, then each of them.
 
-Reads {host, policy, key, ca, events} as JSON on the first line of standard input and prints one line of JSON for each
-thing that happens: {event, ...}. Ends when it has seen so many events.
+Reads {host, policy, key, ca, device, events, since} as JSON on the first line of standard input and prints one line of
+JSON for each thing that happens: {event, ...}. Looks at events from a time on (`since`, milliseconds of the epoch) and
+ends when it has seen so many of the device, or has looked everywhere.
 """
 
 import json
@@ -73,24 +74,21 @@ def partitions(host: str, address: str, path: str) -> list[str]:
         client.close()
 
 
-def main() -> None:
-    """Read until enough is seen."""
-    host, address = endpoint()
-    tell("redirected", hostname=host, address=address)
-    path = address.split("/")[3]
+def read(host: str, path: str, partition: str, enough: int) -> int:
+    """Tell the device's messages in a partition, until there were so many or no more come; return how many."""
+    source = uamqp.address.Source(f"amqps://{host}/{path}/ConsumerGroups/$Default/Partitions/{partition}")
+    source.set_filter(f"amqp.annotation.x-opt-enqueuedtimeutc > {wanted['since']}".encode())
+    client = uamqp.ReceiveClient(source, auth=sas_auth(host, path), timeout=5000, prefetch=300)
     seen = 0
-    for partition in partitions(host, address, path):
-        source = uamqp.address.Source(f"amqps://{host}/{path}/ConsumerGroups/$Default/Partitions/{partition}")
-        since = int((time.time() - 600) * 1000)
-        source.set_filter(f"amqp.annotation.x-opt-enqueuedtimeutc > {since}".encode())
-        client = uamqp.ReceiveClient(source, auth=sas_auth(host, path), timeout=5000, prefetch=300)
-        try:
-            for message in client.receive_message_batch(timeout=1500):
-                seen += 1
+    try:
+        while seen < enough and (batch := client.receive_message_batch(timeout=2000)):
+            for message in batch:
                 annotations = {name.decode(): value for name, value in message.annotations.items()}
+                if annotations["iothub-connection-device-id"].decode() != wanted["device"]:
+                    continue
+                seen += 1
                 tell(
                     "message",
-                    device=annotations["iothub-connection-device-id"].decode(),
                     sequence=annotations["x-opt-sequence-number"],
                     offset=annotations["x-opt-offset"].decode(),
                     body=b"".join(message.get_data()).decode(),
@@ -99,8 +97,20 @@ def main() -> None:
                     },
                     type=message.properties.content_type.decode(),
                 )
-        finally:
-            client.close()
+    finally:
+        client.close()
+    return seen
+
+
+def main() -> None:
+    """Read until enough is seen."""
+    host, address = endpoint()
+    tell("redirected", hostname=host, address=address)
+    path = address.split("/")[3]
+    seen = 0
+    for partition in partitions(host, address, path):
+        if seen < wanted["events"]:
+            seen += read(host, path, partition, wanted["events"] - seen)
     tell("closed", seen=seen)
 
 
