@@ -12,7 +12,8 @@ __all__ = ["MAX_NESTING", "nests_beyond"]
 MAX_NESTING: Final = 256
 """Levels of objects and lists that a document may have: a quarter of what the interpreter's own stack bears."""
 
-_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|([\[{])|([\]}])', re.DOTALL)
+# A string without an end takes the rest, so that nothing is looked at twice: whoever sends it is not known yet.
+_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|([\[{])|([\]}])', re.DOTALL)
 
 
 def nests_beyond(text: bytes, limit: int = MAX_NESTING) -> bool:
