@@ -5,17 +5,9 @@
 
 const readline = require('node:readline');
 const { EventHubConsumerClient, earliestEventPosition, latestEventPosition } = require('@azure/event-hubs');
+const { tell, failed } = require('./telling.cjs');
 
 const STARTS = { earliest: earliestEventPosition, latest: latestEventPosition };
-
-function tell(event, more) {
-  console.log(JSON.stringify({ event, ...more }));
-}
-
-function failed(error) {
-  tell('failed', { name: error.name, message: error.message });
-  process.exit(1);
-}
 
 async function main(wanted) {
   const options = wanted.websocket ? { webSocketOptions: { webSocket: require('ws') } } : {};

@@ -9,6 +9,7 @@ const readline = require('node:readline');
 const { Client, ModuleClient, Message, SharedAccessKeyAuthenticationProvider } = require('azure-iot-device');
 
 const { NoRetry } = require('azure-iot-common');
+const { tell } = require('./telling.cjs');
 
 const TRANSPORTS = {
   mqtt: () => require('azure-iot-device-mqtt').Mqtt,
@@ -18,10 +19,6 @@ const TRANSPORTS = {
   http: () => require('azure-iot-device-http').Http,
 };
 const OUTCOMES = ['complete', 'abandon', 'reject'];
-
-function tell(event, more) {
-  console.log(JSON.stringify({ event, ...more }));
-}
 
 async function follow(client, twin, patch) {
   tell('twin', { desired: twin.properties.desired, reported: twin.properties.reported });

@@ -4,15 +4,7 @@
 
 const readline = require('node:readline');
 const { EventHubConsumerClient, latestEventPosition } = require('@azure/event-hubs');
-
-function tell(event, more) {
-  console.log(JSON.stringify({ event, ...more }));
-}
-
-function failed(error) {
-  tell('failed', { name: error.name, message: error.message });
-  process.exit(1);
-}
+const { tell, failed } = require('./telling.cjs');
 
 async function comeAndGo(wanted) {
   const client = new EventHubConsumerClient(wanted.group, wanted.connectionString);

@@ -7,15 +7,7 @@ const readline = require('node:readline');
 const { Client } = require('azure-iothub');
 const { AmqpWs } = require('azure-iothub/dist/amqp_ws.js');
 const { Message } = require('azure-iot-common');
-
-function tell(event, more) {
-  console.log(JSON.stringify({ event, ...more }));
-}
-
-function failed(error) {
-  tell('failed', { name: error.name, message: error.message });
-  process.exit(1);
-}
+const { tell, failed } = require('./telling.cjs');
 
 async function send(client, wanted) {
   const message = new Message(wanted.text);
