@@ -4,17 +4,16 @@
 """
 
 import fcntl
-import json
 import os
 import re
 import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
+import msgspec
 from msgspec import Struct, field
-from msgspec.structs import asdict
 
 from homeport.values import hiding
 
@@ -25,6 +24,14 @@ _LOCK_PAUSE = 0.02
 
 class DirectoryError(Exception):
     """The data directory cannot be used; the message says why and what to do."""
+
+
+class Ports(Struct, frozen=True, kw_only=True):
+    """Where a server listens for devices and services: where their clients look for it, unless told otherwise."""
+
+    https: int = 443
+    mqtt: int = 8883
+    amqp: int = 5671
 
 
 @hiding("dps_connection_string", "hub_connection_strings", "admin_connection_string", "event_hub_connection_strings")
@@ -42,9 +49,7 @@ class ConnectionInfo(Struct, frozen=True, kw_only=True):
     """Like `dps_connection_string`, but by a loopback address and the port the server really listens on."""
     event_hub_connection_strings: Mapping[str, str] = field(default_factory=dict)
     """By hub name: where Event Hubs clients read a hub's telemetry."""
-    https_port: int = 443
-    mqtt_port: int = 8883
-    amqp_port: int = 5671
+    ports: Ports = field(default_factory=Ports)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -151,7 +156,7 @@ class DataDirectory:
         temporary.replace(target)
 
     def write_connection(self, info: ConnectionInfo) -> None:
-        self.write("connection.json", json.dumps(asdict(info), indent=2).encode())
+        self.write("connection.json", msgspec.json.format(msgspec.json.encode(info)))
 
     def read_connection(self) -> ConnectionInfo:
         """Return what the last server wrote; raises DirectoryError if none has run here yet."""
@@ -160,8 +165,7 @@ class DataDirectory:
             raise DirectoryError(
                 f"no Homeport server has run in {self.path} yet. Start one with `homeport serve`, or name its --data."
             )
-        document: dict[str, Any] = json.loads(content)
-        return ConnectionInfo(**document)
+        return msgspec.json.decode(content, type=ConnectionInfo)
 
     def portal_token(self) -> str:
         """Return the token for signing in to the portal, made on first use; deleting its file makes a new one."""

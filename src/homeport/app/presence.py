@@ -8,9 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
-from msgspec import Struct
-
-from homeport.app.directory import ConnectionInfo, DataDirectory
+from homeport.app.directory import ConnectionInfo, DataDirectory, Ports
 from homeport.app.identity import (
     HUB_OWNER_POLICY,
     OWNER_POLICY,
@@ -27,20 +25,10 @@ from homeport.net.certificates import ServerCertificates
 from homeport.security.policies import DpsRight, SharedAccessPolicy
 
 RENEWAL_CHECK = 3600.0
-HTTPS_PORT, AMQP_PORT = 443, 5671
 READER_POLICY = "service"
 """The policy with which events are read, where a hub has it: it may not change the registry."""
 
 _log = logging.getLogger(__name__)
-
-
-class Ports(Struct, frozen=True, kw_only=True):
-    """Where the server listens."""
-
-    https: int
-    mqtt: int
-    amqp: int
-    portal_url: str
 
 
 class Presence:
@@ -66,14 +54,14 @@ class Presence:
         self._hubs = hubs
         self._policies = policies
         self._lock = threading.Lock()
-        self._ports: Ports | None = None
+        self._announced: tuple[Ports, str] | None = None
         directory.write("ca.pem", identity.root_ca.certificate)
         pair = self._load()
         self.certificates = ServerCertificates(pair.certificate, pair.key)
 
-    def announce(self, ports: Ports) -> None:
+    def announce(self, ports: Ports, portal_url: str) -> None:
         """Write `connection.json`; from now on it is rewritten when hubs change."""
-        self._ports = ports
+        self._announced = ports, portal_url
         self.refresh()
 
     def refresh(self) -> None:
@@ -84,8 +72,8 @@ class Presence:
                 pair = self._issue()
                 self.certificates.replace(pair.certificate, pair.key)
                 _log.info("the server certificate was renewed for %s", ", ".join(self._names()))
-            if self._ports is not None:
-                self._directory.write_connection(self._connection(self._ports))
+            if self._announced is not None:
+                self._directory.write_connection(self._connection(*self._announced))
 
     def policies_changed(self) -> None:
         """Tell clients the new keys; what cannot be written now is written with the next change, or in an hour."""
@@ -124,9 +112,10 @@ class Presence:
         self._directory.write("server.pem", pair.certificate + pair.key)
         return pair
 
-    def _connection(self, ports: Ports) -> ConnectionInfo:
-        port = "" if ports.https == HTTPS_PORT else f":{ports.https}"
-        of_amqp = "" if ports.amqp == AMQP_PORT else f":{ports.amqp}"
+    def _connection(self, ports: Ports, portal_url: str) -> ConnectionInfo:
+        usual = Ports()
+        port = "" if ports.https == usual.https else f":{ports.https}"
+        of_amqp = "" if ports.amqp == usual.amqp else f":{ports.amqp}"
         hubs, event_hubs = {}, {}
         for hub in self._hubs():
             owner = next(policy for policy in hub.policies if policy.name == HUB_OWNER_POLICY)
@@ -144,10 +133,8 @@ class Presence:
             hub_connection_strings=hubs,
             event_hub_connection_strings=event_hubs,
             ca_file=os.fspath(self._directory.ca_file),
-            portal_url=ports.portal_url,
-            https_port=ports.https,
-            mqtt_port=ports.mqtt,
-            amqp_port=ports.amqp,
+            portal_url=portal_url,
+            ports=ports,
             admin_connection_string=service_connection_string(
                 f"{self._admin_host}{port}", admin.name, admin.primary_key
             ),

@@ -18,9 +18,8 @@ from msgspec import Struct
 from homeport.app.build import Parts, build
 from homeport.app.config import Config
 from homeport.app.custom_allocators import CustomAllocationError
-from homeport.app.directory import DataDirectory, DirectoryError
+from homeport.app.directory import DataDirectory, DirectoryError, Ports
 from homeport.app.notify import notify
-from homeport.app.presence import Ports
 from homeport.bus import BusError
 from homeport.net.amqp_server import AmqpServer
 from homeport.net.http_server import HttpServer
@@ -53,9 +52,7 @@ class Ready(Struct, frozen=True, kw_only=True):
     global_endpoint: str
     hubs: Mapping[str, Sequence[str]]
     """Host names by hub name."""
-    https_port: int
-    mqtt_port: int
-    amqp_port: int
+    ports: Ports
     portal_url: str
     portal_token: str
     fault_lab: bool = False
@@ -105,11 +102,11 @@ async def _serve(config: Config, announce: Callable[[Ready], None]) -> None:
         parts = await stack.enter_async_context(build(config, directory))
         # Inside out: listeners go first, then what works in the background, then the store.
         await stack.enter_async_context(_background(parts))
-        https_port, mqtt_port, amqp_port = await _listen(config, parts, stack)
+        ports = await _listen(config, parts, stack)
         portal_socket = stack.enter_context(_portal_socket(config))
         portal_url = f"http://{config.portal_bind}:{portal_socket.getsockname()[1]}"
         # The portal's clients find the server by what is announced here, like everybody's.
-        parts.presence.announce(Ports(https=https_port, mqtt=mqtt_port, amqp=amqp_port, portal_url=portal_url))
+        parts.presence.announce(ports, portal_url)
         portal_token = directory.portal_token()
         announce(
             Ready(
@@ -117,9 +114,7 @@ async def _serve(config: Config, announce: Callable[[Ready], None]) -> None:
                 id_scope=parts.identity.id_scope,
                 global_endpoint=parts.addresses.host_names[0],
                 hubs={served.name: served.hub.host_names for served in parts.hubs},
-                https_port=https_port,
-                mqtt_port=mqtt_port,
-                amqp_port=amqp_port,
+                ports=ports,
                 portal_url=portal_url,
                 portal_token=portal_token,
                 fault_lab=config.fault_lab,
@@ -142,7 +137,7 @@ async def _serve(config: Config, announce: Callable[[Ready], None]) -> None:
         _log.info("stopping")
 
 
-async def _listen(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[int, int, int]:
+async def _listen(config: Config, parts: Parts, stack: AsyncExitStack) -> Ports:
     guard = parts.protection
 
     # A hub's services use the ports of its devices; which door is meant shows at each request and link.
@@ -188,7 +183,7 @@ async def _listen(config: Config, parts: Parts, stack: AsyncExitStack) -> tuple[
     # All begin to drain together; each waits for its own connections.
     for each in listeners:
         stack.callback(each.stop)
-    return https.addresses[0].port, mqtt.addresses[0].port, amqp.addresses[0].port
+    return Ports(https=https.addresses[0].port, mqtt=mqtt.addresses[0].port, amqp=amqp.addresses[0].port)
 
 
 @contextlib.asynccontextmanager

@@ -143,5 +143,5 @@ def _announce(ready: Ready) -> None:
         "  clients       `homeport connection` says what they need, `homeport trust` how they trust it", soft_wrap=True
     )
     # Standard output carries this one line, for people and for programs that wait for it.
-    ports = f"https {ready.https_port}, mqtt {ready.mqtt_port}, amqp {ready.amqp_port}"
+    ports = f"https {ready.ports.https}, mqtt {ready.ports.mqtt}, amqp {ready.ports.amqp}"
     typer.echo(f"ready: {ports}, portal {ready.portal_url}")

@@ -15,6 +15,7 @@ import msgspec
 import typer
 from rich.markup import escape
 
+from homeport.app.directory import Ports
 from homeport.cli.console import (
     DataOption,
     Output,
@@ -135,21 +136,19 @@ def _place(
     access = running_server(data)
     authority = access.admin_connection_string.partition(";")[0].partition("=")[2]
     host, colon, port = authority.rpartition(":")
-    host, known_https = (host, int(port)) if colon and port.isdigit() else (authority, 443)
-    known_mqtt, known_amqp = 8883, 5671
+    host, ports = (host, Ports(https=int(port))) if colon and port.isdigit() else (authority, Ports())
     if named_server.get() is None:
         info = connection_info(data)
-        host, id_scope = info.global_endpoint, id_scope or info.id_scope
-        known_mqtt, known_amqp = info.mqtt_port, info.amqp_port
+        host, ports, id_scope = info.global_endpoint, info.ports, id_scope or info.id_scope
     elif id_scope is None:
         raise fail("a server that is named with --server does not tell its id scope: give --id-scope", code=2)
     return Place(
         endpoint=endpoint or host,
         id_scope=id_scope,
         ca_file=None if access.ca_file is None else str(access.ca_file),
-        https_port=https_port or known_https,
-        mqtt_port=mqtt_port or known_mqtt,
-        amqp_port=amqp_port or known_amqp,
+        https_port=https_port or ports.https,
+        mqtt_port=mqtt_port or ports.mqtt,
+        amqp_port=amqp_port or ports.amqp,
     )
 
 
